@@ -1,0 +1,64 @@
+// Which samples an optimizer step holds, and which rank and micro-batch gets each: two pure functions.
+//
+// The first depends on (seed, epoch, number of samples, global batch) alone, so step k holds the same samples on 1, 3 or
+// 8 ranks. The position in a run is the step number; seeking costs O(1) and nothing is replayed. Nothing here reads a file.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace berth::data {
+
+// A pseudo-random permutation of [0, n), evaluated one index at a time in O(1) and without memory: a balanced Feistel
+// network over the next even number of bits, with Philox as its round function, walked until it lands inside [0, n).
+// (Cycle walking: Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002.)
+class Permutation {
+ public:
+  Permutation(int64_t n, uint64_t seed, uint64_t epoch);
+  int64_t operator()(int64_t index) const;  // index in [0, n)
+
+ private:
+  uint64_t n_;
+  uint32_t half_bits_;
+  uint64_t key_;
+};
+
+struct SamplerOptions {
+  int64_t num_samples = 0;   // > 0
+  int64_t global_batch = 0;  // > 0
+  uint64_t seed = 42;
+  bool shuffle = true;
+  bool drop_last = false;  // drop an epoch's last, smaller batch
+};
+
+class Sampler {
+ public:
+  explicit Sampler(SamplerOptions options);
+
+  int64_t steps_per_epoch() const;
+  // The samples of global step `step` (0-based, counted over the whole run), in the order of the epoch's permutation.
+  // The last step of an epoch holds fewer unless drop_last.
+  std::vector<int64_t> global_step(int64_t step) const;
+  const SamplerOptions& options() const { return options_; }
+
+ private:
+  SamplerOptions options_;
+};
+
+// One rank's share of a step: micro-batches of sample ids. May be empty (a rank without samples takes part in the
+// collectives with weight zero).
+using RankShare = std::vector<std::vector<int64_t>>;
+
+// Deals the samples of one step to `num_ranks` ranks: sample counts differ by at most one, token counts are balanced
+// (longest first to the least loaded rank that still has room), then each rank's share is cut, in order of length, into micro-batches
+// of at most `max_micro_batch` samples whose token counts are at most `max_tokens` (unless one sample alone is longer; 0 = no token limit).
+// `lengths[i]` is the number of tokens of `samples[i]`. A pure function of its arguments, the same on all ranks.
+std::vector<RankShare> deal(std::span<const int64_t> samples, std::span<const int32_t> lengths, int num_ranks,
+                            int64_t max_micro_batch, int64_t max_tokens);
+
+// Evaluation: fixed micro-batches of [0, n) in order of length, which do not depend on the number of ranks (the result of a
+// row in a GEMM may change with the rows beside it). Micro-batch i belongs to rank i % num_ranks.
+std::vector<std::vector<int64_t>> evaluation_batches(std::span<const int32_t> lengths, int64_t batch_size);
+
+}  // namespace berth::data

@@ -1,0 +1,55 @@
+// Reading a prepared data set. HDF5 stays behind this interface; the layout is in data/store/schema.h.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/features/task.h"
+#include "data/pipeline/batch.h"
+
+namespace berth::data {
+
+// The file's attributes.
+struct DatasetInfo {
+  int schema_version = 0;
+  TaskKind task = TaskKind::kSequenceClassification;
+  std::vector<std::string> label_names;  // empty for tasks without classes
+  int max_length = 0;
+  std::string vocab_sha256;
+  int vocab_size = 0;
+  std::map<std::string, std::string> source_sha256;  // source file -> SHA-256
+  std::string command;                               // the prepare command that made it
+  std::vector<std::string> splits;                   // of "train", "validation", "test", those that are there
+};
+
+// One split of an open file. lengths() is in memory; read() goes to the file and is for one thread at a time.
+class Split {
+ public:
+  virtual ~Split() = default;
+  virtual const std::string& name() const = 0;
+  virtual int64_t size() const = 0;
+  virtual std::span<const int32_t> lengths() const = 0;  // [size()] tokens of each sample
+  // Replaces `batch` by these samples, packed in this order. Throws Error(kBadInput) naming file, split and sample if the file is damaged.
+  virtual void read(std::span<const int64_t> samples, Batch& batch) const = 0;
+  // The source row (1-based, header not counted) of each of these samples.
+  virtual std::vector<int64_t> rows(std::span<const int64_t> samples) const = 0;
+};
+
+class Dataset {
+ public:
+  // Opens read-only, file locking off. Throws Error(kBadInput): no such file, not HDF5, not berth's, newer schema, truncated.
+  static std::unique_ptr<Dataset> open(const std::filesystem::path& path);
+  virtual ~Dataset() = default;
+  virtual const DatasetInfo& info() const = 0;
+  virtual const std::filesystem::path& path() const = 0;
+  virtual bool has_split(const std::string& name) const = 0;
+  // Throws Error(kBadInput) naming the splits that are there.
+  virtual std::unique_ptr<Split> split(const std::string& name) const = 0;
+};
+
+}  // namespace berth::data

@@ -1,0 +1,60 @@
+// How ranks talk: the only interface to MPI and NCCL that the rest of berth sees. No MPI or NCCL type appears here; the backend is
+// chosen at link time (mpi_communicator.cc for CPU tensors, nccl_communicator.cc for CUDA tensors).
+//
+// Every rank must make the same calls in the same order. No rank decides by itself to leave one out. Failures of the transport end the
+// job (abort): there is no way to go on with fewer ranks. Destructors make no collective.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "trainer/torch.h"
+
+namespace berth::comm {
+
+// An all-reduce under way. Finished by Communicator::wait().
+using Ticket = int64_t;
+
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+  virtual int local_rank() const = 0;  // among the ranks that share this host's memory
+  virtual int local_size() const = 0;
+  virtual at::Device device() const = 0;
+
+  // A zeroed fp32 tensor [elements] on device(), aligned to 64 bytes, from which all-reduces are cheapest. Lives as long as it is referenced, but no longer
+  // than the communicator.
+  virtual at::Tensor allocate(int64_t elements) = 0;
+
+  // Tensor collectives. `tensor` is contiguous fp32 on device(); the result replaces it and is bitwise the same on all ranks.
+  // start returns at once where the backend can overlap; tickets finish in the order they were started. On CUDA, start orders after the current stream's work and
+  // wait makes the current stream wait.
+  virtual Ticket start_all_reduce(const at::Tensor& tensor) = 0;  // sum
+  virtual void wait(Ticket ticket) = 0;
+  virtual void broadcast(const at::Tensor& tensor, int root) = 0;  // any dtype
+
+  // Host collectives, for small control data; blocking.
+  virtual void all_reduce_sum(std::span<int64_t> values) = 0;
+  virtual void all_reduce_sum(std::span<double> values) = 0;
+  virtual void all_reduce_max(std::span<int64_t> values) = 0;
+  virtual void broadcast(std::string& bytes, int root) = 0;  // resized on the other ranks
+  // The bytes of every rank in rank order; gather: on the root only, elsewhere empty. Sizes may differ and exceed 2 GiB in total.
+  virtual std::vector<std::string> gather(const std::string& bytes, int root) = 0;
+  virtual std::vector<std::string> all_gather(const std::string& bytes) = 0;
+  virtual void barrier() = 0;
+
+  // Ends all ranks with `code`. Never returns.
+  [[noreturn]] virtual void abort(int code) = 0;
+};
+
+// One process without MPI: for tools and tests that need no ranks.
+std::unique_ptr<Communicator> make_local_communicator(at::Device device = at::kCPU);
+
+}  // namespace berth::comm
