@@ -1,11 +1,12 @@
 // The parameters of a model, their gradients and where both live: flat fp32 buckets.
 //
 // Parameters are declared in forward order. Buckets are filled in reverse of that order, because backward finishes the last
-// layers first, and are cut at a size limit. Values and gradients are two flat tensors per bucket with the same slots, aligned to 64 bytes; the gap between
+// layers first, and are cut at a size limit; tables of GradKind::kRows follow, then the frozen ones. Values and gradients are two flat tensors per bucket with the same slots, aligned to 64 bytes; the gap between
 // slots stays zero. Each parameter is an autograd leaf that views its slot, and its grad() is a view of the gradient's slot, for good: nothing may replace it.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -22,7 +23,8 @@ enum class GradKind {
   kRows
 };
 
-enum class Init { kNormal, kZeros, kOnes };  // kNormal: mean 0, the config's initializer_range
+// kNormal: mean 0, the config's initializer_range. kNormalPadded: the same, but row `padding_row` is zero and takes no gradient.
+enum class Init { kNormal, kNormalPadded, kZeros, kOnes };
 
 // What a model declares of one parameter. Names are Hugging Face's, e.g. "bert.encoder.layer.0.attention.self.query.weight".
 struct ParameterSpec {
@@ -31,12 +33,15 @@ struct ParameterSpec {
   bool decay = true;  // false for biases and LayerNorm
   GradKind kind = GradKind::kDense;
   Init init = Init::kNormal;
+  int64_t padding_row = 0;  // of kNormalPadded
 };
 
 struct Parameter {
   std::string name;
-  at::Tensor value;  // leaf, fp32, a view of its bucket's values
-  at::Tensor grad;   // a view of its bucket's grads; value.grad() is this tensor unless frozen
+  int index = 0;             // in ParameterStore::parameters()
+  at::Tensor value;          // leaf, fp32, a view of its bucket's values
+  at::Tensor grad;           // a view of its bucket's grads; value.grad() is this tensor. Undefined if frozen
+  at::Tensor compute_value;  // value in the compute type: value itself, or a bf16 view of its bucket's compute_values
   bool decay = true;
   bool frozen = false;
   int bucket = 0;
@@ -44,9 +49,11 @@ struct Parameter {
 };
 
 struct Bucket {
-  at::Tensor values;           // [n] fp32
-  at::Tensor grads;            // [n] fp32, allocated by the communicator
+  at::Tensor values;            // [n] fp32
+  at::Tensor grads;             // [n] fp32, allocated by the communicator; undefined if frozen
+  at::Tensor compute_values;    // [n] bf16 copy of values, if enable_compute_copy() was called
   std::vector<int> parameters;  // indices, in the order of their slots
+  bool frozen = false;
   GradKind kind = GradKind::kDense;
 };
 
@@ -55,6 +62,8 @@ class ParameterStore {
   // `frozen` names parameters that take no gradient; they get slots in buckets of their own without gradients.
   ParameterStore(const std::vector<ParameterSpec>& specs, comm::Communicator& comm, int64_t bucket_bytes,
                  const std::vector<std::string>& frozen = {});
+  ParameterStore(const ParameterStore&) = delete;
+  ParameterStore& operator=(const ParameterStore&) = delete;
 
   Parameter& operator[](const std::string& name);  // throws if unknown
   const Parameter* find(const std::string& name) const;
@@ -68,10 +77,27 @@ class ParameterStore {
   // Throws (kInternal) if a gradient is no longer a view of its slot.
   void check_grads_are_views() const;
 
+  // Called with the parameter's index when its gradient of this backward pass (so: of this micro-batch) is in its slot: once per
+  // pass for each parameter that is not frozen and takes part in it, on the thread that runs backward. One callback at a time; an empty
+  // function removes it.
+  void set_grad_ready_callback(std::function<void(int parameter)> callback) { grad_ready_callback_ = std::move(callback); }
+  // For autograd Functions that add to Parameter::grad themselves. (Gradients that go through ordinary autograd are announced by hooks.)
+  void announce_grad(int parameter) const {
+    if (grad_ready_callback_) grad_ready_callback_(parameter);
+  }
+
+  // bf16 computing: keeps a bf16 copy of all values, from which Parameter::compute_value views. Whoever changes values calls
+  // refresh_compute_copy() afterwards (it does nothing without a copy), or writes Bucket::compute_values itself.
+  void enable_compute_copy();
+  void refresh_compute_copy();
+
  private:
+  void build_bucket(const std::vector<ParameterSpec>& specs, const std::vector<int>& members, comm::Communicator& comm);
+
   std::vector<Parameter> parameters_;
   std::vector<Bucket> buckets_;
   std::unordered_map<std::string, int> index_;
+  std::function<void(int)> grad_ready_callback_;
 };
 
 }  // namespace berth::train

@@ -1,0 +1,188 @@
+#include "trainer/model/parameters.h"
+
+#include <torch/csrc/autograd/function_hook.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "data/check.h"
+#include "data/philox.h"
+
+namespace berth::train {
+namespace {
+
+constexpr int64_t kSlotAlignment = 64 / sizeof(float);
+
+int64_t round_up(int64_t n) { return (n + kSlotAlignment - 1) / kSlotAlignment * kSlotAlignment; }
+
+int64_t element_count(const ParameterSpec& spec) {
+  int64_t count = 1;
+  for (const int64_t size : spec.shape) {
+    check_internal(size > 0, "parameter ", spec.name, " has a size of ", size);
+    check(count <= (int64_t{1} << 40) / size, "parameter ", spec.name, " is impossibly large");
+    count *= size;
+  }
+  return count;
+}
+
+class AnnounceHook final : public torch::autograd::PostAccumulateGradHook {
+ public:
+  AnnounceHook(const ParameterStore& store, int parameter) : store_(store), parameter_(parameter) {}
+  void operator()(const torch::autograd::Variable&) override { store_.announce_grad(parameter_); }
+
+ private:
+  const ParameterStore& store_;
+  int parameter_;
+};
+
+// FNV-1a, 64 bits.
+uint64_t hash_name(const std::string& name) {
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (const unsigned char c : name) hash = (hash ^ c) * 0x100000001b3u;
+  return hash;
+}
+
+// values[i] for i in [4 * first, 4 * last), cut at n: normal numbers by Box-Muller out of counter i / 4.
+void fill_normal(float* values, int64_t n, int64_t first, int64_t last, double stddev, PhiloxKey key) {
+  for (int64_t block = first; block < last; ++block) {
+    const PhiloxCounter bits = philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), 0, 0}, key);
+    for (int pair = 0; pair < 2; ++pair) {
+      const double u = (bits[2 * pair] + 0.5) * 0x1.0p-32, angle = 2 * std::numbers::pi * 0x1.0p-32 * bits[2 * pair + 1];
+      const double radius = stddev * std::sqrt(-2 * std::log(u));
+      const int64_t i = 4 * block + 2 * pair;
+      if (i < n) values[i] = static_cast<float>(radius * std::cos(angle));
+      if (i + 1 < n) values[i + 1] = static_cast<float>(radius * std::sin(angle));
+    }
+  }
+}
+
+}  // namespace
+
+ParameterStore::ParameterStore(const std::vector<ParameterSpec>& specs, comm::Communicator& comm, int64_t bucket_bytes,
+                               const std::vector<std::string>& frozen) {
+  check_internal(bucket_bytes > 0, "bucket size ", bucket_bytes);
+  for (const ParameterSpec& spec : specs) {
+    const int index = static_cast<int>(parameters_.size());
+    check_internal(index_.emplace(spec.name, index).second, "parameter ", spec.name, " is declared twice");
+    Parameter& parameter = parameters_.emplace_back();
+    parameter.name = spec.name;
+    parameter.index = index;
+    parameter.decay = spec.decay;
+    parameter.frozen = std::find(frozen.begin(), frozen.end(), spec.name) != frozen.end();
+  }
+  for (const std::string& name : frozen) check(index_.contains(name), "cannot freeze ", name, ": the model has no such parameter");
+
+  std::vector<int> dense, rows, frozen_members;
+  int64_t dense_bytes = 0;
+  for (int i = static_cast<int>(specs.size()) - 1; i >= 0; --i) {
+    if (parameters_[i].frozen) {
+      frozen_members.push_back(i);
+    } else if (specs[i].kind == GradKind::kRows) {
+      rows.push_back(i);
+    } else {
+      const int64_t bytes = round_up(element_count(specs[i])) * static_cast<int64_t>(sizeof(float));
+      if (!dense.empty() && dense_bytes + bytes > bucket_bytes) {
+        build_bucket(specs, dense, comm);
+        dense.clear();
+        dense_bytes = 0;
+      }
+      dense.push_back(i);
+      dense_bytes += bytes;
+    }
+  }
+  if (!dense.empty()) build_bucket(specs, dense, comm);
+  for (const int i : rows) build_bucket(specs, {i}, comm);
+  if (!frozen_members.empty()) build_bucket(specs, frozen_members, comm);
+}
+
+void ParameterStore::build_bucket(const std::vector<ParameterSpec>& specs, const std::vector<int>& members, comm::Communicator& comm) {
+  const int bucket_index = static_cast<int>(buckets_.size());
+  Bucket& bucket = buckets_.emplace_back();
+  bucket.parameters = members;
+  bucket.frozen = parameters_[members[0]].frozen;
+  bucket.kind = bucket.frozen ? GradKind::kDense : specs[members[0]].kind;
+  int64_t size = 0;
+  for (const int i : members) {
+    parameters_[i].bucket = bucket_index;
+    parameters_[i].offset = size;
+    size += round_up(element_count(specs[i]));
+  }
+  bucket.values = at::zeros({size}, at::TensorOptions(comm.device()).dtype(at::kFloat));
+  if (!bucket.frozen) bucket.grads = comm.allocate(size);
+
+  for (const int i : members) {
+    Parameter& parameter = parameters_[i];
+    const int64_t count = element_count(specs[i]);
+    // variable_data() shares the memory but not the version counter: an update of the flat tensor is no in-place change to a saved leaf.
+    parameter.value = bucket.values.narrow(0, parameter.offset, count).view(specs[i].shape).variable_data();
+    parameter.compute_value = parameter.value;
+    if (bucket.frozen) continue;
+    parameter.value.set_requires_grad(true);
+    parameter.compute_value = parameter.value.variable_data();
+    parameter.grad = bucket.grads.narrow(0, parameter.offset, count).view(specs[i].shape);
+    parameter.value.mutable_grad() = parameter.grad;
+    torch::autograd::impl::set_post_acc_grad_hooks(parameter.value, std::make_unique<AnnounceHook>(*this, i));
+  }
+}
+
+Parameter& ParameterStore::operator[](const std::string& name) {
+  const auto found = index_.find(name);
+  check_internal(found != index_.end(), "the model has no parameter named ", name);
+  return parameters_[found->second];
+}
+
+const Parameter* ParameterStore::find(const std::string& name) const {
+  const auto found = index_.find(name);
+  return found == index_.end() ? nullptr : &parameters_[found->second];
+}
+
+void ParameterStore::initialize(const std::vector<ParameterSpec>& specs, double initializer_range, uint64_t seed) {
+  at::NoGradGuard no_grad;
+  for (const ParameterSpec& spec : specs) {
+    at::Tensor value = (*this)[spec.name].value.variable_data();
+    if (spec.init == Init::kZeros || spec.init == Init::kOnes) {
+      value.fill_(spec.init == Init::kOnes ? 1 : 0);
+      continue;
+    }
+    const PhiloxKey key = philox_key(seed, Purpose::kInit, hash_name(spec.name));
+    at::Tensor host = at::empty(value.sizes(), at::kFloat);
+    float* data = host.data_ptr<float>();
+    const int64_t n = host.numel();
+    at::parallel_for(0, (n + 3) / 4, 1 << 14,
+                     [&](int64_t first, int64_t last) { fill_normal(data, n, first, last, initializer_range, key); });
+    if (spec.init == Init::kNormalPadded) host.select(0, spec.padding_row).zero_();
+    value.copy_(host);
+  }
+  refresh_compute_copy();
+}
+
+void ParameterStore::zero_grad() {
+  for (Bucket& bucket : buckets_)
+    if (!bucket.frozen) bucket.grads.zero_();
+}
+
+void ParameterStore::check_grads_are_views() const {
+  for (const Parameter& parameter : parameters_) {
+    if (parameter.frozen) continue;
+    const at::Tensor& grad = parameter.value.grad();
+    const float* slot = buckets_[parameter.bucket].grads.const_data_ptr<float>() + parameter.offset;
+    check_internal(grad.defined() && grad.const_data_ptr() == slot && grad.is_contiguous() && grad.sizes() == parameter.value.sizes(),
+                   "the gradient of ", parameter.name, " is no longer a view of its bucket");
+  }
+}
+
+void ParameterStore::enable_compute_copy() {
+  for (Bucket& bucket : buckets_) bucket.compute_values = at::empty(bucket.values.sizes(), bucket.values.options().dtype(at::kBFloat16));
+  for (Parameter& parameter : parameters_)
+    parameter.compute_value =
+        buckets_[parameter.bucket].compute_values.narrow(0, parameter.offset, parameter.value.numel()).view(parameter.value.sizes());
+  refresh_compute_copy();
+}
+
+void ParameterStore::refresh_compute_copy() {
+  for (Bucket& bucket : buckets_)
+    if (bucket.compute_values.defined()) bucket.compute_values.copy_(bucket.values);
+}
+
+}  // namespace berth::train
