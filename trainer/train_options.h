@@ -1,0 +1,89 @@
+// Everything a training run can be told. Names and defaults are those of Hugging Face's TrainingArguments unless a comment says why not.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "trainer/optim/adamw.h"
+#include "trainer/optim/schedule.h"
+
+namespace berth::train {
+
+enum class Strategy { kNo, kSteps, kEpoch, kBest };  // kBest: for saving only, whenever the metric improves
+Strategy parse_strategy(const std::string& name);    // Error(kUsage) listing the names
+std::string_view strategy_name(Strategy strategy);
+
+enum class OnNan { kStop, kSkip };
+
+struct BatchOptions {
+  int64_t per_device_train_batch_size = 8;  // samples of one micro-batch at most
+  int64_t per_device_eval_batch_size = 8;
+  int64_t gradient_accumulation_steps = 1;
+  int64_t global_batch_size = 0;  // 0: per device * ranks * accumulation
+  bool drop_last = false;         // --dataloader-drop-last
+  int64_t max_train_samples = -1;
+  int64_t max_eval_samples = -1;
+};
+
+struct ModelOptions {
+  std::optional<double> hidden_dropout_prob, attention_probs_dropout_prob, classifier_dropout;  // unset: the config's
+  std::vector<std::string> freeze;  // "embeddings", "encoder", "layer.3", or a number N: embeddings and the first N layers
+  bool bf16 = false;
+  bool gradient_checkpointing = false;
+  double label_smoothing_factor = 0.0;
+};
+
+struct EvalSaveOptions {
+  Strategy eval_strategy = Strategy::kNo;
+  double eval_steps = 0;  // 0: logging_steps; below 1: a share of the run
+  double eval_delay = 0;  // epochs or steps to wait before the first evaluation
+  Strategy save_strategy = Strategy::kSteps;
+  double save_steps = 500;  // below 1: a share of the run
+  double save_seconds = 0;  // also save when so many seconds have passed since the last save; 0: off
+  int64_t save_total_limit = 0;  // 0: keep all
+  bool load_best_model_at_end = false;
+  std::string metric_for_best_model;      // "": eval_loss
+  std::optional<bool> greater_is_better;  // unset: false for losses and perplexity, true otherwise
+  int64_t early_stopping_patience = 0;    // evaluations without improvement; 0: off
+  double early_stopping_threshold = 0.0;
+};
+
+struct LoggingOptions {
+  double logging_steps = 500;  // below 1: a share of the run
+  bool logging_first_step = false;
+  std::string report_to = "jsonl,tensorboard";  // or none
+  std::filesystem::path logging_dir;            // empty: output_dir/tensorboard
+};
+
+struct TrainOptions {
+  std::filesystem::path data;
+  std::string model;  // a folder, or a name in the local Hugging Face cache
+  std::filesystem::path output_dir;
+  bool overwrite_output_dir = false;
+  // auto: the newest valid checkpoint in output_dir (there: none); none: start afresh; else a checkpoint folder.
+  std::string resume_from_checkpoint = "auto";
+  bool allow_horizon_change = false;  // resume although the number of steps or the schedule differs
+  uint64_t seed = 42;
+  std::optional<uint64_t> data_seed;  // of the order of samples; unset: seed
+  double num_train_epochs = 3.0;
+  int64_t max_steps = -1;  // > 0 wins over num_train_epochs
+  BatchOptions batch;
+  ModelOptions model_options;
+  AdamWOptions optimizer;
+  ScheduleType lr_scheduler_type = ScheduleType::kLinear;
+  double warmup_steps = 0;
+  double warmup_ratio = 0;
+  EvalSaveOptions eval_save;
+  LoggingOptions logging;
+  OnNan on_nan = OnNan::kStop;
+  double ddp_bucket_cap_mb = 25;
+  double ddp_timeout = 1800;  // seconds until a collective that does not finish ends the job; 0: never
+  bool from_scratch = false;  // random weights: only the folder's config and tokenizer are used
+
+  void validate() const;  // Error(kUsage)
+};
+
+}  // namespace berth::train
