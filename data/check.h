@@ -7,6 +7,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 
 namespace berth {
 
@@ -61,6 +62,20 @@ template <class... Parts>
 void check_internal(bool ok, const Parts&... parts) {
   if (!ok) [[unlikely]]
     fail(ExitCode::kInternal, parts...);
+}
+
+// Calls `action`; an Error out of it goes on with "`where`: " before its sentence. `where` is a string, or makes one when it is
+// needed.
+template <class Where, class Action>
+decltype(auto) in_context(const Where& where, Action&& action) {
+  try {
+    return action();
+  } catch (const Error& error) {
+    if constexpr (std::is_invocable_v<const Where&>)
+      fail(error.code(), where(), ": ", error.what());
+    else
+      fail(error.code(), where, ": ", error.what());
+  }
 }
 
 }  // namespace berth

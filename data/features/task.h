@@ -1,4 +1,5 @@
-// The tasks berth knows, as far as data are concerned: names and the shape of their labels. One table; everything else is looked up in it.
+// The tasks berth knows, as far as data are concerned: names and the shape of their labels. One table; everything else is looked
+// up in it.
 #pragma once
 
 #include <string>

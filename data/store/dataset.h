@@ -34,7 +34,8 @@ class Split {
   virtual const std::string& name() const = 0;
   virtual int64_t size() const = 0;
   virtual std::span<const int32_t> lengths() const = 0;  // [size()] tokens of each sample
-  // Replaces `batch` by these samples, packed in this order. Throws Error(kBadInput) naming file, split and sample if the file is damaged.
+  // Replaces `batch` by these samples, packed in this order. Throws Error(kBadInput) naming file, split and sample if the file is
+  // damaged.
   virtual void read(std::span<const int64_t> samples, Batch& batch) const = 0;
   // The source row (1-based, header not counted) of each of these samples.
   virtual std::vector<int64_t> rows(std::span<const int64_t> samples) const = 0;

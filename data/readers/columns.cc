@@ -1,0 +1,146 @@
+#include "data/readers/columns.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <charconv>
+#include <string_view>
+#include <utility>
+
+#include "data/check.h"
+
+namespace berth::data {
+namespace {
+
+using Names = std::vector<std::string>;
+
+// First and second text, in order of preference; before the single texts because "question" and "sentence" stand in both.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kPairs{{{"sentence1", "sentence2"},
+                                                                                {"premise", "hypothesis"},
+                                                                                {"question1", "question2"},
+                                                                                {"#1 string", "#2 string"},
+                                                                                {"question", "sentence"},
+                                                                                {"text_a", "text_b"},
+                                                                                {"text1", "text2"},
+                                                                                {"query", "passage"},
+                                                                                {"question", "answer"},
+                                                                                {"text", "text_pair"}}};
+constexpr std::array<std::string_view, 12> kTexts{"text",  "sentence",  "review", "content",  "comment", "message",
+                                                  "tweet", "utterance", "body",   "document", "query",   "question"};
+constexpr std::array<std::string_view, 16> kLabels{"label", "labels",       "sentiment",  "category",   "intent", "score",
+                                                   "class", "target",       "quality",    "gold_label", "topic",  "rating",
+                                                   "stars", "is_duplicate", "label_name", "class index"};
+
+std::string lowered(std::string_view text) {
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front()))) text.remove_prefix(1);
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back()))) text.remove_suffix(1);
+  std::string lower(text);
+  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return lower;
+}
+
+std::optional<size_t> find_usual(const Names& names, std::string_view usual) {
+  for (size_t i = 0; i < names.size(); ++i)
+    if (lowered(names[i]) == usual) return i;
+  return std::nullopt;
+}
+
+template <size_t N>
+std::optional<size_t> find_usual(const Names& names, const std::array<std::string_view, N>& usual) {
+  for (std::string_view name : usual)
+    if (const auto at = find_usual(names, name)) return at;
+  return std::nullopt;
+}
+
+std::string list(const Names& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + (name.size() > 40 ? name.substr(0, 40) + "…" : name);
+  return text;
+}
+
+// By name, else by number; nothing if it is neither.
+std::optional<size_t> find_named(const Names& names, const std::string& wanted, const std::string& where) {
+  const auto matches = std::count(names.begin(), names.end(), wanted);
+  check(matches <= 1, where, ": ", matches, " columns are called '", wanted, "'; name it by its number, from 0");
+  if (matches == 1) return static_cast<size_t>(std::find(names.begin(), names.end(), wanted) - names.begin());
+  size_t number = 0;
+  const auto [end, error] = std::from_chars(wanted.data(), wanted.data() + wanted.size(), number);
+  if (error == std::errc() && end == wanted.data() + wanted.size() && number < names.size()) return number;
+  return std::nullopt;
+}
+
+size_t need_named(const Names& names, const std::string& wanted, const std::string& where) {
+  const auto at = find_named(names, wanted, where);
+  check(at.has_value(), where, ": there is no column '", wanted, "'; the ", names.size(), " columns are: ", list(names));
+  return *at;
+}
+
+Names split_list(const std::string& text) {
+  Names parts(1);
+  for (char c : text) {
+    if (c == ',')
+      parts.emplace_back();
+    else
+      parts.back() += c;
+  }
+  return parts;
+}
+
+void guess_texts(const Names& names, bool pair_is_named, Columns& columns) {
+  columns.guessed = true;
+  for (const auto& [first, second] : kPairs) {
+    const auto a = find_usual(names, first), b = find_usual(names, second);
+    if (!a || !b) continue;
+    columns.text = {*a};
+    if (!pair_is_named) columns.text_pair = b;
+    return;
+  }
+  if (const auto at = find_usual(names, kTexts)) columns.text = {*at};
+}
+
+}  // namespace
+
+Columns resolve_columns(const Names& names, const ColumnOptions& options, bool need_label, const std::string& where) {
+  Columns columns;
+  if (options.text.empty()) {
+    guess_texts(names, !options.text_pair.empty(), columns);
+  } else if (const auto whole = find_named(names, options.text, where)) {
+    columns.text = {*whole};
+  } else {
+    for (const std::string& part : split_list(options.text)) columns.text.push_back(need_named(names, part, where));
+  }
+  check(!columns.text.empty(), where,
+        ": no column with a usual name for the text (text, sentence, review, …); name it (--text-column). The ", names.size(),
+        " columns are: ", list(names));
+  if (!options.text_pair.empty()) columns.text_pair = need_named(names, options.text_pair, where);
+  if (!options.label.empty()) {
+    const auto label = find_named(names, options.label, where);
+    if (need_label && !label) need_named(names, options.label, where);
+    columns.label = label;
+  } else {
+    columns.label = find_usual(names, kLabels);
+    columns.guessed |= columns.label.has_value();
+    check(columns.label || !need_label, where,
+          ": no column with a usual name for the label (label, sentiment, category, …); name it ", "(--label-column). The ",
+          names.size(), " columns are: ", list(names));
+  }
+  return columns;
+}
+
+bool looks_like_header(const Names& cells, const ColumnOptions& options) {
+  for (const std::string* wanted : {&options.text, &options.text_pair, &options.label})
+    if (!wanted->empty() && std::count(cells.begin(), cells.end(), *wanted) > 0) return true;
+  Columns guess;
+  guess_texts(cells, false, guess);
+  return !guess.text.empty() || find_usual(cells, kLabels).has_value();
+}
+
+std::string describe(const Columns& columns, const Names& names) {
+  std::string text = "text: ";
+  for (size_t i = 0; i < columns.text.size(); ++i) text += (i > 0 ? " + " : "") + names[columns.text[i]];
+  if (columns.text_pair) text += ", pair: " + names[*columns.text_pair];
+  if (columns.label) text += ", label: " + names[*columns.label];
+  return text + (columns.guessed ? " (guessed)" : "");
+}
+
+}  // namespace berth::data

@@ -1,0 +1,37 @@
+// Which columns of a table hold the text, its pair and the label: named by the user, numbered, or guessed from the usual names.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace berth::data {
+
+// As the user says it. A column is its name or its 0-based number; several text columns ("title,body") are joined by a space.
+// Empty: guess.
+struct ColumnOptions {
+  std::string text = {};
+  std::string text_pair = {};
+  std::string label = {};
+};
+
+// Indexes into the table's column names.
+struct Columns {
+  std::vector<size_t> text;
+  std::optional<size_t> text_pair;
+  std::optional<size_t> label;
+  bool guessed = false;  // at least one of them was
+};
+
+// Throws Error(kBadInput), which lists the columns there are: a named column is missing or ambiguous, or none could be guessed. A
+// pair is guessed only together with its first text; a label only has to be found if `need_label`. `where` starts the sentence.
+Columns resolve_columns(const std::vector<std::string>& names, const ColumnOptions& options, bool need_label,
+                        const std::string& where);
+
+// True if `cells` looks like a header: it holds a usual name of a text column, or all names of `options`.
+bool looks_like_header(const std::vector<std::string>& cells, const ColumnOptions& options);
+
+// "text: sentence1, pair: sentence2, label: label (guessed)".
+std::string describe(const Columns& columns, const std::vector<std::string>& names);
+
+}  // namespace berth::data

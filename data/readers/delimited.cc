@@ -1,0 +1,140 @@
+#include "data/readers/delimited.h"
+
+#include "data/check.h"
+
+namespace berth::data {
+
+DelimitedRows::DelimitedRows(const std::filesystem::path& path, Dialect dialect) : file_(path), dialect_(dialect) {
+  stop_plain_[static_cast<unsigned char>(dialect.delimiter)] = stop_plain_[static_cast<unsigned char>('\n')] = stop_plain_[0] =
+      true;
+  stop_quoted_[static_cast<unsigned char>('"')] = stop_quoted_[static_cast<unsigned char>('\n')] = stop_quoted_[0] = true;
+}
+
+void DelimitedRows::fail_here(const std::string& what) const {
+  fail(ExitCode::kBadInput, file_.path().string(), ": line ", line_, ": ", what);
+}
+
+// Both read one field and return what ended it: the delimiter, '\n' or -1.
+int DelimitedRows::read_plain(std::string& field) {
+  while (file_.append_until(stop_plain_, field)) {
+    if (row_bytes_ + field.size() > kMaxRecordBytes) fail_here(concat("a row is longer than ", kMaxRecordBytes >> 20, " MiB"));
+    const int c = file_.peek();
+    if (c < 0 || !stop_plain_[c]) continue;
+    file_.get();
+    if (c == '\n' && field.ends_with('\r')) field.pop_back();
+    return end_of_field(c);
+  }
+  return -1;
+}
+
+int DelimitedRows::read_quoted(std::string& field) {
+  const int64_t opened = line_;
+  while (file_.append_until(stop_quoted_, field)) {
+    const bool endless = row_bytes_ + field.size() > kMaxRecordBytes;
+    const int c = endless ? -1 : file_.peek();
+    if (c < 0) break;
+    if (!stop_quoted_[c]) continue;
+    file_.get();
+    if (c == '"' && file_.peek() != '"') {
+      if (file_.peek() == '\r') file_.get();
+      const int after = file_.get();
+      if (after >= 0 && after != '\n' && after != dialect_.delimiter)
+        fail_here("text after a closing quote; a quote inside a quoted field is written twice");
+      return end_of_field(after);
+    }
+    field += static_cast<char>(c == '"' ? file_.get() : end_of_field(c));
+  }
+  fail_here(concat("the quote opened on line ", opened, " is never closed"));
+}
+
+int DelimitedRows::end_of_field(int c) {
+  if (c == 0) fail_here("a NUL byte: the file is binary or UTF-16 (iconv -f UTF-16 -t UTF-8)");
+  line_ += c == '\n';
+  return c;
+}
+
+bool DelimitedRows::next(std::vector<std::string>& fields) {
+  while (file_.peek() >= 0) {
+    row_line_ = line_;
+    row_bytes_ = 0;
+    size_t count = 0;
+    bool quoted = false;
+    for (int end = dialect_.delimiter; end == dialect_.delimiter; ++count) {
+      if (count == fields.size()) fields.emplace_back();
+      std::string& field = fields[count];
+      field.clear();
+      quoted = dialect_.quotes && file_.peek() == '"';
+      if (quoted) file_.get();
+      end = quoted ? read_quoted(field) : read_plain(field);
+      row_bytes_ += field.size() + 1;
+      if (row_bytes_ > kMaxRecordBytes) fail_here(concat("a row is longer than ", kMaxRecordBytes >> 20, " MiB"));
+    }
+    fields.resize(count);
+    if (count > 1 || quoted || !fields[0].empty()) return true;
+  }
+  return false;
+}
+
+DelimitedReader::DelimitedReader(const std::filesystem::path& path, Dialect dialect, const ReaderOptions& options)
+    : rows_(path, dialect), options_(options) {
+  const std::string file = path.string();
+  check(rows_.next(fields_), file, ": the file holds no rows");
+  in_context(concat(file, ": line 1"), [&] {
+    for (std::string& field : fields_) decode(options.encoding, field);
+  });
+  const bool header = !options.no_header && options.column_names.empty();
+  if (header && looks_like_header(fields_, options.columns)) {
+    names_ = fields_;
+  } else if (!options.column_names.empty()) {
+    names_ = options.column_names;
+    check(names_.size() == fields_.size(), file, ": ", names_.size(), " column names are given, the first row has ",
+          fields_.size(), " fields");
+    first_row_waits_ = true;
+  } else {
+    for (size_t i = 0; i < fields_.size(); ++i) names_.push_back(std::to_string(i));
+    const auto numbered = [](const std::string& column) { return column.find_first_not_of("0123456789,") == std::string::npos; };
+    const ColumnOptions& named = options.columns;
+    const bool numbers = !named.text.empty() && numbered(named.text) && numbered(named.text_pair) && numbered(named.label);
+    if (header && !numbers) names_ = fields_;  // resolve_columns lists them
+    first_row_waits_ = true;
+  }
+  columns_ = resolve_columns(names_, options.columns, options.need_label, file);
+}
+
+std::string DelimitedReader::where() const {
+  return concat(rows_.file().path().string(), ": row ", row_, " (line ", rows_.line(), ")");
+}
+
+void DelimitedReader::take_text(size_t column, std::string& text) {
+  in_context([&] { return "column '" + names_[column] + "'"; }, [&] { decode(options_.encoding, fields_[column]); });
+  if (text.empty())
+    text.swap(fields_[column]);
+  else
+    text += ' ' + fields_[column];
+}
+
+bool DelimitedReader::next(Record& record) {
+  if (first_row_waits_)
+    first_row_waits_ = false;
+  else if (!rows_.next(fields_))
+    return false;
+  ++row_;
+  in_context([&] { return where(); }, [&] { take_row(record); });
+  return true;
+}
+
+void DelimitedReader::take_row(Record& record) {
+  check(fields_.size() == names_.size(), "the row has ", fields_.size(), " fields instead of ", names_.size());
+  record = Record{};
+  record.row = row_;
+  for (size_t column : columns_.text) take_text(column, record.text);
+  record.has_pair = columns_.text_pair.has_value();
+  if (columns_.text_pair) take_text(*columns_.text_pair, record.text_pair);
+  if (!columns_.label) return;
+  std::string label;
+  take_text(*columns_.label, label);
+  check(!label.empty() || !options_.need_label, "the label (column '", names_[*columns_.label], "') is empty");
+  if (!label.empty()) record.labels = {std::move(label)};
+}
+
+}  // namespace berth::data

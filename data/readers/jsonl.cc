@@ -1,0 +1,97 @@
+#include "data/readers/jsonl.h"
+
+#include <nlohmann/json.hpp>
+
+#include "data/check.h"
+
+namespace berth::data {
+namespace {
+
+using Json = nlohmann::json;
+
+Json parse_object(const std::string& line) {
+  Json json;
+  try {
+    json = Json::parse(line);
+  } catch (const Json::exception& error) {
+    const std::string_view what = error.what();  // "[json.exception.parse_error.101] parse error at …"
+    const size_t bracket = what.find("] ");
+    fail(ExitCode::kBadInput, "not valid JSON: ", bracket == what.npos ? what : what.substr(bracket + 2));
+  }
+  check(json.is_object(), json.is_array() ? "a JSON array" : json.type_name(),
+        "; expected one JSON object per line (jq -c '.[]' turns an array into that)");
+  return json;
+}
+
+const Json& value_of(const Json& object, const std::string& key) {
+  const auto found = object.find(key);
+  check(found != object.end(), "the key '", key, "' is missing");
+  return *found;
+}
+
+std::string text_of(const Json& object, const std::string& key) {
+  const Json& value = value_of(object, key);
+  check(value.is_string(), "'", key, "' is of type ", value.type_name(), ", expected a string");
+  return value.get<std::string>();
+}
+
+std::string label_of(const Json& value, const std::string& key) {
+  check(value.is_string() || value.is_number() || value.is_boolean(), "the label '", key, "' is of type ", value.type_name(),
+        ", expected a string, a number or a list of them");
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+}  // namespace
+
+JsonlReader::JsonlReader(const std::filesystem::path& path, const ReaderOptions& options) : file_(path), options_(options) {
+  check(next_line(), path.string(), ": the file holds no lines");
+  const Json first = in_context(concat(path.string(), ": line ", line_number_), [&] { return parse_object(line_); });
+  for (const auto& [key, value] : first.items()) names_.push_back(key);
+  columns_ = resolve_columns(names_, options.columns, options.need_label, path.string());
+}
+
+std::string JsonlReader::where() const { return concat(file_.path().string(), ": row ", row_, " (line ", line_number_, ")"); }
+
+bool JsonlReader::next_line() {
+  while (file_.next_line(line_)) {
+    ++line_number_;
+    if (line_.find_first_not_of(" \t\r") == std::string::npos) continue;
+    if (options_.encoding == TextEncoding::kLatin1) decode(options_.encoding, line_);
+    return true;
+  }
+  return false;
+}
+
+bool JsonlReader::next(Record& record) {
+  if (first_line_waits_)
+    first_line_waits_ = false;
+  else if (!next_line())
+    return false;
+  ++row_;
+  record = Record{};
+  record.row = row_;
+  in_context([&] { return where(); }, [&] { parse(record); });
+  return true;
+}
+
+void JsonlReader::parse(Record& record) {
+  const Json object = parse_object(line_);
+  for (size_t column : columns_.text) {
+    if (!record.text.empty()) record.text += ' ';
+    record.text += text_of(object, names_[column]);
+  }
+  record.has_pair = columns_.text_pair.has_value();
+  if (columns_.text_pair) record.text_pair = text_of(object, names_[*columns_.text_pair]);
+  if (!columns_.label) return;
+  const std::string& key = names_[*columns_.label];
+  const auto label = object.find(key);
+  const bool labelled = label != object.end() && !label->is_null();
+  check(labelled || !options_.need_label, "the label '", key, "' is missing");
+  if (!labelled) return;
+  if (label->is_array())
+    for (const Json& one : *label) record.labels.push_back(label_of(one, key));
+  else
+    record.labels = {label_of(*label, key)};
+}
+
+}  // namespace berth::data

@@ -1,0 +1,28 @@
+// One example of a data set as its file has it, before any tokenization. All readers produce it, all features consume it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace berth::data {
+
+struct Answer {
+  std::string text;
+  int64_t start = 0;  // code points into the context
+};
+
+// The task decides which fields are filled. Text is valid UTF-8.
+struct Record {
+  int64_t row = 0;                  // 1-based; a header and blank lines are not counted
+  std::string text;                 // the text, the first of a pair, or the question
+  std::string text_pair;            // the second of a pair, or the context
+  bool has_pair = false;            // a pair's second text may be empty
+  std::vector<std::string> labels;  // class name(s) or the number of a regression; empty: not labelled
+
+  std::vector<std::string> words, tags;  // token classification, of equal size
+  std::string id;                        // question answering
+  std::vector<Answer> answers;
+};
+
+}  // namespace berth::data

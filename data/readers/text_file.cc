@@ -1,0 +1,81 @@
+#include "data/readers/text_file.h"
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "data/check.h"
+#include "data/utf8.h"
+
+namespace berth::data {
+namespace {
+
+constexpr size_t kBlock = size_t{1} << 20;
+
+}  // namespace
+
+TextFile::TextFile(std::filesystem::path path) : path_(std::move(path)) {
+  std::error_code error;
+  check(std::filesystem::exists(path_, error), path_.string(), ": no such file");
+  check(!std::filesystem::is_directory(path_, error), path_.string(), ": a folder, not a file");
+  total_ = std::filesystem::file_size(path_, error);
+  if (error) total_ = 0;  // a pipe
+  stream_.open(path_, std::ios::binary);
+  check(stream_.is_open(), path_.string(), ": cannot be read: ", std::strerror(errno));
+  buffer_.resize(kBlock);
+  check(fill(), path_.string(), ": the file is empty");
+  const std::string_view start(buffer_.data(), end_);
+  check(!start.starts_with("\xFF\xFE") && !start.starts_with("\xFE\xFF"), path_.string(),
+        ": the file is UTF-16; convert it first: iconv -f UTF-16 -t UTF-8");
+  if (start.starts_with("\xEF\xBB\xBF")) at_ = 3;
+  check(peek() >= 0, path_.string(), ": the file is empty");
+}
+
+bool TextFile::fill() {
+  before_ += end_;
+  at_ = end_ = 0;
+  stream_.read(buffer_.data(), static_cast<std::streamsize>(buffer_.size()));
+  check(!stream_.bad(), path_.string(), ": cannot be read further at byte ", before_);
+  end_ = static_cast<size_t>(stream_.gcount());
+  return end_ > 0;
+}
+
+bool TextFile::append_until(const bool (&stop)[256], std::string& out) {
+  if (at_ == end_ && !fill()) return false;
+  size_t to = at_;
+  while (to < end_ && !stop[static_cast<unsigned char>(buffer_[to])]) ++to;
+  out.append(buffer_, at_, to - at_);
+  at_ = to;
+  return true;
+}
+
+bool TextFile::next_line(std::string& line) {
+  line.clear();
+  if (peek() < 0) return false;
+  while (at_ < end_ || fill()) {
+    const char* begin = buffer_.data() + at_;
+    const auto* newline = static_cast<const char*>(std::memchr(begin, '\n', end_ - at_));
+    const size_t length = newline != nullptr ? static_cast<size_t>(newline - begin) : end_ - at_;
+    line.append(begin, length);
+    at_ += length + (newline != nullptr);
+    check(line.size() <= kMaxRecordBytes, path_.string(), ": a line is longer than ", kMaxRecordBytes >> 20, " MiB");
+    if (newline != nullptr) break;
+  }
+  if (line.ends_with('\r')) line.pop_back();
+  return true;
+}
+
+void decode(TextEncoding encoding, std::string& text) {
+  if (encoding == TextEncoding::kLatin1) {
+    text = latin1_to_utf8(text);
+    return;
+  }
+  const auto bad = find_invalid_utf8(text);
+  if (!bad) return;
+  constexpr const char* kHex = "0123456789ABCDEF";
+  const auto byte = static_cast<unsigned char>(text[*bad]);
+  fail(ExitCode::kBadInput, "byte ", *bad + 1, " of the text (0x", kHex[byte >> 4], kHex[byte & 15],
+       ") is not UTF-8; if the file is Latin-1, say so (--encoding latin1)");
+}
+
+}  // namespace berth::data

@@ -1,0 +1,252 @@
+// The reading half of the store: Dataset and Split over HDF5. Everything in the file is distrusted.
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "data/check.h"
+#include "data/pipeline/collate.h"
+#include "data/store/dataset.h"
+#include "data/store/hdf5.h"
+#include "data/store/schema.h"
+
+namespace berth::data {
+namespace {
+
+// Splits up to this size in memory are read once, whole and in order; larger ones sample by sample. Random reads of small pieces
+// are what parallel file systems do worst, and nearly every fine-tuning set fits.
+constexpr uint64_t kCacheBytes = uint64_t{256} << 20;
+
+struct OpenFile {
+  std::filesystem::path path;
+  uint64_t size = 0;
+  h5::Handle file;
+  DatasetInfo info;
+};
+
+// One dataset, as T in memory.
+template <class T>
+class Column {
+ public:
+  Column(hid_t group, const char* name, uint64_t file_size)
+      : name_(name), dataset_(h5::open_dataset(group, name, file_size, shape_)) {}
+
+  uint64_t rows() const { return shape_.rows; }
+  uint64_t width() const { return shape_.width; }
+  uint64_t bytes() const { return shape_.rows * std::max<uint64_t>(1, shape_.width) * sizeof(T); }
+
+  void keep_in_memory() { cache_ = read(0, shape_.rows); }
+  std::vector<T> read(uint64_t at, uint64_t rows) const {
+    std::vector<T> values(rows * std::max<uint64_t>(1, shape_.width));
+    if (cache_.empty())
+      h5::read_rows(dataset_, name_, h5::native_type<T>(), at, rows, values.data());
+    else
+      std::copy_n(cache_.begin() + static_cast<ptrdiff_t>(at * std::max<uint64_t>(1, shape_.width)), values.size(),
+                  values.begin());
+    return values;
+  }
+
+ private:
+  const char* name_;
+  h5::Shape shape_;
+  h5::Handle dataset_;
+  std::vector<T> cache_;
+};
+
+class Hdf5Split final : public Split {
+ public:
+  Hdf5Split(std::shared_ptr<const OpenFile> file, std::string name)
+      : file_(std::move(file)), name_(std::move(name)), shape_(task_info(file_->info.task).labels) {
+    group_ = h5::Handle(H5Gopen2(file_->file, name_.c_str(), H5P_DEFAULT), "cannot open the group");
+    input_ids_.emplace(group_, schema::kInputIds, file_->size);
+    segment_b_.emplace(group_, schema::kSegmentB, file_->size);
+    rows_.emplace(group_, schema::kRows, file_->size);
+    read_offsets();
+    const auto samples = static_cast<uint64_t>(size());
+    check(segment_b_->rows() == samples && rows_->rows() == samples, "'", schema::kSegmentB, "' or '", schema::kRows,
+          "' does not have the ", samples, " rows of '", schema::kOffsets, "'");
+    open_labels();
+    keep_in_memory();
+  }
+
+  const std::string& name() const override { return name_; }
+  int64_t size() const override { return static_cast<int64_t>(lengths_.size()); }
+  std::span<const int32_t> lengths() const override { return lengths_; }
+
+  void read(std::span<const int64_t> samples, Batch& batch) const override {
+    begin_batch(batch);
+    for (int64_t sample : samples) {
+      check_internal(sample >= 0 && sample < size(), "sample ", sample, " of ", size(), " was asked for");
+      in_context([&] { return concat(file_->path.string(), ": ", name_, ": sample ", sample); },
+                 [&] { append_sample(sample, batch); });
+    }
+  }
+
+  std::vector<int64_t> rows(std::span<const int64_t> samples) const override {
+    std::vector<int64_t> rows;
+    for (int64_t sample : samples) {
+      check_internal(sample >= 0 && sample < size(), "sample ", sample, " of ", size(), " was asked for");
+      rows.push_back(rows_->read(static_cast<uint64_t>(sample), 1)[0]);
+    }
+    return rows;
+  }
+
+ private:
+  void read_offsets() {
+    const Column<int64_t> column(group_, schema::kOffsets, file_->size);
+    check(column.width() == 0 && column.rows() > 0, "'", schema::kOffsets, "' is not a list of at least one number");
+    offsets_ = column.read(0, column.rows());
+    lengths_.resize(offsets_.size() - 1);
+    check(offsets_[0] == 0, "'", schema::kOffsets, "' does not start with 0");
+    for (size_t i = 0; i + 1 < offsets_.size(); ++i) {
+      const int64_t length = offsets_[i + 1] - std::max<int64_t>(0, offsets_[i]);
+      check(length > 0 && length <= file_->info.max_length, "sample ", i, " has ", length, " tokens instead of 1 to ",
+            file_->info.max_length);
+      lengths_[i] = static_cast<int32_t>(length);
+    }
+    check(static_cast<uint64_t>(offsets_.back()) == input_ids_->rows(), "'", schema::kInputIds, "' has ", input_ids_->rows(),
+          " tokens, '", schema::kOffsets, "' ends at ", offsets_.back());
+  }
+
+  void open_labels() {
+    if (shape_ == LabelShape::kNone) return;
+    const auto num_labels = file_->info.label_names.size();
+    const uint64_t width = shape_ == LabelShape::kMultiHot ? num_labels : shape_ == LabelShape::kSpan ? 2 : 0;
+    const uint64_t expected = shape_ == LabelShape::kTokenClass ? input_ids_->rows() : lengths_.size();
+    const auto fits = [&](const auto& column) {
+      check(column.rows() == expected && column.width() == width, "'", schema::kLabels, "' has the shape [", column.rows(), ", ",
+            column.width(), "] instead of [", expected, ", ", width, "]");
+    };
+    if (shape_ == LabelShape::kFloat || shape_ == LabelShape::kMultiHot)
+      fits(float_labels_.emplace(group_, schema::kLabels, file_->size));
+    else
+      fits(labels_.emplace(group_, schema::kLabels, file_->size));
+  }
+
+  void keep_in_memory() {
+    const uint64_t bytes = input_ids_->bytes() + segment_b_->bytes() + rows_->bytes() + (labels_ ? labels_->bytes() : 0) +
+                           (float_labels_ ? float_labels_->bytes() : 0);
+    if (bytes > kCacheBytes) return;
+    input_ids_->keep_in_memory();
+    segment_b_->keep_in_memory();
+    rows_->keep_in_memory();
+    if (labels_) labels_->keep_in_memory();
+    if (float_labels_) float_labels_->keep_in_memory();
+  }
+
+  void append_sample(int64_t sample, Batch& batch) const {
+    const auto i = static_cast<uint64_t>(sample);
+    const auto begin = static_cast<uint64_t>(offsets_[i]);
+    const int32_t length = lengths_[i];
+    const std::vector<int32_t> ids = input_ids_->read(begin, static_cast<uint64_t>(length));
+    for (int32_t id : ids)
+      check(id >= 0 && id < file_->info.vocab_size, "token id ", id, " is not in the vocabulary of ", file_->info.vocab_size);
+    const int32_t segment_b = segment_b_->read(i, 1)[0];
+    check(segment_b >= 0 && segment_b <= length, "segment B starts at token ", segment_b, " of ", length);
+    append_tokens(batch, sample, ids, segment_b);
+    if (labels_)
+      append_labels(shape_ == LabelShape::kTokenClass ? labels_->read(begin, static_cast<uint64_t>(length)) : labels_->read(i, 1),
+                    length, batch);
+    if (float_labels_) append_float_labels(float_labels_->read(i, 1), batch);
+  }
+
+  void append_labels(const std::vector<int32_t>& labels, int32_t length, Batch& batch) const {
+    const auto classes = static_cast<int32_t>(file_->info.label_names.size());
+    for (int32_t label : labels) {
+      const bool known =
+          shape_ == LabelShape::kSpan ? label >= 0 && label < length : label == kIgnoreIndex || (label >= 0 && label < classes);
+      check(known, "label ", label, " is out of range");
+    }
+    batch.labels.insert(batch.labels.end(), labels.begin(), labels.end());
+  }
+
+  void append_float_labels(const std::vector<float>& labels, Batch& batch) const {
+    for (float label : labels) {
+      const bool known =
+          shape_ == LabelShape::kFloat ? !std::isinf(label) : label == 0 || label == 1 || label == schema::kNoMultiHot;
+      check(known, "label ", label, " is out of range");
+    }
+    batch.float_labels.insert(batch.float_labels.end(), labels.begin(), labels.end());
+  }
+
+  std::shared_ptr<const OpenFile> file_;
+  std::string name_;
+  LabelShape shape_;
+  h5::Handle group_;
+  std::optional<Column<int32_t>> input_ids_, segment_b_, labels_;
+  std::optional<Column<int64_t>> rows_;
+  std::optional<Column<float>> float_labels_;
+  std::vector<int64_t> offsets_;
+  std::vector<int32_t> lengths_;
+};
+
+DatasetInfo read_info(hid_t file) {
+  check(h5::has_attribute(file, schema::kFormat) && h5::read_string(file, schema::kFormat) == schema::kFormatName,
+        "this HDF5 file was not made by `berth prepare`");
+  DatasetInfo info;
+  const int64_t version = h5::read_int(file, schema::kSchemaVersion);
+  check(version >= 1 && version <= schema::kVersion, "the file has schema version ", version, ", this berth reads up to ",
+        schema::kVersion, "; prepare the data again or use a newer berth");
+  info.schema_version = static_cast<int>(version);
+  const std::string task = h5::read_string(file, schema::kTask);
+  const auto known = std::find_if(tasks().begin(), tasks().end(), [&](const TaskInfo& entry) { return entry.name == task; });
+  check(known != tasks().end(), "the file is for the task '", task, "', which this berth does not know");
+  info.task = known->kind;
+  if (h5::has_attribute(file, schema::kLabelNames)) info.label_names = h5::read_strings(file, schema::kLabelNames);
+  const int64_t max_length = h5::read_int(file, schema::kMaxLength), vocab_size = h5::read_int(file, schema::kVocabSize);
+  check(max_length > 0 && max_length <= INT32_MAX && vocab_size > 0 && vocab_size <= INT32_MAX, "max_length ", max_length,
+        " or vocab_size ", vocab_size, " is out of range");
+  info.max_length = static_cast<int>(max_length);
+  info.vocab_size = static_cast<int>(vocab_size);
+  info.vocab_sha256 = h5::read_string(file, schema::kVocabSha256);
+  info.command = h5::read_string(file, schema::kCommand);
+  if (h5::has_attribute(file, schema::kSourceFiles)) {
+    const auto files = h5::read_strings(file, schema::kSourceFiles), digests = h5::read_strings(file, schema::kSourceSha256);
+    check(files.size() == digests.size(), "there are ", files.size(), " source files and ", digests.size(), " digests");
+    for (size_t i = 0; i < files.size(); ++i) info.source_sha256[files[i]] = digests[i];
+  }
+  for (const char* split : schema::kSplits)
+    if (H5Lexists(file, split, H5P_DEFAULT) > 0) info.splits.emplace_back(split);
+  return info;
+}
+
+class Hdf5Dataset final : public Dataset {
+ public:
+  explicit Hdf5Dataset(std::shared_ptr<const OpenFile> file) : file_(std::move(file)) {}
+
+  const DatasetInfo& info() const override { return file_->info; }
+  const std::filesystem::path& path() const override { return file_->path; }
+  bool has_split(const std::string& name) const override {
+    return std::find(info().splits.begin(), info().splits.end(), name) != info().splits.end();
+  }
+
+  std::unique_ptr<Split> split(const std::string& name) const override {
+    std::string there;
+    for (const std::string& split : info().splits) there += (there.empty() ? "" : ", ") + split;
+    check(has_split(name), path().string(), " has no split '", name, "'; it has: ", there.empty() ? "none" : there);
+    return in_context(concat(path().string(), ": ", name), [&] { return std::make_unique<Hdf5Split>(file_, name); });
+  }
+
+ private:
+  std::shared_ptr<const OpenFile> file_;
+};
+
+}  // namespace
+
+std::unique_ptr<Dataset> Dataset::open(const std::filesystem::path& path) {
+  return in_context(path.string(), [&] {
+    std::error_code error;
+    check(std::filesystem::exists(path, error), "no such file; `berth prepare` makes it");
+    check(std::filesystem::is_regular_file(path, error), "not a file");
+    auto file = std::make_shared<OpenFile>();
+    file->path = path;
+    file->size = std::filesystem::file_size(path, error);
+    check(!error, "cannot be read: ", error.message());
+    file->file = h5::open_file(path);
+    file->info = read_info(file->file);
+    return std::make_unique<Hdf5Dataset>(std::move(file));
+  });
+}
+
+}  // namespace berth::data

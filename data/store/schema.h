@@ -1,0 +1,57 @@
+// The layout of a prepared data set in HDF5: every name, type and attribute, and the version of it all. The writer and the reader
+// share only this.
+//
+//   /                         attributes below
+//   /train /validation /test  one group per split (those that exist), each with N samples of T tokens in all:
+//     input_ids  [T]          uint16 if vocab_size <= 65536, else int32; the samples end to end, without padding
+//     offsets    [N + 1]      int64; sample i owns tokens [offsets[i], offsets[i + 1])
+//     segment_b  [N]          int32; index within the sample of segment B's first token, the sample's length if it has one
+//     segment rows       [N]          int64; row of the source file, 1-based, header not counted labels                  by the
+//     task's LabelShape:
+//                               kClass      int32   [N]     class index; -100: not labelled (test split only)
+//                               kFloat      float32 [N]     NaN: not labelled (test split only)
+//                               kMultiHot   uint8   [N, L]  0 or 1; 255: not labelled (test split only)
+//                               kTokenClass int32   [T]     class index or -100
+//                               kSpan       int32   [N, 2]  first and last token of the answer within the sample; 0, 0: none
+//                               kNone       absent
+//
+// Datasets are chunked, with Fletcher-32 checksums and without compression: a training batch reads 32 random samples, which would
+// inflate 32 chunks. The file is written in the format of HDF5 1.10, whose metadata carry checksums too, so any flipped bit is
+// found. No times are stored: equal input gives equal bytes.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace berth::data::schema {
+
+inline constexpr int kVersion = 1;
+
+// Attributes of the root group. Strings are fixed-size, null-padded UTF-8.
+inline constexpr const char* kFormat = "format";                 // string, kFormatName
+inline constexpr const char* kFormatName = "berth dataset";      //
+inline constexpr const char* kSchemaVersion = "schema_version";  // int64
+inline constexpr const char* kTask = "task";                     // string, TaskInfo::name
+inline constexpr const char* kLabelNames = "label_names";        // string [L], absent if L == 0
+inline constexpr const char* kMaxLength = "max_length";          // int64
+inline constexpr const char* kVocabSha256 = "vocab_sha256";      // string, Vocab::sha256()
+inline constexpr const char* kVocabSize = "vocab_size";          // int64
+inline constexpr const char* kSourceFiles = "source_files";      // string [S]
+inline constexpr const char* kSourceSha256 = "source_sha256";    // string [S]
+inline constexpr const char* kCommand = "command";               // string
+
+inline constexpr std::array<const char*, 3> kSplits{"train", "validation", "test"};
+
+// Datasets of a split.
+inline constexpr const char* kInputIds = "input_ids";
+inline constexpr const char* kOffsets = "offsets";
+inline constexpr const char* kSegmentB = "segment_b";
+inline constexpr const char* kRows = "rows";
+inline constexpr const char* kLabels = "labels";
+
+inline constexpr int32_t kNarrowVocab = 65536;  // up to this vocabulary size input_ids are uint16
+inline constexpr uint8_t kNoMultiHot = 255;     // first value of an unlabelled multi-label sample
+inline constexpr uint64_t kChunkRows =
+    4096;  // rows per chunk: 8 KiB of narrow input_ids, which is what reading one sample of a large split costs
+
+}  // namespace berth::data::schema

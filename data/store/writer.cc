@@ -1,0 +1,184 @@
+#include "data/store/writer.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "data/check.h"
+#include "data/store/hdf5.h"
+#include "data/store/schema.h"
+
+namespace berth::data {
+namespace {
+
+// A dataset that is written a chunk at a time. T is the type in memory; HDF5 converts to `stored`.
+template <class T>
+class Column {
+ public:
+  Column(hid_t group, const char* name, hid_t stored, uint64_t width = 0)
+      : name_(name), width_(width), dataset_(h5::create_dataset(group, name, stored, width)) {}
+
+  void append(std::span<const T> values) {
+    buffer_.insert(buffer_.end(), values.begin(), values.end());
+    if (buffer_.size() >= kFlushValues) flush(buffer_.size() / kFlushValues * kFlushValues);
+  }
+  void append(T value) { append(std::span<const T>(&value, 1)); }
+  void finish() { flush(buffer_.size()); }
+
+ private:
+  static constexpr size_t kFlushValues = schema::kChunkRows * 16;
+
+  void flush(size_t values) {
+    const uint64_t width = std::max<uint64_t>(1, width_), rows = values / width;
+    h5::append_rows(dataset_, name_, h5::native_type<T>(), written_, rows, buffer_.data());
+    written_ += rows;
+    buffer_.erase(buffer_.begin(), buffer_.begin() + static_cast<ptrdiff_t>(rows * width));
+  }
+
+  const char* name_;
+  uint64_t width_;
+  h5::Handle dataset_;
+  uint64_t written_ = 0;
+  std::vector<T> buffer_;
+};
+
+struct SplitColumns {
+  h5::Handle group;
+  Column<int32_t> input_ids;
+  Column<int64_t> offsets;
+  Column<int32_t> segment_b;
+  Column<int64_t> rows;
+  std::optional<Column<int32_t>> labels;
+  std::optional<Column<float>> float_labels;
+  int64_t tokens = 0;
+
+  SplitColumns(hid_t file, const std::string& name, LabelShape shape, int32_t vocab_size, int32_t num_labels)
+      : group(h5::create_group(file, name.c_str())),
+        input_ids(group, schema::kInputIds, vocab_size <= schema::kNarrowVocab ? H5T_STD_U16LE : H5T_STD_I32LE),
+        offsets(group, schema::kOffsets, H5T_STD_I64LE),
+        segment_b(group, schema::kSegmentB, H5T_STD_I32LE),
+        rows(group, schema::kRows, H5T_STD_I64LE) {
+    if (shape == LabelShape::kClass || shape == LabelShape::kTokenClass) labels.emplace(group, schema::kLabels, H5T_STD_I32LE);
+    if (shape == LabelShape::kSpan) labels.emplace(group, schema::kLabels, H5T_STD_I32LE, 2);
+    if (shape == LabelShape::kFloat) float_labels.emplace(group, schema::kLabels, H5T_IEEE_F32LE);
+    if (shape == LabelShape::kMultiHot)
+      float_labels.emplace(group, schema::kLabels, H5T_STD_U8LE, static_cast<uint64_t>(num_labels));
+    offsets.append(0);
+  }
+
+  void append(const Sample& sample) {
+    input_ids.append(sample.input_ids);
+    tokens += static_cast<int64_t>(sample.input_ids.size());
+    offsets.append(tokens);
+    segment_b.append(sample.segment_b);
+    rows.append(sample.row);
+    if (labels) labels->append(sample.labels);
+    if (float_labels) float_labels->append(sample.float_labels);
+  }
+
+  void finish() {
+    input_ids.finish();
+    offsets.finish();
+    segment_b.finish();
+    rows.finish();
+    if (labels) labels->finish();
+    if (float_labels) float_labels->finish();
+  }
+};
+
+void sync(const std::filesystem::path& path, int flags) {
+  const int fd = ::open(path.c_str(), flags | O_CLOEXEC);
+  const bool synced = fd >= 0 && (::fsync(fd) == 0 || errno == EINVAL);  // some file systems cannot sync a folder
+  const int error = errno;
+  if (fd >= 0) ::close(fd);
+  check(synced, "cannot write ", path.string(), " to disk: ", std::strerror(error));
+}
+
+}  // namespace
+
+struct DatasetWriter::File {
+  std::filesystem::path path, temporary;
+  TaskKind task;
+  int32_t vocab_size, num_labels;
+  h5::Handle file;
+  std::optional<SplitColumns> split;
+
+  void finish_split() {
+    if (split) split->finish();
+    split.reset();
+  }
+  void write_attributes(const DatasetInfo& info);
+};
+
+DatasetWriter::DatasetWriter(std::filesystem::path path, TaskKind task, int32_t vocab_size, int32_t num_labels) {
+  std::filesystem::path temporary = path;
+  temporary += concat(".tmp-", ::getpid());
+  h5::Handle file = in_context(path.string(), [&] { return h5::create_file(temporary); });
+  file_ = std::make_unique<File>(File{std::move(path), temporary, task, vocab_size, num_labels, std::move(file), std::nullopt});
+}
+
+DatasetWriter::~DatasetWriter() {
+  if (!file_) return;
+  // Emptied first: on a full disk HDF5 can then flush what it still holds, and closes.
+  if (::truncate(file_->temporary.c_str(), 0) != 0) errno = 0;
+  file_->split.reset();
+  file_->file.close();
+  ::unlink(file_->temporary.c_str());
+}
+
+void DatasetWriter::begin_split(const std::string& name) {
+  in_context(file_->path.string(), [&] {
+    file_->finish_split();
+    const LabelShape shape = task_info(file_->task).labels;
+    file_->split.emplace(file_->file, name, shape, file_->vocab_size, file_->num_labels);
+  });
+}
+
+void DatasetWriter::append(const Sample& sample) {
+  in_context(file_->path.string(), [&] { file_->split->append(sample); });
+}
+
+void DatasetWriter::commit(const DatasetInfo& info) {
+  in_context(file_->path.string(), [&] {
+    file_->finish_split();
+    file_->write_attributes(info);
+    h5::ok(H5Fflush(file_->file, H5F_SCOPE_GLOBAL), "cannot write the file");
+    check(file_->file.close(), "cannot write the file");
+    sync(file_->temporary, O_RDWR);
+    std::error_code error;
+    std::filesystem::rename(file_->temporary, file_->path, error);
+    check(!error, "cannot be renamed from ", file_->temporary.string(), ": ", error.message());
+  });
+  const std::filesystem::path folder = file_->path.parent_path();
+  file_.reset();
+  sync(folder.empty() ? "." : folder, O_RDONLY | O_DIRECTORY);
+}
+
+void DatasetWriter::File::write_attributes(const DatasetInfo& info) {
+  const hid_t root = file;
+  h5::write_attribute(root, schema::kFormat, std::string(schema::kFormatName));
+  h5::write_attribute(root, schema::kSchemaVersion, int64_t{schema::kVersion});
+  h5::write_attribute(root, schema::kTask, std::string(task_info(task).name));
+  if (!info.label_names.empty()) h5::write_attribute(root, schema::kLabelNames, info.label_names);
+  h5::write_attribute(root, schema::kMaxLength, int64_t{info.max_length});
+  h5::write_attribute(root, schema::kVocabSha256, info.vocab_sha256);
+  h5::write_attribute(root, schema::kVocabSize, int64_t{vocab_size});
+  std::vector<std::string> files, digests;
+  for (const auto& [name, digest] : info.source_sha256) {
+    files.push_back(name);
+    digests.push_back(digest);
+  }
+  if (!files.empty()) {
+    h5::write_attribute(root, schema::kSourceFiles, files);
+    h5::write_attribute(root, schema::kSourceSha256, digests);
+  }
+  h5::write_attribute(root, schema::kCommand, info.command);
+}
+
+}  // namespace berth::data

@@ -1,0 +1,38 @@
+// Writing a prepared data set: samples stream in, memory stays bounded, and the file appears under its name only when it is
+// whole.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "data/features/sample.h"
+#include "data/store/dataset.h"
+
+namespace berth::data {
+
+// Writes to `<path>.tmp-<pid>` in the same folder; commit() syncs and renames. Without commit() the destructor removes it.
+// Errors (a full disk, no permission) are Error(kBadInput). For one thread at a time.
+class DatasetWriter {
+ public:
+  // `vocab_size` and `num_labels` shape the datasets and bound the values.
+  DatasetWriter(std::filesystem::path path, TaskKind task, int32_t vocab_size, int32_t num_labels);
+  ~DatasetWriter();
+  DatasetWriter(const DatasetWriter&) = delete;
+  DatasetWriter& operator=(const DatasetWriter&) = delete;
+
+  // Splits are written one after the other: "train", "validation" or "test", each once.
+  void begin_split(const std::string& name);
+  void append(const Sample& sample);
+  // Writes the attributes (task and vocab_size must be those of the constructor, splits is ignored), syncs file and folder,
+  // renames.
+  void commit(const DatasetInfo& info);
+
+ private:
+  struct File;
+  std::unique_ptr<File> file_;
+};
+
+}  // namespace berth::data

@@ -1,0 +1,110 @@
+// Fixtures for the store's tests: a small data set on disk, and verbs that damage it.
+#pragma once
+
+#include <unistd.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/check.h"
+#include "data/store/writer.h"
+
+namespace berth::data::testing {
+
+// A folder of its own for one test, removed with it.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string name = (std::filesystem::temp_directory_path() / "berth-test-XXXXXX").string();
+    check_internal(::mkdtemp(name.data()) != nullptr, "cannot make a temporary folder");
+    path_ = name;
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  std::filesystem::path operator/(std::string_view name) const { return path_ / name; }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+inline std::string read_bytes(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+inline std::filesystem::path write_bytes(const std::filesystem::path& path, std::string_view bytes) {
+  std::ofstream(path, std::ios::binary | std::ios::trunc).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  return path;
+}
+
+inline void truncate_to(const std::filesystem::path& path, uint64_t size) { std::filesystem::resize_file(path, size); }
+
+inline void flip_bit(const std::filesystem::path& path, uint64_t byte, int bit) {
+  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+  file.seekg(static_cast<std::streamoff>(byte));
+  const char flipped = static_cast<char>(file.get() ^ (1 << bit));
+  file.seekp(static_cast<std::streamoff>(byte));
+  file.put(flipped);
+}
+
+// What `action` throws, or "" if it does not.
+template <class Action>
+std::string error_of(Action&& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+// Sample i of a made-up data set: 2 to 9 tokens, pairs at every third, labels of the task's shape.
+inline Sample made_up_sample(int64_t i, LabelShape shape, int32_t vocab_size, int32_t num_labels) {
+  Sample sample{.row = i + 1};
+  const int64_t length = 2 + i % 8;
+  for (int64_t t = 0; t < length; ++t) sample.input_ids.push_back(static_cast<int32_t>((i * 31 + t * 7) % vocab_size));
+  sample.segment_b = static_cast<int32_t>(i % 3 == 0 ? length - 1 : length);
+  const auto label = static_cast<int32_t>(i % num_labels);
+  if (shape == LabelShape::kClass) sample.labels = {label};
+  if (shape == LabelShape::kTokenClass) sample.labels.assign(static_cast<size_t>(length), label), sample.labels[0] = kIgnoreIndex;
+  if (shape == LabelShape::kSpan) sample.labels = {static_cast<int32_t>(i % 2), static_cast<int32_t>(i % 2)};
+  if (shape == LabelShape::kFloat) sample.float_labels = {static_cast<float>(i) / 4};
+  if (shape == LabelShape::kMultiHot) {
+    sample.float_labels.assign(static_cast<size_t>(num_labels), 0.f);
+    sample.float_labels[static_cast<size_t>(label)] = 1.f;
+  }
+  return sample;
+}
+
+inline DatasetInfo made_up_info(TaskKind task, int32_t vocab_size, int32_t num_labels) {
+  DatasetInfo info;
+  info.task = task;
+  info.max_length = 16;
+  info.vocab_sha256 = std::string(64, 'a');
+  info.vocab_size = vocab_size;
+  for (int32_t i = 0; i < num_labels; ++i) info.label_names.push_back("label " + std::to_string(i));
+  info.source_sha256 = {{"train.csv", std::string(64, 'b')}, {"dev.csv", std::string(64, 'c')}};
+  info.command = "berth prepare …";
+  return info;
+}
+
+// A file with the splits train (`samples` samples) and validation (3 samples).
+inline void write_dataset(const std::filesystem::path& path, TaskKind task, int64_t samples, int32_t vocab_size = 1000,
+                          int32_t num_labels = 3) {
+  const LabelShape shape = task_info(task).labels;
+  DatasetWriter writer(path, task, vocab_size, num_labels);
+  writer.begin_split("train");
+  for (int64_t i = 0; i < samples; ++i) writer.append(made_up_sample(i, shape, vocab_size, num_labels));
+  writer.begin_split("validation");
+  for (int64_t i = 0; i < 3; ++i) writer.append(made_up_sample(i, shape, vocab_size, num_labels));
+  writer.commit(made_up_info(task, vocab_size, num_labels));
+}
+
+}  // namespace berth::data::testing

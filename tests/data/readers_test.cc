@@ -1,0 +1,230 @@
+#include <gtest/gtest.h>
+
+#include "data/readers/delimited.h"
+#include "data/readers/reader.h"
+#include "tests/data/dataset_file.h"
+
+namespace berth::data {
+namespace {
+
+using namespace testing;
+using Rows = std::vector<std::vector<std::string>>;
+
+Rows rows_of(const TemporaryFolder& folder, std::string_view bytes, Dialect dialect) {
+  DelimitedRows reader(write_bytes(folder / "rows", bytes), dialect);
+  Rows rows;
+  for (std::vector<std::string> fields; reader.next(fields);) rows.push_back(fields);
+  return rows;
+}
+
+TEST(Csv, FollowsRfc4180) {
+  const TemporaryFolder folder;
+  const struct {
+    std::string_view bytes;
+    Rows rows;
+  } cases[] = {
+      {"a,b\n1,2\n", {{"a", "b"}, {"1", "2"}}},
+      {"a,b\r\n1,2\r\n", {{"a", "b"}, {"1", "2"}}},
+      {"a,b\n1,2", {{"a", "b"}, {"1", "2"}}},
+      {"\xEF\xBB\xBF"
+       "a,b\n",
+       {{"a", "b"}}},
+      {"\xEF\xBB\xBF\"a\",b\n", {{"a", "b"}}},
+      {",\n,x\ny,\n", {{"", ""}, {"", "x"}, {"y", ""}}},
+      {"\"a,b\",c\n", {{"a,b", "c"}}},
+      {"\"say \"\"hi\"\"\",c\n", {{"say \"hi\"", "c"}}},
+      {"\"\"\"\",\"\"\n", {{"\"", ""}}},
+      {"\"two\nlines\",x\n\"a\r\nb\",y\r\n", {{"two\nlines", "x"}, {"a\r\nb", "y"}}},
+      {"a \"plain\" quote,b\n", {{"a \"plain\" quote", "b"}}},
+      {"a\rb,c\n", {{"a\rb", "c"}}},
+      {"a,b\n\n\r\n1,2\n\n", {{"a", "b"}, {"1", "2"}}},
+      {"\"\"\n", {{""}}},
+      {"\"a\"", {{"a"}}},
+      {" \"a\",b\n", {{" \"a\"", "b"}}},
+  };
+  for (const auto& [bytes, rows] : cases) EXPECT_EQ(rows_of(folder, bytes, Dialect::csv()), rows) << bytes;
+}
+
+TEST(Csv, ABlockBoundaryAnywhereChangesNothing) {
+  const TemporaryFolder folder;
+  const std::string row = "\"x \"\"y\"\"\r\nz\",plain\r\n";
+  for (size_t shift = 0; shift < row.size() + 2; ++shift) {
+    const std::string first(((size_t{1} << 20) - row.size() + shift) - 3, 'a');
+    EXPECT_EQ(rows_of(folder, first + ",b\n" + row, Dialect::csv()), (Rows{{first, "b"}, {"x \"y\"\r\nz", "plain"}})) << shift;
+  }
+}
+
+TEST(Tsv, QuotesArePlainCharacters) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(rows_of(folder, "sentence\tlabel\n\" unclosed\t1\r\nit \"\"s , so\t0\n", Dialect::tsv()),
+            (Rows{{"sentence", "label"}, {"\" unclosed", "1"}, {"it \"\"s , so", "0"}}));
+}
+
+struct Read {
+  std::vector<std::string> texts, pairs, labels;
+  std::vector<int64_t> rows;
+  std::string columns;
+};
+
+Read read_all(const std::filesystem::path& path, const ReaderOptions& options = {}) {
+  const auto reader = open_reader(path, options);
+  Read read;
+  read.columns = reader->columns();
+  for (Record record; reader->next(record);) {
+    read.texts.push_back(record.text);
+    if (record.has_pair) read.pairs.push_back(record.text_pair);
+    std::string labels;
+    for (const std::string& label : record.labels) labels += (labels.empty() ? "" : "|") + label;
+    read.labels.push_back(labels);
+    read.rows.push_back(record.row);
+  }
+  EXPECT_EQ(reader->bytes_read(), reader->bytes_total());
+  return read;
+}
+
+TEST(Readers, GuessAndNameColumns) {
+  const TemporaryFolder folder;
+  const struct {
+    const char *file, *bytes;
+    ReaderOptions options;
+    const char *columns, *text, *pair, *label;
+  } cases[] = {
+      {"a.csv", "review,sentiment\nx,y\n", {}, "text: review, label: sentiment (guessed)", "x", "", "y"},
+      {"b.csv", "Label,Text\ny,x\n", {}, "text: Text, label: Label (guessed)", "x", "", "y"},
+      {"c.tsv",
+       "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t2\t3\tx\tz\n",
+       {},
+       "text: #1 String, pair: #2 String, label: Quality (guessed)",
+       "x",
+       "z",
+       "1"},
+      {"d.tsv",
+       "index\tquestion\tsentence\tlabel\n0\tx\tz\ty\n",
+       {},
+       "text: question, pair: sentence, label: label (guessed)",
+       "x",
+       "z",
+       "y"},
+      {"e.csv",
+       "repo,label,title,body\nr,y,x,b\n",
+       {.columns = {.text = "title,body"}},
+       "text: title + body, label: label (guessed)",
+       "x b",
+       "",
+       "y"},
+      {"f.csv",
+       "p,q,r\ny,x,z\n",
+       {.columns = {.text = "q", .text_pair = "r", .label = "p"}},
+       "text: q, pair: r, label: p",
+       "x",
+       "z",
+       "y"},
+      {"spam", "y\tx\n", {.columns = {.text = "1", .label = "0"}}, "text: 1, label: 0", "x", "", "y"},
+      {"g.tsv", "text\tlabel\nx\ty\n", {.columns = {.text = "0", .label = "1"}}, "text: text, label: label", "x", "", "y"},
+      {"h.tsv",
+       "text\tlabel\n",
+       {.no_header = true, .columns = {.text = "0", .label = "1"}},
+       "text: 0, label: 1",
+       "text",
+       "",
+       "label"},
+      {"i.tsv", "y\tx\n", {.column_names = {"label", "text"}}, "text: text, label: label (guessed)", "x", "", "y"},
+      {"j.csv", "text\nx\n", {.need_label = false}, "text: text (guessed)", "x", "", ""},
+      {"k.jsonl", "{\"text\":\"x\",\"label\":\"y\"}\n", {}, "text: text, label: label (guessed)", "x", "", "y"},
+      {"l.jsonl",
+       "\n{\"premise\":\"x\",\"hypothesis\":\"\",\"label\":2}\n",
+       {},
+       "text: premise, pair: hypothesis, label: label (guessed)",
+       "x",
+       "",
+       "2"},
+      {"m.json", "{\"text\":\"x\",\"labels\":[\"a\",3,true]}", {}, "text: text, label: labels (guessed)", "x", "", "a|3|true"},
+      {"n.jsonl", "{\"text\":\"x\",\"label\":null}", {.need_label = false}, "text: text, label: label (guessed)", "x", "", ""},
+      {"o", "{\"text\":\"\\u00e9\\ud83d\\ude00\",\"score\":4.5}", {}, "text: text, label: score (guessed)", "é😀", "", "4.5"},
+      {"p.csv", "text,label\n\xE9,y\n", {.encoding = TextEncoding::kLatin1}, "text: text, label: label (guessed)", "é", "", "y"},
+      {"q.jsonl",
+       "{\"text\":\"\xE9\",\"label\":\"y\"}",
+       {.encoding = TextEncoding::kLatin1},
+       "text: text, label: label (guessed)",
+       "é",
+       "",
+       "y"},
+  };
+  for (const auto& [file, bytes, options, columns, text, pair, label] : cases) {
+    const Read read = read_all(write_bytes(folder / file, bytes), options);
+    EXPECT_EQ(read.columns, columns) << file;
+    ASSERT_EQ(read.texts.size(), 1u) << file;
+    EXPECT_EQ(read.texts[0], text) << file;
+    EXPECT_EQ(read.pairs.empty() ? "" : read.pairs[0], pair) << file;
+    EXPECT_EQ(read.labels[0], label) << file;
+  }
+}
+
+TEST(Readers, RowsAreCountedWithoutHeaderAndBlankLines) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(read_all(write_bytes(folder / "a.csv", "text,label\n\"a\nb\",x\n\n\nc,y\n")).rows, (std::vector<int64_t>{1, 2}));
+  EXPECT_EQ(read_all(write_bytes(folder / "a.jsonl", "{\"text\":\"a\",\"label\":1}\n\n{\"text\":\"b\",\"label\":1}\n")).rows,
+            (std::vector<int64_t>{1, 2}));
+}
+
+TEST(Readers, SayWhatIsWrongAndWhere) {
+  const TemporaryFolder folder;
+  using namespace std::string_view_literals;
+  const struct {
+    const char* file;
+    std::string_view bytes;
+    ReaderOptions options;
+    const char* says;
+  } cases[] = {
+      {"a.csv", "", {}, "the file is empty"},
+      {"b.csv", "\xEF\xBB\xBF", {}, "the file is empty"},
+      {"c.csv", "\n\n", {}, "holds no rows"},
+      {"d.csv", "text,label\na,b\nc\n", {}, "row 2 (line 3): the row has 1 fields instead of 2"},
+      {"e.csv", "text,label\n\"a\nb\",c,d\n", {}, "row 1 (line 2): the row has 3 fields"},
+      {"f.csv", "text,label\n\"a,b\nc,d\n", {}, "line 4: the quote opened on line 2 is never closed"},
+      {"g.csv", "text,label\n\"a\"b,c\n", {}, "line 2: text after a closing quote"},
+      {"h.csv", "text,label\na\0b,c\n"sv, {}, "line 2: a NUL byte"},
+      {"i.csv", "\xFF\xFEt\0e\0"sv, {}, "is UTF-16"},
+      {"j.csv", "text,label\nok,1\na\xFF,2\n", {}, "row 2 (line 3): column 'text': byte 2 of the text (0xFF) is not UTF-8"},
+      {"k.csv", "text,label\n\xED\xA0\x80,2\n", {}, "row 1 (line 2): column 'text': byte 1"},
+      {"l.csv", "text,kind\na,b\n", {}, "no column with a usual name for the label"},
+      {"m.csv", "a,b\nc,d\n", {}, "The 2 columns are: a, b"},
+      {"n.csv", "text,label\na,b\n", {.columns = {.text = "body"}}, "there is no column 'body'; the 2 columns are: text, label"},
+      {"o.csv", "text,text,label\na,b,c\n", {.columns = {.text = "text"}}, "2 columns are called 'text'"},
+      {"p.csv", "text,label\na,\n", {}, "row 1 (line 2): the label (column 'label') is empty"},
+      {"q.csv", "a,b,c\n", {.column_names = {"text", "label"}}, "2 column names are given, the first row has 3 fields"},
+      {"r.tsv", "ham\thello\n", {.no_header = true}, "name it (--text-column)"},
+      {"s.tsv", "ham\thello\n", {.no_header = true, .columns = {.text = "2"}}, "there is no column '2'"},
+      {"t.jsonl", "{\"text\":\"a\",\"label\":1}\n{\"text\":\n", {}, "row 2 (line 2): not valid JSON"},
+      {"u.jsonl", "[{\"text\":\"a\"}]\n", {}, "line 1: a JSON array; expected one JSON object per line"},
+      {"v.jsonl", "{\"text\":\"\\ud800\",\"label\":1}\n", {}, "line 1: not valid JSON"},
+      {"w.jsonl", "{\"text\":\"a\xFF\",\"label\":1}\n", {}, "line 1: not valid JSON"},
+      {"x.jsonl", "{\"text\":\"a\",\"label\":1}\n{\"label\":1}\n", {}, "row 2 (line 2): the key 'text' is missing"},
+      {"y.jsonl", "{\"text\":7,\"label\":1}\n", {}, "'text' is of type number, expected a string"},
+      {"z.jsonl", "{\"text\":\"a\",\"label\":{}}\n", {}, "the label 'label' is of type object"},
+      {"za.jsonl", "{\"text\":\"a\",\"label\":null}\n", {}, "the label 'label' is missing"},
+      {"zb", "hello\n", {}, "neither name nor first line tells the format"},
+  };
+  for (const auto& [file, bytes, options, says] : cases) {
+    const auto path = write_bytes(folder / file, bytes);
+    const std::string error = error_of([&] { read_all(path, options); });
+    EXPECT_NE(error.find(says), std::string::npos) << file << ": " << error;
+    EXPECT_TRUE(error.starts_with(path.string())) << error;
+  }
+  EXPECT_NE(error_of([&] { read_all(folder / "missing.csv"); }).find("no such file"), std::string::npos);
+  EXPECT_NE(error_of([&] { read_all(folder.path(), {.format = FileFormat::kCsv}); }).find("a folder"), std::string::npos);
+}
+
+TEST(Readers, AnEndlessRowIsRefusedBeforeItFillsTheMemory) {
+  const TemporaryFolder folder;
+  const std::string filler(kMaxRecordBytes + (size_t{2} << 20), 'x');
+  for (const char* file : {"a.csv", "a.tsv", "a.jsonl"}) {
+    const auto path = write_bytes(folder / file, filler);
+    EXPECT_NE(error_of([&] { read_all(path); }).find("is longer than 64 MiB"), std::string::npos) << file;
+  }
+  const auto path = write_bytes(folder / "b.csv", "text,label\n\"" + filler);
+  EXPECT_NE(error_of([&] { read_all(path); }).find("the quote opened on line 2 is never closed"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace berth::data

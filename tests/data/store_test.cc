@@ -1,0 +1,210 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "data/store/dataset.h"
+#include "data/store/writer.h"
+#include "tests/data/dataset_file.h"
+
+namespace berth::data {
+namespace {
+
+using namespace testing;
+
+std::vector<int64_t> all(const Split& split) {
+  std::vector<int64_t> samples(static_cast<size_t>(split.size()));
+  std::iota(samples.begin(), samples.end(), 0);
+  return samples;
+}
+
+// Reads everything there is; the damage tests only ask that this throws an Error or gives the right data.
+void read_everything(const std::filesystem::path& path) {
+  const auto dataset = Dataset::open(path);
+  for (const std::string& name : dataset->info().splits) {
+    const auto split = dataset->split(name);
+    Batch batch;
+    split->read(all(*split), batch);
+    split->rows(all(*split));
+  }
+}
+
+class EveryTask : public ::testing::TestWithParam<TaskInfo> {};
+
+TEST_P(EveryTask, GivesBackWhatWasWritten) {
+  const TemporaryFolder folder;
+  const auto path = folder / "data.h5";
+  for (int32_t vocab_size : {1000, 70000}) {
+    std::filesystem::remove(path);
+    write_dataset(path, GetParam().kind, 20000, vocab_size);
+    const auto dataset = Dataset::open(path);
+    EXPECT_EQ(dataset->info().task, GetParam().kind);
+    EXPECT_EQ(dataset->info().label_names, made_up_info(GetParam().kind, vocab_size, 3).label_names);
+    EXPECT_EQ(dataset->info().source_sha256.at("dev.csv"), std::string(64, 'c'));
+    EXPECT_EQ(dataset->info().command, "berth prepare …");
+    EXPECT_EQ(dataset->info().splits, (std::vector<std::string>{"train", "validation"}));
+    const auto split = dataset->split("train");
+    ASSERT_EQ(split->size(), 20000);
+    const std::vector<int64_t> samples{19999, 0, 16383, 16384, 3, 3};
+    Batch batch;
+    split->read(samples, batch);
+    EXPECT_EQ(batch.sample_ids, samples);
+    size_t token_labels = 0, float_labels = 0, labels = 0;
+    for (size_t b = 0; b < samples.size(); ++b) {
+      const Sample sample = made_up_sample(samples[b], GetParam().labels, vocab_size, 3);
+      const auto begin = batch.input_ids.begin() + batch.cu_seqlens[b], end = batch.input_ids.begin() + batch.cu_seqlens[b + 1];
+      EXPECT_EQ(std::vector<int32_t>(begin, end), sample.input_ids);
+      EXPECT_EQ(split->lengths()[static_cast<size_t>(samples[b])], end - begin);
+      for (int32_t t = 0; t < end - begin; ++t) {
+        EXPECT_EQ(batch.token_type_ids[static_cast<size_t>(batch.cu_seqlens[b] + t)], t >= sample.segment_b);
+        EXPECT_EQ(batch.position_ids[static_cast<size_t>(batch.cu_seqlens[b] + t)], t);
+      }
+      for (int32_t label : sample.labels) EXPECT_EQ(batch.labels.at(labels++), label);
+      for (float label : sample.float_labels) EXPECT_EQ(batch.float_labels.at(float_labels++), label);
+      EXPECT_EQ(split->rows(samples)[b], sample.row);
+      token_labels += sample.labels.size();
+    }
+    EXPECT_EQ(batch.labels.size(), token_labels);
+    EXPECT_EQ(batch.float_labels.size(), float_labels);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Store, EveryTask, ::testing::ValuesIn(tasks()), [](const auto& info) {
+  std::string name(info.param.alias);
+  std::erase(name, '-');
+  return name;
+});
+
+TEST(Store, EqualInputGivesEqualBytes) {
+  const TemporaryFolder folder;
+  write_dataset(folder / "a.h5", TaskKind::kSequenceClassification, 40000);
+  write_dataset(folder / "b.h5", TaskKind::kSequenceClassification, 40000);
+  EXPECT_TRUE(read_bytes(folder / "a.h5") == read_bytes(folder / "b.h5"));
+}
+
+TEST(Store, ManyLongLabelNamesFit) {
+  const TemporaryFolder folder;
+  DatasetInfo info = made_up_info(TaskKind::kSequenceClassification, 100, 10000);
+  for (std::string& name : info.label_names) name += std::string(50, 'x');
+  DatasetWriter writer(folder / "data.h5", info.task, 100, 10000);
+  writer.begin_split("train");
+  writer.append(made_up_sample(0, LabelShape::kClass, 100, 10000));
+  writer.commit(info);
+  EXPECT_EQ(Dataset::open(folder / "data.h5")->info().label_names, info.label_names);
+}
+
+TEST(Store, WithoutCommitNothingIsLeft) {
+  const TemporaryFolder folder;
+  {
+    DatasetWriter writer(folder / "data.h5", TaskKind::kSequenceClassification, 100, 2);
+    writer.begin_split("train");
+    writer.append(made_up_sample(0, LabelShape::kClass, 100, 2));
+    EXPECT_FALSE(std::filesystem::is_empty(folder.path()));
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
+TEST(Store, AnExistingFileStaysUntilTheNewOneIsWhole) {
+  const TemporaryFolder folder;
+  write_bytes(folder / "data.h5", "old");
+  {
+    DatasetWriter writer(folder / "data.h5", TaskKind::kSequenceClassification, 100, 2);
+    writer.begin_split("train");
+  }
+  EXPECT_EQ(read_bytes(folder / "data.h5"), "old");
+  write_dataset(folder / "data.h5", TaskKind::kSequenceClassification, 5);
+  EXPECT_EQ(Dataset::open(folder / "data.h5")->split("train")->size(), 5);
+}
+
+TEST(Store, SaysWhatIsWrongWithAFile) {
+  const TemporaryFolder folder;
+  const auto good = folder / "good.h5";
+  write_dataset(good, TaskKind::kSequenceClassification, 100);
+  const std::string bytes = read_bytes(good);
+  const struct {
+    std::filesystem::path path;
+    const char* says;
+  } cases[] = {
+      {folder / "missing.h5", "no such file"},
+      {folder.path(), "not a file"},
+      {write_bytes(folder / "empty.h5", ""), "damaged or truncated"},
+      {write_bytes(folder / "text.h5", "label,text\n"), "damaged or truncated"},
+      {write_bytes(folder / "half.h5", bytes.substr(0, bytes.size() / 2)), "damaged or truncated"},
+      {write_bytes(folder / "short.h5", bytes.substr(0, bytes.size() - 1)), "damaged or truncated"},
+  };
+  for (const auto& [path, says] : cases) {
+    const std::string error = error_of([&] { read_everything(path); });
+    EXPECT_NE(error.find(says), std::string::npos) << path << ": " << error;
+    EXPECT_TRUE(error.starts_with(path.string())) << error;
+  }
+  const std::string error = error_of([&] { Dataset::open(good)->split("test"); });
+  EXPECT_NE(error.find("no split 'test'; it has: train, validation"), std::string::npos) << error;
+}
+
+TEST(Store, ValuesOutOfRangeAreRefused) {
+  const TemporaryFolder folder;
+  const struct {
+    const char* name;
+    Sample sample;
+    const char* says;
+  } cases[] = {
+      {"id", {.row = 1, .input_ids = {1, 100}, .segment_b = 2, .labels = {0}}, "token id 100"},
+      {"segment", {.row = 1, .input_ids = {1, 2}, .segment_b = 3, .labels = {0}}, "segment B"},
+      {"label", {.row = 1, .input_ids = {1, 2}, .segment_b = 2, .labels = {3}}, "label 3"},
+      {"negative", {.row = 1, .input_ids = {1, 2}, .segment_b = 2, .labels = {-1}}, "label -1"},
+      {"empty", {.row = 1, .input_ids = {}, .segment_b = 0, .labels = {0}}, "0 tokens"},
+      {"long", {.row = 1, .input_ids = std::vector<int32_t>(17, 1), .segment_b = 17, .labels = {0}}, "17 tokens"},
+      {"no label", {.row = 1, .input_ids = {1, 2}, .segment_b = 2, .labels = {}}, "shape [0, 0]"},
+  };
+  for (const auto& [name, sample, says] : cases) {
+    DatasetWriter writer(folder / name, TaskKind::kSequenceClassification, 100, 3);
+    writer.begin_split("train");
+    writer.append(sample);
+    writer.commit(made_up_info(TaskKind::kSequenceClassification, 100, 3));
+    const std::string error = error_of([&] { read_everything(folder / name); });
+    EXPECT_NE(error.find(says), std::string::npos) << name << ": " << error;
+    EXPECT_NE(error.find(": train"), std::string::npos) << error;
+  }
+}
+
+TEST(Store, AFileCutAnywhereIsRefused) {
+  const TemporaryFolder folder;
+  write_dataset(folder / "good.h5", TaskKind::kSequenceClassification, 50);
+  const std::string bytes = read_bytes(folder / "good.h5");
+  for (size_t size = 0; size < bytes.size(); size += std::max<size_t>(1, bytes.size() / 200)) {
+    const auto cut = write_bytes(folder / "cut.h5", std::string_view(bytes).substr(0, size));
+    EXPECT_NE(error_of([&] { read_everything(cut); }), "") << "cut at " << size << " of " << bytes.size();
+  }
+}
+
+TEST(Store, AFlippedBitIsFoundOrHarmless) {
+  const TemporaryFolder folder;
+  const auto path = folder / "data.h5";
+  write_dataset(path, TaskKind::kSequenceClassification, 50);
+  const auto content = [&] {
+    const auto split = Dataset::open(path)->split("train");
+    Batch batch;
+    split->read(all(*split), batch);
+    read_everything(path);
+    return std::tuple(batch.input_ids, batch.token_type_ids, batch.labels, split->rows(all(*split)));
+  };
+  const auto good = content();
+  const uint64_t size = std::filesystem::file_size(path);
+  int found = 0, harmless = 0;
+  for (uint64_t byte = 0; byte < size; byte += byte < 1024 || byte + 1024 > size ? 1 : 61) {
+    const int bit = static_cast<int>(byte % 8);
+    flip_bit(path, byte, bit);
+    decltype(content()) read;
+    const std::string error = error_of([&] { read = content(); });
+    EXPECT_TRUE(!error.empty() || read == good) << "byte " << byte << " of " << size << " changed the data unnoticed";
+    ++(error.empty() ? harmless : found);
+    flip_bit(path, byte, bit);
+  }
+  EXPECT_GT(found, 200);
+  RecordProperty("found", found);
+  RecordProperty("harmless", harmless);
+  EXPECT_TRUE(content() == good);
+}
+
+}  // namespace
+}  // namespace berth::data
