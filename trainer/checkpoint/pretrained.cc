@@ -1,0 +1,125 @@
+#include "trainer/checkpoint/pretrained.h"
+
+#include <nlohmann/json.hpp>
+#include <set>
+#include <span>
+
+#include "data/check.h"
+#include "data/sha256.h"
+#include "trainer/checkpoint/model_weights.h"
+
+namespace berth::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kEncoderPrefixes[] = {"bert.embeddings.", "bert.encoder."};
+
+bool belongs_to_encoder(std::string_view name) {
+  return name.starts_with(kEncoderPrefixes[0]) || name.starts_with(kEncoderPrefixes[1]);
+}
+
+// What to do about a tensor whose shape is not the model's.
+std::string shape_advice(const std::string& name, at::IntArrayRef found, at::IntArrayRef expected) {
+  const auto rows = [](at::IntArrayRef shape) { return shape.empty() ? int64_t{0} : shape[0]; };
+  if (!belongs_to_encoder(name) && !name.starts_with("cls.") && !name.starts_with("bert.")) {
+    return concat("the data has ", rows(expected), " labels, this model was trained for ", rows(found),
+                  ": give data with the same labels, start from a model without this head, or pass --ignore-mismatched-sizes to "
+                  "begin with a new head");
+  }
+  if (name == "bert.embeddings.word_embeddings.weight" || name == "cls.predictions.bias") {
+    return concat("config.json says vocab_size ", rows(expected), ", the weights have ", rows(found),
+                  " tokens: they are not of the same model");
+  }
+  return "config.json and the weights are not of the same model";
+}
+
+void read_parameter(const ModelWeights& weights, const ModelWeights::Entry& entry, Parameter& parameter) {
+  const bool in_place = parameter.value.device().is_cpu() && parameter.value.is_contiguous();
+  at::Tensor values =
+      in_place ? parameter.value.detach() : at::empty(parameter.value.sizes(), at::TensorOptions().dtype(at::kFloat));
+  const std::span<float> out(values.mutable_data_ptr<float>(), static_cast<size_t>(values.numel()));
+  weights.read_f32(entry, out);
+  for (size_t i = 0; i < out.size(); ++i) {
+    check(std::isfinite(out[i]), weights.file_of(entry), ": ", entry.in_file, " holds ", out[i], " at element ", i,
+          ": the file is damaged or its training diverged");
+  }
+  if (!in_place) parameter.value.detach().copy_(values);
+}
+
+// True if `entry` can fill `parameter`. A head of another shape goes to `report` if that is allowed, otherwise it is an error.
+bool fits(const ModelWeights& weights, const ModelWeights::Entry& entry, const Parameter& parameter,
+          const PretrainedOptions& options, PretrainedReport& report) {
+  const at::IntArrayRef found = entry.tensor->shape, expected = parameter.value.sizes();
+  if (found == expected) return true;
+  const bool may_differ = options.ignore_mismatched_sizes && options.allow_new_head && !belongs_to_encoder(parameter.name);
+  check(may_differ, weights.file_of(entry), ": ", entry.in_file, " is ", shape_text(found), " in the file, expected ",
+        shape_text(expected), ": ", shape_advice(parameter.name, found, expected));
+  report.mismatched.push_back(
+      concat(entry.in_file, ": ", shape_text(found), " in the file, ", shape_text(expected), " in the model"));
+  return false;
+}
+
+void check_missing(const fs::path& folder, const PretrainedReport& report, const PretrainedOptions& options) {
+  std::vector<std::string> needed;
+  for (const std::string& name : report.missing) {
+    if (belongs_to_encoder(name) || !options.allow_new_head) needed.push_back(name);
+  }
+  if (needed.empty()) return;
+  std::string first;
+  for (size_t i = 0; i < std::min<size_t>(3, needed.size()); ++i) first.append(i ? ", " : "").append(needed[i]);
+  fail(ExitCode::kBadInput, folder.string(), ": its weights lack ", needed.size(), " tensors that the model needs (", first,
+       needed.size() > 3 ? ", …" : "", "): they are not of the BERT model that its config.json describes",
+       options.allow_new_head ? "" : " with this task's head");
+}
+
+PretrainedReport read_folder(const fs::path& folder, ParameterStore& parameters, const PretrainedOptions& options) {
+  const ModelWeights weights = ModelWeights::open(folder);
+  PretrainedReport report;
+  std::set<std::string> used;
+  std::vector<std::pair<Parameter*, const ModelWeights::Entry*>> matches;
+  for (Parameter& parameter : parameters.parameters()) {
+    const auto found = weights.tensors().find(parameter.name);
+    if (found != weights.tensors().end()) used.insert(parameter.name);
+    if (found != weights.tensors().end() && fits(weights, found->second, parameter, options, report)) {
+      matches.emplace_back(&parameter, &found->second);
+    } else {
+      report.missing.push_back(parameter.name);
+    }
+  }
+  check_missing(folder, report, options);
+  for (const auto& [name, entry] : weights.tensors()) {
+    if (!entry.redundant && !used.contains(name)) report.unexpected.push_back(entry.in_file);
+  }
+  for (const auto& [parameter, entry] : matches) read_parameter(weights, *entry, *parameter);
+  for (const fs::path& path : weights.files()) report.sha256[path.filename().string()] = data::sha256_file(path);
+  return report;
+}
+
+std::string to_json(const PretrainedReport& report) {
+  return nlohmann::json{{"missing", report.missing},
+                        {"mismatched", report.mismatched},
+                        {"unexpected", report.unexpected},
+                        {"sha256", report.sha256}}
+      .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+PretrainedReport from_json(const std::string& text) {
+  const auto json = nlohmann::json::parse(text);
+  return {json.at("missing"), json.at("mismatched"), json.at("unexpected"), json.at("sha256")};
+}
+
+}  // namespace
+
+PretrainedReport load_pretrained(const fs::path& folder, ParameterStore& parameters, comm::Communicator& comm,
+                                 const PretrainedOptions& options) {
+  at::NoGradGuard no_grad;
+  std::string report;
+  if (comm.rank() == 0) report = to_json(read_folder(folder, parameters, options));
+  comm.broadcast(report, 0);
+  for (Bucket& bucket : parameters.buckets()) comm.broadcast(bucket.values, 0);
+  parameters.refresh_compute_copy();
+  return from_json(report);
+}
+
+}  // namespace berth::train
