@@ -1,0 +1,78 @@
+#include "launcher/console.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+
+namespace berth::launch {
+namespace {
+
+constexpr std::string_view kEraseLine = "\r\x1b[K";
+
+std::string environment_variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+// What cannot be written to the console is lost: there is nobody to tell.
+void write_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return;
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
+}
+
+bool names_utf8(std::string locale) {
+  std::transform(locale.begin(), locale.end(), locale.begin(), [](unsigned char c) { return std::tolower(c); });
+  return locale.find("utf-8") != std::string::npos || locale.find("utf8") != std::string::npos;
+}
+
+}  // namespace
+
+TerminalStyle TerminalStyle::detect(bool is_terminal, const std::function<std::string(const char*)>& environment) {
+  TerminalStyle style;
+  const std::string term = environment("TERM");
+  style.terminal = is_terminal && term != "dumb" && !term.empty();
+  style.color = style.terminal && environment("NO_COLOR").empty();
+  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+    if (const std::string locale = environment(name); !locale.empty()) {
+      style.utf8 = names_utf8(locale);
+      break;
+    }
+  }
+  return style;
+}
+
+Console::Console(int fd) : fd_(fd), style_(TerminalStyle::detect(::isatty(fd) == 1, environment_variable)) {}
+
+int Console::width() const {
+  winsize size{};
+  if (::ioctl(fd_, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+  const int columns = std::atoi(environment_variable("COLUMNS").c_str());
+  return columns > 0 ? columns : 80;
+}
+
+void Console::line(std::string_view text) {
+  const std::lock_guard lock(mutex_);
+  std::string out;
+  if (!status_.empty()) out += kEraseLine;
+  out += text;
+  out += '\n';
+  out += status_;
+  write_all(fd_, out);
+}
+
+void Console::status(std::string_view text) {
+  if (!style_.terminal) return;
+  const std::lock_guard lock(mutex_);
+  if (status_ == text) return;
+  status_ = text;
+  write_all(fd_, std::string(kEraseLine) + status_);
+}
+
+}  // namespace berth::launch

@@ -1,0 +1,42 @@
+// Standard error as people see it: whole lines, and on a terminal one status line below them that log lines do not tear.
+// Standard output is for results and is not touched here.
+#pragma once
+
+#include <functional>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+namespace berth::launch {
+
+// What the terminal can do.
+struct TerminalStyle {
+  bool terminal = false;  // lines can be redrawn: a terminal, and not TERM=dumb
+  bool color = false;
+  bool utf8 = false;
+
+  // `environment` looks a variable up ("" if it is not set). NO_COLOR and the locale's character set are respected.
+  static TerminalStyle detect(bool is_terminal, const std::function<std::string(const char*)>& environment);
+};
+
+// Thread-safe.
+class Console {
+ public:
+  // `fd` must stay open. Production code uses standard error.
+  explicit Console(int fd = 2);
+  Console(int fd, TerminalStyle style) : fd_(fd), style_(style) {}
+
+  const TerminalStyle& style() const { return style_; }
+  int width() const;  // columns; 80 where unknown
+
+  void line(std::string_view text);    // text and a newline, above the status line
+  void status(std::string_view text);  // replaces the status line; "" removes it. Does nothing unless style().terminal
+
+ private:
+  int fd_;
+  TerminalStyle style_;
+  std::mutex mutex_;
+  std::string status_;
+};
+
+}  // namespace berth::launch

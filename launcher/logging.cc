@@ -1,0 +1,108 @@
+#include "launcher/logging.h"
+
+#include <boost/core/null_deleter.hpp>
+#include <boost/date_time/posix_time/posix_time.hpp>
+#include <boost/log/attributes/constant.hpp>
+#include <boost/log/attributes/value_extraction.hpp>
+#include <boost/log/core.hpp>
+#include <boost/log/expressions.hpp>
+#include <boost/log/sinks/basic_sink_backend.hpp>
+#include <boost/log/sinks/sync_frontend.hpp>
+#include <boost/log/sinks/text_ostream_backend.hpp>
+#include <boost/log/utility/setup/common_attributes.hpp>
+#include <fstream>
+
+#include "data/check.h"
+
+namespace berth::launch {
+namespace {
+
+namespace log = boost::log;
+namespace sinks = boost::log::sinks;
+using log::trivial::severity_level;
+
+severity_level severity_of(const log::record_view& record) {
+  return log::extract_or_default<severity_level>("Severity", record, severity_level::info);
+}
+
+std::string time_of(const log::record_view& record, const char* format) {
+  const auto time = log::extract<boost::posix_time::ptime>("TimeStamp", record);
+  std::ostringstream out;
+  out.imbue(std::locale(out.getloc(), new boost::posix_time::time_facet(format)));  // the locale owns the facet
+  if (time) out << *time;
+  return out.str();
+}
+
+std::string text_of(const log::record_view& record) {
+  return log::extract_or_default<std::string>("Message", record, std::string());
+}
+
+class ConsoleBackend : public sinks::basic_sink_backend<sinks::synchronized_feeding> {
+ public:
+  ConsoleBackend(std::shared_ptr<Console> console, int rank) : console_(std::move(console)), rank_(rank) {}
+  void consume(const log::record_view& record) {
+    console_->line(console_line(severity_of(record), time_of(record, "%H:%M:%S"), rank_, text_of(record), console_->style()));
+  }
+
+ private:
+  std::shared_ptr<Console> console_;
+  int rank_;
+};
+
+void format_for_file(const log::record_view& record, log::formatting_ostream& out) {
+  out << time_of(record, "%Y-%m-%d %H:%M:%S.%f") << " rank " << log::extract_or_default<int>("Rank", record, 0) << ' '
+      << severity_of(record) << ": " << text_of(record);
+}
+
+const char* color_of(severity_level severity) {
+  if (severity >= severity_level::error) return "\x1b[31m";
+  if (severity == severity_level::warning) return "\x1b[33m";
+  return severity < severity_level::info ? "\x1b[2m" : "";
+}
+
+}  // namespace
+
+severity_level parse_log_level(const std::string& name) {
+  severity_level level{};
+  check_usage(log::trivial::from_string(name.data(), name.size(), level), "unknown log level '", name,
+              "'; known are trace, debug, info, warning, error and fatal");
+  return level;
+}
+
+std::string console_line(severity_level severity, const std::string& time, int rank, const std::string& text,
+                         const TerminalStyle& style) {
+  std::string line;
+  if (severity != severity_level::info) line += concat(log::trivial::to_string(severity), ": ");
+  if (rank != 0) line += concat("rank ", rank, ": ");
+  line += text;
+  if (const char* color = color_of(severity); style.color && *color != '\0') line = color + line + "\x1b[0m";
+  return time + " " + line;
+}
+
+void start_logging(std::shared_ptr<Console> console, const std::string& level, int rank) {
+  const severity_level own = parse_log_level(level);
+  const auto core = log::core::get();
+  core->remove_all_sinks();
+  log::add_common_attributes();
+  core->add_global_attribute("Rank", log::attributes::constant<int>(rank));
+  auto sink =
+      boost::make_shared<sinks::synchronous_sink<ConsoleBackend>>(boost::make_shared<ConsoleBackend>(std::move(console), rank));
+  sink->set_filter(log::trivial::severity >= (rank == 0 ? own : std::max(own, severity_level::warning)));
+  core->add_sink(sink);
+}
+
+void log_to_file(const std::filesystem::path& path, const std::string& level) {
+  auto file = boost::make_shared<std::ofstream>(path, std::ios::app);
+  check(file->good(), "cannot write the log file ", path.string(), "; may you write in that folder?");
+  auto backend = boost::make_shared<sinks::text_ostream_backend>();
+  backend->add_stream(file);
+  backend->auto_flush(true);
+  auto sink = boost::make_shared<sinks::synchronous_sink<sinks::text_ostream_backend>>(backend);
+  sink->set_formatter(&format_for_file);
+  sink->set_filter(log::trivial::severity >= parse_log_level(level));
+  log::core::get()->add_sink(sink);
+}
+
+void stop_logging() { log::core::get()->remove_all_sinks(); }
+
+}  // namespace berth::launch

@@ -1,0 +1,33 @@
+// Where log records go. Everything else only uses BOOST_LOG_TRIVIAL(severity).
+//
+// Console (standard error): rank 0 from the chosen level on, other ranks from warning on, tagged with their rank.
+// File (berth.log in the output folder): rank 0's records from the chosen level on, appended. Only rank 0 writes in the output
+// folder, so what other ranks warn of is on the console only: in the batch job's output.
+#pragma once
+
+#include <boost/log/trivial.hpp>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "launcher/console.h"
+
+namespace berth::launch {
+
+// "trace", "debug", "info", "warning", "error", "fatal". Throws Error(kUsage) naming them.
+boost::log::trivial::severity_level parse_log_level(const std::string& name);
+
+// Replaces all sinks by the console. Call it once rank is known; before that Boost.Log's default prints to the console too.
+void start_logging(std::shared_ptr<Console> console, const std::string& level, int rank);
+
+// Rank 0, after start_logging. Throws Error(kBadInput) if the file cannot be written.
+void log_to_file(const std::filesystem::path& path, const std::string& level);
+
+// Closes the file and goes back to Boost.Log's default.
+void stop_logging();
+
+// A line of the console: "12:34:56 warning: rank 3: text", with colour where `style` has it.
+std::string console_line(boost::log::trivial::severity_level severity, const std::string& time, int rank, const std::string& text,
+                         const TerminalStyle& style);
+
+}  // namespace berth::launch

@@ -1,0 +1,11 @@
+# berth_log: Boost.Log, with the definition that tells its headers whether the library is shared. (Boost's own CMake files set it, the
+# FindBoost of older CMakes does not.)
+if(NOT TARGET berth_log)
+  find_package(Boost 1.71 REQUIRED COMPONENTS log)
+  add_library(berth_log INTERFACE)
+  target_link_libraries(berth_log INTERFACE Boost::log)
+  get_target_property(_boost_log_file Boost::log LOCATION)
+  if(_boost_log_file MATCHES "\\.(so|dylib)")
+    target_compile_definitions(berth_log INTERFACE BOOST_LOG_DYN_LINK)
+  endif()
+endif()

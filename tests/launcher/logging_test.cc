@@ -1,0 +1,137 @@
+#include "launcher/logging.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <map>
+#include <regex>
+#include <sstream>
+
+#include "data/check.h"
+
+namespace berth::launch {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A console whose other end can be read. What is written in a test fits into a pipe's buffer.
+class Pipe {
+ public:
+  Pipe() { EXPECT_EQ(::pipe(ends_), 0); }
+  ~Pipe() {
+    ::close(ends_[0]);
+    if (ends_[1] >= 0) ::close(ends_[1]);
+  }
+  int write_end() const { return ends_[1]; }
+  std::string close_and_read() {
+    ::close(ends_[1]);
+    ends_[1] = -1;
+    std::string text;
+    char buffer[4096];
+    for (ssize_t n; (n = ::read(ends_[0], buffer, sizeof(buffer))) > 0;) text.append(buffer, static_cast<size_t>(n));
+    return text;
+  }
+
+ private:
+  int ends_[2];
+};
+
+class LoggingTest : public testing::Test {
+ protected:
+  ~LoggingTest() override { stop_logging(); }
+
+  // What the console shows of one record of each severity.
+  std::string console_output(const std::string& level, int rank) {
+    Pipe pipe;
+    start_logging(std::make_shared<Console>(pipe.write_end()), level, rank);
+    BOOST_LOG_TRIVIAL(debug) << "fine";
+    BOOST_LOG_TRIVIAL(info) << "said";
+    BOOST_LOG_TRIVIAL(warning) << "odd";
+    BOOST_LOG_TRIVIAL(error) << "bad";
+    stop_logging();
+    return std::regex_replace(pipe.close_and_read(), std::regex("\\d\\d:\\d\\d:\\d\\d"), "T");
+  }
+};
+
+TEST_F(LoggingTest, RankZeroSpeaksAndOthersOnlyWarn) {
+  EXPECT_EQ(console_output("info", 0), "T said\nT warning: odd\nT error: bad\n");
+  EXPECT_EQ(console_output("debug", 0), "T debug: fine\nT said\nT warning: odd\nT error: bad\n");
+  EXPECT_EQ(console_output("debug", 3), "T warning: rank 3: odd\nT error: rank 3: bad\n");
+  EXPECT_EQ(console_output("error", 1), "T error: rank 1: bad\n");
+}
+
+TEST_F(LoggingTest, UnknownLevelIsAUsageError) {
+  try {
+    parse_log_level("loud");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::kUsage);
+    EXPECT_NE(std::string(error.what()).find("'loud'"), std::string::npos);
+  }
+}
+
+TEST_F(LoggingTest, FileIsAppendedWithTimeRankAndSeverity) {
+  const fs::path path = fs::path(testing::TempDir()) / concat("berth_logging_", ::getpid(), ".log");
+  for (const char* text : {"first job", "second job"}) {
+    Pipe pipe;
+    start_logging(std::make_shared<Console>(pipe.write_end()), "warning", 0);
+    log_to_file(path, "info");
+    BOOST_LOG_TRIVIAL(info) << text;
+    BOOST_LOG_TRIVIAL(debug) << "not here";
+    stop_logging();
+    EXPECT_EQ(pipe.close_and_read(), "");
+  }
+  std::ostringstream text;
+  text << std::ifstream(path).rdbuf();
+  fs::remove(path);
+  const std::string line = "\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d\\.\\d{6} rank 0 info: ";
+  EXPECT_TRUE(std::regex_match(text.str(), std::regex(line + "first job\n" + line + "second job\n"))) << text.str();
+}
+
+TEST_F(LoggingTest, FileThatCannotBeWrittenIsAnError) { EXPECT_THROW(log_to_file("/no/such/folder/berth.log", "info"), Error); }
+
+TEST(ConsoleLine, HasColorOnlyWhereTheTerminalHas) {
+  using boost::log::trivial::severity_level;
+  EXPECT_EQ(console_line(severity_level::error, "T", 0, "bad", {.terminal = true, .color = true}), "T \x1b[31merror: bad\x1b[0m");
+  EXPECT_EQ(console_line(severity_level::info, "T", 0, "said", {.terminal = true, .color = true}), "T said");
+  EXPECT_EQ(console_line(severity_level::error, "T", 0, "bad", {.terminal = true}), "T error: bad");
+}
+
+TEST(Console, LogLinesAppearAboveTheStatusLine) {
+  Pipe pipe;
+  Console console(pipe.write_end(), {.terminal = true});
+  console.line("a");
+  console.status("50%");
+  console.status("50%");
+  console.line("b");
+  console.status("");
+  console.line("c");
+  EXPECT_EQ(pipe.close_and_read(), "a\n\r\x1b[K50%\r\x1b[Kb\n50%\r\x1b[Kc\n");
+}
+
+TEST(Console, NoStatusLineWithoutATerminal) {
+  Pipe pipe;
+  Console console(pipe.write_end());
+  console.status("50%");
+  console.line("a");
+  EXPECT_EQ(pipe.close_and_read(), "a\n");
+}
+
+TEST(TerminalStyle, FollowsTheEnvironment) {
+  using Environment = std::map<std::string, std::string>;
+  const auto detect = [](bool is_terminal, Environment environment) {
+    return TerminalStyle::detect(is_terminal, [&](const char* name) { return environment[name]; });
+  };
+  const Environment usual = {{"TERM", "xterm-256color"}, {"LANG", "en_US.UTF-8"}};
+  EXPECT_TRUE(detect(true, usual).terminal && detect(true, usual).color && detect(true, usual).utf8);
+  EXPECT_FALSE(detect(false, usual).terminal || detect(false, usual).color);
+  EXPECT_FALSE(detect(true, {{"TERM", "dumb"}}).terminal);
+  EXPECT_FALSE(detect(true, {}).terminal);
+  const TerminalStyle plain = detect(true, {{"TERM", "xterm"}, {"NO_COLOR", "1"}, {"LC_ALL", "C"}, {"LANG", "de_DE.utf8"}});
+  EXPECT_TRUE(plain.terminal);
+  EXPECT_FALSE(plain.color || plain.utf8);
+}
+
+}  // namespace
+}  // namespace berth::launch

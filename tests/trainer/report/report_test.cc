@@ -1,0 +1,235 @@
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <fstream>
+#include <limits>
+
+#include "data/check.h"
+#include "trainer/report/event.pb.h"
+#include "trainer/report/files.h"
+#include "trainer/report/metrics_file.h"
+#include "trainer/report/results.h"
+#include "trainer/report/run_log.h"
+#include "trainer/report/tensorboard.h"
+
+namespace berth::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+class ReportTest : public testing::Test {
+ protected:
+  ReportTest() {
+    std::string name = testing::TempDir() + "berth_report_XXXXXX";
+    folder_ = ::mkdtemp(name.data());
+  }
+  ~ReportTest() override { fs::remove_all(folder_); }
+
+  fs::path file(const std::string& name) const { return folder_ / name; }
+  void append(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::app) << text; }
+
+  std::vector<int64_t> steps_in_metrics() const {
+    std::vector<int64_t> steps;
+    for (const LogRecord& record : read_records(file("metrics.jsonl"))) steps.push_back(record["step"].get<int64_t>());
+    return steps;
+  }
+
+  fs::path folder_;
+};
+
+LogReport log_at(int64_t step) {
+  return {.step = step,
+          .epoch = 0.5,
+          .loss = 0.25,
+          .learning_rate = 5e-5,
+          .grad_norm = 1.5,
+          .tokens = 1000,
+          .samples = 10,
+          .seconds = 2};
+}
+
+EvalReport eval_at(int64_t step) { return {.step = step, .epoch = 1.0, .metrics = {{"loss", 0.5}, {"accuracy", 0.75}}}; }
+
+StepReport step_at(int64_t step, double loss) {
+  return {.step = step,
+          .epoch = static_cast<double>(step) / 10,
+          .loss = loss,
+          .learning_rate = 1.0 / static_cast<double>(step),
+          .grad_norm = 2 * loss,
+          .tokens = 100 + step,
+          .samples = 8,
+          .seconds = 0.25};
+}
+
+TEST_F(ReportTest, ReplacedFilesAreWholeAndLeaveNoTemporaryBehind) {
+  replace_file(file("a.json"), "first");
+  replace_file(file("a.json"), "second");
+  EXPECT_EQ(read_file(file("a.json")), "second");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 1);
+  EXPECT_THROW(replace_file(file("no/such/folder"), "x"), Error);
+  EXPECT_THROW(read_file(file("a.json"), 3), Error);
+  EXPECT_THROW(read_file(file("absent")), Error);
+}
+
+TEST_F(ReportTest, MetricsFileHasHuggingFaceNames) {
+  MetricsFile metrics(file("metrics.jsonl"), 0);
+  metrics.log(log_at(10));
+  metrics.eval(eval_at(10));
+  EXPECT_EQ(read_file(file("metrics.jsonl")),
+            "{\"step\":10,\"epoch\":0.5,\"loss\":0.25,\"learning_rate\":5e-05,\"grad_norm\":1.5,\"tokens_per_second\":500.0,"
+            "\"samples_per_second\":5.0}\n"
+            "{\"step\":10,\"epoch\":1.0,\"eval_loss\":0.5,\"eval_accuracy\":0.75}\n");
+}
+
+TEST_F(ReportTest, MetricsFileIsOneCurveOverResumes) {
+  {
+    MetricsFile metrics(file("metrics.jsonl"), 0);
+    for (int64_t step : {10, 20, 30, 40}) metrics.log(log_at(step));
+    metrics.eval(eval_at(40));
+  }
+  append(file("metrics.jsonl"), "{\"step\":50,\"lo");
+  {
+    MetricsFile metrics(file("metrics.jsonl"), 20);
+    EXPECT_EQ(steps_in_metrics(), (std::vector<int64_t>{10, 20}));
+    metrics.log(log_at(30));
+    metrics.finish({.step = 30});
+  }
+  EXPECT_EQ(steps_in_metrics(), (std::vector<int64_t>{10, 20, 30, 30}));
+  MetricsFile after_the_end(file("metrics.jsonl"), 30);
+  EXPECT_EQ(steps_in_metrics(), (std::vector<int64_t>{10, 20, 30})) << "the closing record is written anew";
+}
+
+TEST_F(ReportTest, MetricsFileThatIsMissingIsMadeFromTheHistory) {
+  MetricsFile metrics(file("metrics.jsonl"), 20, R"([{"step":10,"loss":1.0},{"step":20,"loss":0.5},{"step":30,"loss":0.1}])");
+  EXPECT_EQ(steps_in_metrics(), (std::vector<int64_t>{10, 20}));
+}
+
+TEST_F(ReportTest, DamagedLinesAreLeftOut) {
+  append(file("metrics.jsonl"), "{\"step\":1}\nnonsense\n[]\n{\"step\":\"two\"}\n\n{\"step\":3}\n{\"step\":4");
+  EXPECT_EQ(steps_in_metrics(), (std::vector<int64_t>{1, 3}));
+}
+
+TEST_F(ReportTest, ValuesThatAreNotFiniteAreNull) {
+  const LogRecord record = make_record(1, {{"loss", std::nan("")}, {"grad_norm", std::numeric_limits<double>::infinity()}});
+  EXPECT_EQ(record.dump(), R"({"step":1,"loss":null,"grad_norm":null})");
+}
+
+TEST_F(ReportTest, ResultsAreSortedAndGathered) {
+  ResultsSink results(folder_);
+  results.eval(eval_at(20));
+  results.finish({.step = 20, .epoch = 2, .loss = 0.5, .seconds = 10, .tokens = 1000, .samples = 160});
+  EXPECT_EQ(read_file(file("eval_results.json")),
+            "{\n    \"epoch\": 1.0,\n    \"eval_accuracy\": 0.75,\n    \"eval_loss\": 0.5\n}\n");
+  EXPECT_EQ(read_file(file("all_results.json")),
+            "{\n    \"epoch\": 2.0,\n    \"eval_accuracy\": 0.75,\n    \"eval_loss\": 0.5,\n    \"train_loss\": 0.5,\n"
+            "    \"train_runtime\": 10.0,\n    \"train_samples_per_second\": 16.0,\n    \"train_steps_per_second\": 2.0,\n"
+            "    \"train_tokens_per_second\": 100.0\n}\n");
+}
+
+// Values from RFC 3720 (iSCSI), appendix B.4, masked as TFRecord does.
+TEST(Tfrecord, ChecksumsEqualKnownVectors) {
+  const auto unmask = [](uint32_t masked) {
+    const uint32_t rotated = masked - 0xa282ead8u;
+    return (rotated >> 17) | (rotated << 15);
+  };
+  EXPECT_EQ(unmask(masked_crc32c(std::string(32, '\0'))), 0x8a9136aau);
+  EXPECT_EQ(unmask(masked_crc32c(std::string(32, '\xff'))), 0x62a8ab43u);
+  std::string ascending;
+  for (char c = 0; c < 32; ++c) ascending += c;
+  EXPECT_EQ(unmask(masked_crc32c(ascending)), 0x46dd794eu);
+  EXPECT_EQ(unmask(masked_crc32c("123456789")), 0xe3069283u);
+}
+
+TEST(Tfrecord, FramesSurviveAndDamageIsFound) {
+  const std::string bytes = frame_record("hello") + frame_record("") + frame_record(std::string(1000, 'x'));
+  EXPECT_EQ(read_frames(bytes, "test"), (std::vector<std::string>{"hello", "", std::string(1000, 'x')}));
+  EXPECT_EQ(read_frames(bytes.substr(0, bytes.size() - 1), "test").size(), 2u);
+  for (size_t at : {0u, 9u, 13u, 18u}) {
+    std::string damaged = bytes;
+    damaged[at] ^= 1;
+    EXPECT_THROW(read_frames(damaged, "test"), Error) << at;
+  }
+}
+
+TEST_F(ReportTest, EventFilesBeginWithVersionAndSessionAndSortByTime) {
+  for (const int64_t resume_step : {0, 20}) {
+    TensorBoardSink sink(folder_, resume_step);
+    sink.log(log_at(resume_step + 10));
+    sink.eval(eval_at(resume_step + 10));
+  }
+  std::vector<fs::path> files(fs::directory_iterator(folder_), fs::directory_iterator{});
+  std::sort(files.begin(), files.end());
+  ASSERT_EQ(files.size(), 2u);
+  std::vector<events::Event> read;
+  for (const std::string& payload : read_frames(read_file(files[1]), "test"))
+    ASSERT_TRUE(read.emplace_back().ParseFromString(payload));
+  ASSERT_EQ(read.size(), 4u);
+  EXPECT_EQ(read[0].file_version(), "brain.Event:2");
+  EXPECT_EQ(read[1].session_log().status(), events::SessionLog::START);
+  EXPECT_EQ(read[1].step(), 21);
+  EXPECT_EQ(read[2].step(), 30);
+  EXPECT_EQ(read[2].summary().value(0).tag(), "train/epoch");
+  EXPECT_EQ(read[2].summary().value(1).tag(), "train/loss");
+  EXPECT_EQ(read[2].summary().value(1).simple_value(), 0.25f);
+  EXPECT_EQ(read[3].summary().value(0).tag(), "eval/loss");
+  EXPECT_EQ(read[3].summary().value_size(), 2);
+}
+
+TEST_F(ReportTest, RunLogAveragesOverTheIntervalAndLeavesSkippedStepsOut) {
+  std::vector<std::unique_ptr<Sink>> sinks;
+  sinks.push_back(std::make_unique<MetricsFile>(file("metrics.jsonl"), 0));
+  RunLog log(std::move(sinks));
+  log.step(step_at(1, 1.0), false);
+  StepReport bad = step_at(2, std::nan(""));
+  bad.skipped = true;
+  log.step(bad, false);
+  log.step(step_at(3, 2.0), true);
+  log.step(step_at(4, 5.0), false);
+  const TrainSummary summary = log.finish();
+
+  const auto records = read_records(file("metrics.jsonl"));
+  ASSERT_EQ(records.size(), 3u);
+  EXPECT_EQ(records[0]["loss"], 1.5);
+  EXPECT_EQ(records[0]["grad_norm"], 4.0);
+  EXPECT_EQ(records[0]["skipped_steps"], 1.0);
+  EXPECT_EQ(records[0]["tokens_per_second"], 408.0);
+  EXPECT_EQ(records[1]["loss"], 5.0);
+  EXPECT_FALSE(records[1].contains("skipped_steps"));
+  EXPECT_EQ(records[2]["step"], 4);
+  EXPECT_DOUBLE_EQ(summary.loss, 8.0 / 3);
+  EXPECT_EQ(summary.samples, 32);
+  EXPECT_EQ(summary.seconds, 1.0);
+}
+
+TEST_F(ReportTest, ResumedRunLogsTheSameAsOneThatNeverStopped) {
+  const auto feed = [](RunLog& log, int64_t from, int64_t to) {
+    for (int64_t step = from; step <= to; ++step) {
+      log.step(step_at(step, 1.0 / static_cast<double>(step)), step % 4 == 0);
+      if (step % 6 == 0) log.eval(eval_at(step));
+    }
+  };
+  RunLog whole({});
+  feed(whole, 1, 15);
+  whole.finish();
+
+  RunLog first({});
+  feed(first, 1, 7);
+  const std::string state = first.state();
+  feed(first, 8, 9);  // lost: the job is killed here
+  RunLog second({}, state);
+  feed(second, 8, 15);
+  second.finish();
+  EXPECT_EQ(second.log_history(), whole.log_history());
+  EXPECT_EQ(second.state(), whole.state());
+  EXPECT_EQ(nlohmann::json::parse(whole.log_history()).size(), 4u + 2u + 1u);
+}
+
+TEST(RunLogState, DamageIsAnError) {
+  EXPECT_THROW(RunLog({}, "{"), Error);
+  EXPECT_THROW(RunLog({}, "{\"interval\":{},\"total\":{},\"log_history\":[]}"), Error);
+  EXPECT_THROW(RunLog({}, "[1]"), Error);
+}
+
+}  // namespace
+}  // namespace berth::train

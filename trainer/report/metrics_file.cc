@@ -1,0 +1,62 @@
+#include "trainer/report/metrics_file.h"
+
+#include <cmath>
+#include <sstream>
+
+namespace berth::train {
+namespace {
+
+bool is_record(const LogRecord& value) {
+  return value.is_object() && value.contains("step") && value["step"].is_number_integer();
+}
+
+bool is_kept(const LogRecord& record, int64_t resume_step) {
+  return is_record(record) && record["step"].get<int64_t>() <= resume_step && !record.contains("train_runtime");
+}
+
+// Cuts the file before it is opened for appending.
+std::filesystem::path cut(const std::filesystem::path& path, int64_t resume_step, const std::string& history) {
+  std::vector<LogRecord> records;
+  if (std::filesystem::exists(path)) {
+    records = read_records(path);
+  } else if (const LogRecord array = LogRecord::parse(history, nullptr, false); array.is_array()) {
+    records.assign(array.begin(), array.end());
+  }
+  std::string text;
+  for (const LogRecord& record : records) {
+    if (is_kept(record, resume_step)) text += record.dump() + "\n";
+  }
+  replace_file(path, text);
+  return path;
+}
+
+}  // namespace
+
+LogRecord make_record(int64_t step, const Metrics& values) {
+  LogRecord record = {{"step", step}};
+  for (const auto& [name, value] : values) record[name] = std::isfinite(value) ? LogRecord(value) : LogRecord();
+  return record;
+}
+
+std::vector<LogRecord> read_records(const std::filesystem::path& path) {
+  std::vector<LogRecord> records;
+  if (!std::filesystem::exists(path)) return records;
+  std::istringstream lines(read_file(path));
+  for (std::string line; std::getline(lines, line);) {
+    if (LogRecord record = LogRecord::parse(line, nullptr, false); is_record(record)) records.push_back(std::move(record));
+  }
+  return records;
+}
+
+MetricsFile::MetricsFile(const std::filesystem::path& path, int64_t resume_step, const std::string& history)
+    : file_(cut(path, resume_step, history)) {}
+
+void MetricsFile::append(const LogRecord& record) { file_.append(record.dump() + "\n"); }
+
+void MetricsFile::log(const LogReport& report) { append(make_record(report.step, scalars(report))); }
+
+void MetricsFile::eval(const EvalReport& report) { append(make_record(report.step, scalars(report))); }
+
+void MetricsFile::finish(const TrainSummary& summary) { append(make_record(summary.step, scalars(summary))); }
+
+}  // namespace berth::train

@@ -1,0 +1,44 @@
+// metrics.jsonl: one JSON object a line, each a record as in Hugging Face's log history:
+//
+//   {"step": 100, "epoch": 0.5, "loss": …, "learning_rate": …, "grad_norm": …, "tokens_per_second": …, "samples_per_second": …}
+//   {"step": 200, "epoch": 1.0, "eval_loss": …, "eval_accuracy": …, "eval_runtime": …}
+//   {"step": 600, "epoch": 3.0, "train_loss": …, "train_runtime": …}      once, when the run is complete
+//
+// Values that are not finite are null. The file is one continuous curve over all resumes: no step is in it twice.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "trainer/report/files.h"
+#include "trainer/report/report.h"
+
+namespace berth::train {
+
+using LogRecord = nlohmann::ordered_json;
+
+LogRecord make_record(int64_t step, const Metrics& values);
+
+// The records of a metrics.jsonl in order. Lines that are no record (the last one of a job that was killed) are left out; no
+// file: none.
+std::vector<LogRecord> read_records(const std::filesystem::path& path);
+
+class MetricsFile : public Sink {
+ public:
+  // Goes on after step `resume_step`: later records, and the closing one, are cut off first (atomically). 0 starts afresh.
+  // `history` is the checkpoint's log history (a JSON array), which stands in where the file is missing: a resume into another
+  // folder.
+  MetricsFile(const std::filesystem::path& path, int64_t resume_step, const std::string& history = "[]");
+
+  void log(const LogReport& report) override;
+  void eval(const EvalReport& report) override;
+  void finish(const TrainSummary& summary) override;
+
+ private:
+  void append(const LogRecord& record);
+  AppendFile file_;
+};
+
+}  // namespace berth::train

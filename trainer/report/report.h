@@ -1,0 +1,78 @@
+// What a training run says about itself, as plain values, and the interface of whatever listens.
+//
+// Reports flow one way, on rank 0 only: train loop -> RunLog -> sinks. Nothing flows back.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace berth::train {
+
+// Names and values, in the order in which they are written.
+using Metrics = std::vector<std::pair<std::string, double>>;
+
+// One finished optimizer step, over all ranks.
+struct StepReport {
+  int64_t step = 0;  // steps finished, from 1
+  double epoch = 0;  // epochs finished, with fractions
+  double loss = 0;   // sum over valid targets / their number
+  double learning_rate = 0;
+  double grad_norm = 0;  // before clipping
+  int64_t tokens = 0;
+  int64_t samples = 0;
+  double seconds = 0;    // wall time since the previous step ended
+  bool skipped = false;  // not finite, so nothing was updated: loss and grad_norm mean nothing
+};
+
+// The steps since the previous log, as one.
+struct LogReport {
+  int64_t step = 0;  // the last of them
+  double epoch = 0;
+  double loss = 0;  // mean over the steps that were not skipped; NaN if all were
+  double learning_rate = 0;
+  double grad_norm = 0;  // of the last step that was not skipped
+  int64_t tokens = 0;
+  int64_t samples = 0;
+  double seconds = 0;
+  int64_t skipped = 0;  // steps
+};
+
+struct EvalReport {
+  int64_t step = 0;
+  double epoch = 0;
+  std::string prefix = "eval";  // "test" for the test split: names are prefix_name, the file is prefix_results.json
+  Metrics metrics;              // without the prefix: loss, accuracy, …, runtime, samples_per_second
+};
+
+// The whole run, all resumes together.
+struct TrainSummary {
+  int64_t step = 0;
+  double epoch = 0;
+  double loss = 0;     // mean over all steps that were not skipped
+  double seconds = 0;  // spent in steps
+  int64_t tokens = 0;
+  int64_t samples = 0;
+  int64_t skipped = 0;
+};
+
+// A report as scalars named as the Hugging Face Trainer names them in its log history ("loss", "eval_accuracy", "train_runtime"),
+// with "epoch" and without the step.
+Metrics scalars(const LogReport& report);
+Metrics scalars(const EvalReport& report);
+Metrics scalars(const TrainSummary& summary);
+
+// Appends runtime, samples_per_second and steps_per_second, rounded as there.
+void add_speed(Metrics& metrics, double seconds, int64_t samples, int64_t steps);
+
+class Sink {
+ public:
+  virtual ~Sink() = default;
+  virtual void step(const StepReport&) {}           // every optimizer step
+  virtual void log(const LogReport& report) = 0;    // every logging_steps
+  virtual void eval(const EvalReport& report) = 0;  // every evaluation
+  virtual void finish(const TrainSummary& summary) = 0;
+};
+
+}  // namespace berth::train

@@ -1,0 +1,27 @@
+#include "trainer/report/results.h"
+
+#include <nlohmann/json.hpp>
+
+#include "trainer/report/files.h"
+
+namespace berth::train {
+namespace {
+
+void write_sorted(const std::filesystem::path& path, const nlohmann::json& values) { replace_file(path, values.dump(4) + "\n"); }
+
+}  // namespace
+
+void write_results(const std::filesystem::path& folder, const std::string& split, const Metrics& values) {
+  nlohmann::json results = nlohmann::json::object();
+  for (const auto& [name, value] : values) results[name] = value;  // null if it is not finite
+  write_sorted(folder / (split + "_results.json"), results);
+
+  const std::filesystem::path all_path = folder / "all_results.json";
+  nlohmann::json all;
+  if (std::filesystem::exists(all_path)) all = nlohmann::json::parse(read_file(all_path), nullptr, /*allow_exceptions=*/false);
+  if (!all.is_object()) all = nlohmann::json::object();
+  all.update(results);
+  write_sorted(all_path, all);
+}
+
+}  // namespace berth::train

@@ -1,0 +1,27 @@
+// The result files that Hugging Face's save_metrics writes: train_results.json, eval_results.json, and all_results.json, which
+// gathers them. Sorted keys, four spaces.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "trainer/report/report.h"
+
+namespace berth::train {
+
+// Writes `folder`/`split`_results.json and merges the values into all_results.json. `split` is "train", "eval", "test".
+void write_results(const std::filesystem::path& folder, const std::string& split, const Metrics& values);
+
+// Writes each report's results as it comes: train_results.json at the end of the run, eval_results.json after each evaluation.
+class ResultsSink : public Sink {
+ public:
+  explicit ResultsSink(std::filesystem::path folder) : folder_(std::move(folder)) {}
+  void log(const LogReport&) override {}
+  void eval(const EvalReport& report) override { write_results(folder_, report.prefix, scalars(report)); }
+  void finish(const TrainSummary& summary) override { write_results(folder_, "train", scalars(summary)); }
+
+ private:
+  std::filesystem::path folder_;
+};
+
+}  // namespace berth::train

@@ -1,0 +1,112 @@
+#include "trainer/report/run_log.h"
+
+#include <limits>
+
+#include "data/check.h"
+#include "trainer/report/metrics_file.h"
+
+namespace berth::train {
+
+void RunLog::Sums::add(const StepReport& step) {
+  ++steps;
+  report.step = step.step;
+  report.epoch = step.epoch;
+  report.learning_rate = step.learning_rate;
+  report.tokens += step.tokens;
+  report.samples += step.samples;
+  report.seconds += step.seconds;
+  if (step.skipped) {
+    ++report.skipped;
+  } else {
+    report.loss += step.loss;
+    report.grad_norm = step.grad_norm;
+  }
+}
+
+double RunLog::Sums::mean_loss() const {
+  const int64_t counted = steps - report.skipped;
+  return counted > 0 ? report.loss / static_cast<double>(counted) : std::numeric_limits<double>::quiet_NaN();
+}
+
+nlohmann::ordered_json RunLog::Sums::to_json() const {
+  return {{"step", report.step},           {"epoch", report.epoch},
+          {"loss_sum", report.loss},       {"learning_rate", report.learning_rate},
+          {"grad_norm", report.grad_norm}, {"tokens", report.tokens},
+          {"samples", report.samples},     {"seconds", report.seconds},
+          {"skipped", report.skipped},     {"steps", steps}};
+}
+
+RunLog::Sums RunLog::Sums::from_json(const nlohmann::ordered_json& json) {
+  Sums sums;
+  json.at("step").get_to(sums.report.step);
+  json.at("epoch").get_to(sums.report.epoch);
+  json.at("loss_sum").get_to(sums.report.loss);
+  json.at("learning_rate").get_to(sums.report.learning_rate);
+  json.at("grad_norm").get_to(sums.report.grad_norm);
+  json.at("tokens").get_to(sums.report.tokens);
+  json.at("samples").get_to(sums.report.samples);
+  json.at("seconds").get_to(sums.report.seconds);
+  json.at("skipped").get_to(sums.report.skipped);
+  json.at("steps").get_to(sums.steps);
+  return sums;
+}
+
+RunLog::RunLog(std::vector<std::unique_ptr<Sink>> sinks, const std::string& state) : sinks_(std::move(sinks)) {
+  if (state.empty()) return;
+  try {
+    const auto json = nlohmann::ordered_json::parse(state);
+    interval_ = Sums::from_json(json.at("interval"));
+    total_ = Sums::from_json(json.at("total"));
+    history_ = json.at("log_history");
+    check(history_.is_array(), "the checkpoint's log_history is not a list");
+  } catch (const nlohmann::json::exception& error) {
+    fail(ExitCode::kBadInput, "the checkpoint's log state cannot be read: ", error.what(), "; resume from an older checkpoint");
+  }
+}
+
+void RunLog::step(const StepReport& report, bool log_due) {
+  interval_.add(report);
+  total_.add(report);
+  for (auto& sink : sinks_) sink->step(report);
+  if (log_due) log_interval();
+}
+
+void RunLog::log_interval() {
+  LogReport report = interval_.report;
+  report.loss = interval_.mean_loss();
+  interval_ = {};
+  remember(report.step, scalars(report));
+  for (auto& sink : sinks_) sink->log(report);
+}
+
+void RunLog::eval(const EvalReport& report) {
+  remember(report.step, scalars(report));
+  for (auto& sink : sinks_) sink->eval(report);
+}
+
+TrainSummary RunLog::finish() {
+  if (interval_.steps > 0) log_interval();
+  const TrainSummary whole = summary();
+  remember(whole.step, scalars(whole));
+  for (auto& sink : sinks_) sink->finish(whole);
+  return whole;
+}
+
+TrainSummary RunLog::summary() const {
+  const LogReport& sums = total_.report;
+  return {.step = sums.step,
+          .epoch = sums.epoch,
+          .loss = total_.mean_loss(),
+          .seconds = sums.seconds,
+          .tokens = sums.tokens,
+          .samples = sums.samples,
+          .skipped = sums.skipped};
+}
+
+void RunLog::remember(int64_t step, const Metrics& values) { history_.push_back(make_record(step, values)); }
+
+std::string RunLog::state() const {
+  return nlohmann::ordered_json{{"interval", interval_.to_json()}, {"total", total_.to_json()}, {"log_history", history_}}.dump();
+}
+
+}  // namespace berth::train

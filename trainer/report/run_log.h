@@ -1,0 +1,51 @@
+// Turns the reports of single steps into the run's log: averages over logging intervals, totals, history, and hands them to the
+// sinks. All of it outlives a resume: state() goes into each checkpoint, and a run that is resumed from it logs the same numbers
+// as one that never stopped (times apart).
+#pragma once
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "trainer/report/report.h"
+
+namespace berth::train {
+
+class RunLog {
+ public:
+  // `state`: a checkpoint's, or empty to start afresh. Throws Error(kBadInput) if it cannot be read.
+  explicit RunLog(std::vector<std::unique_ptr<Sink>> sinks, const std::string& state = "");
+
+  // Takes in one step; `log_due` closes the interval with it.
+  void step(const StepReport& report, bool log_due);
+  void eval(const EvalReport& report);
+  // The run is complete: logs what the last interval still holds, then the summary.
+  TrainSummary finish();
+
+  // Of the whole run up to now.
+  TrainSummary summary() const;
+  // trainer_state.json's log_history: a JSON array of the records that metrics.jsonl has too.
+  std::string log_history() const { return history_.dump(); }
+  // Everything above, as JSON.
+  std::string state() const;
+
+ private:
+  struct Sums {
+    LogReport report;  // its loss is a sum
+    int64_t steps = 0;
+    void add(const StepReport& step);
+    double mean_loss() const;
+    nlohmann::ordered_json to_json() const;
+    static Sums from_json(const nlohmann::ordered_json& json);
+  };
+  void log_interval();
+  void remember(int64_t step, const Metrics& values);
+
+  std::vector<std::unique_ptr<Sink>> sinks_;
+  Sums interval_;  // since the last log
+  Sums total_;
+  nlohmann::ordered_json history_ = nlohmann::ordered_json::array();
+};
+
+}  // namespace berth::train

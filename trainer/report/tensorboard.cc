@@ -1,0 +1,142 @@
+#include "trainer/report/tensorboard.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/crc.hpp>
+#include <chrono>
+#include <cmath>
+
+#include "data/check.h"
+#include "trainer/report/event.pb.h"
+#include "trainer/report/files.h"
+
+namespace berth::train {
+namespace {
+
+constexpr std::string_view kFilePrefix = "events.out.tfevents.";
+constexpr size_t kHeaderBytes = 12;
+constexpr size_t kFooterBytes = 4;
+
+template <class Integer>
+void append_little_endian(std::string& out, Integer value) {
+  for (size_t i = 0; i < sizeof(Integer); ++i) out.push_back(static_cast<char>((value >> (8 * i)) & 0xff));
+}
+
+template <class Integer>
+Integer read_little_endian(std::string_view bytes) {
+  Integer value = 0;
+  for (size_t i = 0; i < sizeof(Integer); ++i) value |= static_cast<Integer>(static_cast<unsigned char>(bytes[i])) << (8 * i);
+  return value;
+}
+
+double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
+
+// The callback's naming: eval_x -> eval/x, test_x -> test/x, all else train/….
+std::string tag(const std::string& name) {
+  for (const std::string_view prefix : {"eval", "test"}) {
+    if (name.size() > prefix.size() && name.starts_with(prefix) && name[prefix.size()] == '_') {
+      return std::string(prefix) + "/" + name.substr(prefix.size() + 1);
+    }
+  }
+  return "train/" + name;
+}
+
+// The seconds in an event file's name; 0 if it is none.
+int64_t seconds_in_name(const std::string& name) {
+  if (!name.starts_with(kFilePrefix)) return 0;
+  return std::strtoll(name.c_str() + kFilePrefix.size(), nullptr, 10);
+}
+
+// TensorBoard reads a folder's files in order of their names, which start with the time: a new file's is later than all others',
+// also where the clocks of two hosts differ.
+std::filesystem::path new_file(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  check(!error, "cannot make the folder ", folder.string(), " for TensorBoard's files: ", error.message());
+  int64_t seconds = static_cast<int64_t>(now());
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    seconds = std::max(seconds, seconds_in_name(entry.path().filename().string()) + 1);
+  }
+  char host[256] = "";
+  ::gethostname(host, sizeof(host) - 1);
+  return folder / concat(kFilePrefix, seconds, ".", host, ".", ::getpid(), ".berth");
+}
+
+}  // namespace
+
+uint32_t masked_crc32c(std::string_view bytes) {
+  boost::crc_optimal<32, 0x1EDC6F41, 0xFFFFFFFF, 0xFFFFFFFF, true, true> crc;
+  crc.process_bytes(bytes.data(), bytes.size());
+  const auto value = static_cast<uint32_t>(crc.checksum());
+  return ((value >> 15) | (value << 17)) + 0xa282ead8u;
+}
+
+std::string frame_record(std::string_view payload) {
+  std::string out;
+  append_little_endian(out, static_cast<uint64_t>(payload.size()));
+  append_little_endian(out, masked_crc32c(out));
+  out += payload;
+  append_little_endian(out, masked_crc32c(payload));
+  return out;
+}
+
+std::vector<std::string> read_frames(std::string_view bytes, const std::string& origin) {
+  std::vector<std::string> payloads;
+  while (bytes.size() >= kHeaderBytes) {
+    const auto length = read_little_endian<uint64_t>(bytes);
+    check(read_little_endian<uint32_t>(bytes.substr(8)) == masked_crc32c(bytes.substr(0, 8)), origin, ": record ",
+          payloads.size(), " has a damaged length; expected an event file of TensorBoard");
+    if (length > bytes.size() - kHeaderBytes || bytes.size() - kHeaderBytes - length < kFooterBytes) break;
+    const std::string_view payload = bytes.substr(kHeaderBytes, length);
+    check(read_little_endian<uint32_t>(bytes.substr(kHeaderBytes + length)) == masked_crc32c(payload), origin, ": record ",
+          payloads.size(), " is damaged: its checksum does not match");
+    payloads.emplace_back(payload);
+    bytes.remove_prefix(kHeaderBytes + length + kFooterBytes);
+  }
+  return payloads;
+}
+
+struct TensorBoardSink::Writer {
+  explicit Writer(const std::filesystem::path& folder) : file(new_file(folder)) {}
+
+  void write(events::Event& event, int64_t step) {
+    event.set_wall_time(now());
+    event.set_step(step);
+    file.append(frame_record(event.SerializeAsString()));
+  }
+
+  // `epoch` comes with each log; an evaluation at the same step would show it twice.
+  void write(int64_t step, const Metrics& values, bool with_epoch = false) {
+    events::Event event;
+    for (const auto& [name, value] : values) {
+      if (name == "epoch" && !with_epoch) continue;
+      auto* added = event.mutable_summary()->add_value();
+      added->set_tag(tag(name));
+      added->set_simple_value(static_cast<float>(value));
+    }
+    write(event, step);
+  }
+
+  AppendFile file;
+};
+
+TensorBoardSink::TensorBoardSink(const std::filesystem::path& folder, int64_t resume_step)
+    : writer_(std::make_unique<Writer>(folder)) {
+  events::Event version;
+  version.set_file_version("brain.Event:2");
+  writer_->write(version, 0);
+  events::Event start;
+  start.mutable_session_log()->set_status(events::SessionLog::START);
+  writer_->write(start, resume_step + 1);
+}
+
+TensorBoardSink::~TensorBoardSink() = default;
+
+void TensorBoardSink::log(const LogReport& report) { writer_->write(report.step, scalars(report), /*with_epoch=*/true); }
+
+void TensorBoardSink::eval(const EvalReport& report) { writer_->write(report.step, scalars(report)); }
+
+void TensorBoardSink::finish(const TrainSummary& summary) { writer_->write(summary.step, scalars(summary)); }
+
+}  // namespace berth::train
