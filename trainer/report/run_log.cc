@@ -51,13 +51,14 @@ RunLog::Sums RunLog::Sums::from_json(const nlohmann::ordered_json& json) {
   return sums;
 }
 
-RunLog::RunLog(std::vector<std::unique_ptr<Sink>> sinks, const std::string& state) : sinks_(std::move(sinks)) {
+RunLog::RunLog(std::vector<std::unique_ptr<Sink>> sinks, const std::string& state, const std::string& log_history)
+    : sinks_(std::move(sinks)) {
   if (state.empty()) return;
   try {
     const auto json = nlohmann::ordered_json::parse(state);
     interval_ = Sums::from_json(json.at("interval"));
     total_ = Sums::from_json(json.at("total"));
-    history_ = json.at("log_history");
+    history_ = nlohmann::ordered_json::parse(log_history);
     check(history_.is_array(), "the checkpoint's log_history is not a list");
   } catch (const nlohmann::json::exception& error) {
     fail(ExitCode::kBadInput, "the checkpoint's log state cannot be read: ", error.what(), "; resume from an older checkpoint");
@@ -106,7 +107,7 @@ TrainSummary RunLog::summary() const {
 void RunLog::remember(int64_t step, const Metrics& values) { history_.push_back(make_record(step, values)); }
 
 std::string RunLog::state() const {
-  return nlohmann::ordered_json{{"interval", interval_.to_json()}, {"total", total_.to_json()}, {"log_history", history_}}.dump();
+  return nlohmann::ordered_json{{"interval", interval_.to_json()}, {"total", total_.to_json()}}.dump();
 }
 
 }  // namespace berth::train

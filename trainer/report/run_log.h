@@ -1,6 +1,6 @@
 // Turns the reports of single steps into the run's log: averages over logging intervals, totals, history, and hands them to the
-// sinks. All of it outlives a resume: state() goes into each checkpoint, and a run that is resumed from it logs the same numbers
-// as one that never stopped (times apart).
+// sinks. All of it outlives a resume: state() and log_history() go into each checkpoint, and a run that is resumed from it logs
+// the same numbers as one that never stopped (times apart).
 #pragma once
 
 #include <memory>
@@ -14,8 +14,8 @@ namespace berth::train {
 
 class RunLog {
  public:
-  // `state`: a checkpoint's, or empty to start afresh. Throws Error(kBadInput) if it cannot be read.
-  explicit RunLog(std::vector<std::unique_ptr<Sink>> sinks, const std::string& state = "");
+  // `state` and `log_history` are a checkpoint's; an empty state starts afresh. Throws Error(kBadInput) if they cannot be read.
+  explicit RunLog(std::vector<std::unique_ptr<Sink>> sinks, const std::string& state = "", const std::string& log_history = "[]");
 
   // Takes in one step; `log_due` closes the interval with it.
   void step(const StepReport& report, bool log_due);
@@ -27,7 +27,7 @@ class RunLog {
   TrainSummary summary() const;
   // trainer_state.json's log_history: a JSON array of the records that metrics.jsonl has too.
   std::string log_history() const { return history_.dump(); }
-  // Everything above, as JSON.
+  // The sums behind all that, as JSON.
   std::string state() const;
 
  private:

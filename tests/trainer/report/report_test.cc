@@ -215,9 +215,9 @@ TEST_F(ReportTest, ResumedRunLogsTheSameAsOneThatNeverStopped) {
 
   RunLog first({});
   feed(first, 1, 7);
-  const std::string state = first.state();
+  const std::string state = first.state(), history = first.log_history();
   feed(first, 8, 9);  // lost: the job is killed here
-  RunLog second({}, state);
+  RunLog second({}, state, history);
   feed(second, 8, 15);
   second.finish();
   EXPECT_EQ(second.log_history(), whole.log_history());
@@ -227,8 +227,11 @@ TEST_F(ReportTest, ResumedRunLogsTheSameAsOneThatNeverStopped) {
 
 TEST(RunLogState, DamageIsAnError) {
   EXPECT_THROW(RunLog({}, "{"), Error);
-  EXPECT_THROW(RunLog({}, "{\"interval\":{},\"total\":{},\"log_history\":[]}"), Error);
+  EXPECT_THROW(RunLog({}, "{\"interval\":{},\"total\":{}}"), Error);
   EXPECT_THROW(RunLog({}, "[1]"), Error);
+  const std::string good = RunLog({}).state();
+  EXPECT_THROW(RunLog({}, good, "{}"), Error);
+  EXPECT_THROW(RunLog({}, good, "[1"), Error);
 }
 
 }  // namespace
