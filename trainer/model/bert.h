@@ -27,7 +27,7 @@ DeviceBatch to_device(const data::Batch& batch, at::Device device);
 struct ForwardContext {
   bool training = false;  // dropout on
   uint64_t seed = 42;
-  int64_t step = 0;  // global step: with the sample id it keys dropout
+  int64_t step = 0;                          // global step: with the sample id it keys dropout
   at::ScalarType compute_type = at::kFloat;  // kFloat or kBFloat16 (activations and matrix products; parameters stay fp32)
   bool gradient_checkpointing = false;
 };
@@ -39,8 +39,8 @@ class BertEncoder {
  public:
   BertEncoder(const BertConfig& config, ParameterStore& parameters);
 
-  // Last hidden state [T, H], in compute_type. If first_tokens_only, only the first token of each sample is needed: [B, H] (the last layer
-  // then computes nothing else).
+  // Last hidden state [T, H], in compute_type. If first_tokens_only, only the first token of each sample is needed: [B, H] (the
+  // last layer then computes nothing else).
   at::Tensor forward(const DeviceBatch& batch, const ForwardContext& context, bool first_tokens_only) const;
   // tanh(W x + b) of the first tokens' hidden states: [B, H] -> [B, H].
   at::Tensor pool(const at::Tensor& first_tokens, const ForwardContext& context) const;

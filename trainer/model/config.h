@@ -1,4 +1,7 @@
-// A BERT model's hyper-parameters: Hugging Face's config.json.
+// A BERT model's hyper-parameters: Hugging Face's config.json, as transformers 4 and 5 write it.
+//
+// The file comes from outside: types and sizes are checked, keys that berth does not know are kept, and keys that would change
+// what the model computes (relative positions, a decoder's causal mask) are refused.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +12,7 @@
 namespace berth::train {
 
 enum class Activation { kGelu, kGeluNew, kRelu, kTanh };  // gelu = erf form; gelu_new = tanh approximation
+const char* activation_name(Activation activation);       // as in hidden_act
 
 struct BertConfig {
   int64_t vocab_size = 30522;
@@ -24,16 +28,20 @@ struct BertConfig {
   int64_t type_vocab_size = 2;
   double initializer_range = 0.02;
   double layer_norm_eps = 1e-12;
-  int64_t pad_token_id = 0;
-  std::string problem_type;             // "", single_label_classification, multi_label_classification, regression
+  int64_t pad_token_id = 0;              // -1: none
+  std::string problem_type;              // "", single_label_classification, multi_label_classification, regression
   std::vector<std::string> label_names;  // id2label in order of id
   // The file's whole text, so that keys berth does not know survive a load and a save.
   std::string original_json;
 
+  int64_t head_size() const { return hidden_size / num_attention_heads; }
+  double classifier_dropout_prob() const { return classifier_dropout < 0 ? hidden_dropout_prob : classifier_dropout; }
+
   // Throws Error(kBadInput) naming the file and key on wrong types, impossible sizes or a model_type other than bert.
   static BertConfig load(const std::filesystem::path& config_json);
   static BertConfig parse(const std::string& json, const std::string& origin);
-  // config.json for a model of class `architecture` (e.g. BertForSequenceClassification).
+  // config.json for a model of class `architecture` (e.g. BertForSequenceClassification), its weights saved as fp32. Label names
+  // must be distinct.
   std::string to_json(const std::string& architecture) const;
   void validate(const std::string& origin) const;
 };

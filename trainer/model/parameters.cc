@@ -71,7 +71,8 @@ ParameterStore::ParameterStore(const std::vector<ParameterSpec>& specs, comm::Co
     parameter.decay = spec.decay;
     parameter.frozen = std::find(frozen.begin(), frozen.end(), spec.name) != frozen.end();
   }
-  for (const std::string& name : frozen) check(index_.contains(name), "cannot freeze ", name, ": the model has no such parameter");
+  for (const std::string& name : frozen)
+    check(index_.contains(name), "cannot freeze ", name, ": the model has no such parameter");
 
   std::vector<int> dense, rows, frozen_members;
   int64_t dense_bytes = 0;
@@ -96,7 +97,8 @@ ParameterStore::ParameterStore(const std::vector<ParameterSpec>& specs, comm::Co
   if (!frozen_members.empty()) build_bucket(specs, frozen_members, comm);
 }
 
-void ParameterStore::build_bucket(const std::vector<ParameterSpec>& specs, const std::vector<int>& members, comm::Communicator& comm) {
+void ParameterStore::build_bucket(const std::vector<ParameterSpec>& specs, const std::vector<int>& members,
+                                  comm::Communicator& comm) {
   const int bucket_index = static_cast<int>(buckets_.size());
   Bucket& bucket = buckets_.emplace_back();
   bucket.parameters = members;
@@ -114,7 +116,8 @@ void ParameterStore::build_bucket(const std::vector<ParameterSpec>& specs, const
   for (const int i : members) {
     Parameter& parameter = parameters_[i];
     const int64_t count = element_count(specs[i]);
-    // variable_data() shares the memory but not the version counter: an update of the flat tensor is no in-place change to a saved leaf.
+    // variable_data() shares the memory but not the version counter: an update of the flat tensor is no in-place change to a
+    // saved leaf.
     parameter.value = bucket.values.narrow(0, parameter.offset, count).view(specs[i].shape).variable_data();
     parameter.compute_value = parameter.value;
     if (bucket.frozen) continue;
@@ -167,16 +170,19 @@ void ParameterStore::check_grads_are_views() const {
     if (parameter.frozen) continue;
     const at::Tensor& grad = parameter.value.grad();
     const float* slot = buckets_[parameter.bucket].grads.const_data_ptr<float>() + parameter.offset;
-    check_internal(grad.defined() && grad.const_data_ptr() == slot && grad.is_contiguous() && grad.sizes() == parameter.value.sizes(),
-                   "the gradient of ", parameter.name, " is no longer a view of its bucket");
+    check_internal(
+        grad.defined() && grad.const_data_ptr() == slot && grad.is_contiguous() && grad.sizes() == parameter.value.sizes(),
+        "the gradient of ", parameter.name, " is no longer a view of its bucket");
   }
 }
 
 void ParameterStore::enable_compute_copy() {
-  for (Bucket& bucket : buckets_) bucket.compute_values = at::empty(bucket.values.sizes(), bucket.values.options().dtype(at::kBFloat16));
+  for (Bucket& bucket : buckets_)
+    bucket.compute_values = at::empty(bucket.values.sizes(), bucket.values.options().dtype(at::kBFloat16));
   for (Parameter& parameter : parameters_)
-    parameter.compute_value =
-        buckets_[parameter.bucket].compute_values.narrow(0, parameter.offset, parameter.value.numel()).view(parameter.value.sizes());
+    parameter.compute_value = buckets_[parameter.bucket]
+                                  .compute_values.narrow(0, parameter.offset, parameter.value.numel())
+                                  .view(parameter.value.sizes());
   refresh_compute_copy();
 }
 

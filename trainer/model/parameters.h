@@ -1,8 +1,9 @@
 // The parameters of a model, their gradients and where both live: flat fp32 buckets.
 //
 // Parameters are declared in forward order. Buckets are filled in reverse of that order, because backward finishes the last
-// layers first, and are cut at a size limit; tables of GradKind::kRows follow, then the frozen ones. Values and gradients are two flat tensors per bucket with the same slots, aligned to 64 bytes; the gap between
-// slots stays zero. Each parameter is an autograd leaf that views its slot, and its grad() is a view of the gradient's slot, for good: nothing may replace it.
+// layers first, and are cut at a size limit; tables of GradKind::kRows follow, then the frozen ones. Values and gradients are two
+// flat tensors per bucket with the same slots, aligned to 64 bytes; the gap between slots stays zero. Each parameter is an
+// autograd leaf that views its slot, and its grad() is a view of the gradient's slot, for good: nothing may replace it.
 #pragma once
 
 #include <cstdint>
@@ -78,10 +79,11 @@ class ParameterStore {
   void check_grads_are_views() const;
 
   // Called with the parameter's index when its gradient of this backward pass (so: of this micro-batch) is in its slot: once per
-  // pass for each parameter that is not frozen and takes part in it, on the thread that runs backward. One callback at a time; an empty
-  // function removes it.
+  // pass for each parameter that is not frozen and takes part in it, on the thread that runs backward. One callback at a time; an
+  // empty function removes it.
   void set_grad_ready_callback(std::function<void(int parameter)> callback) { grad_ready_callback_ = std::move(callback); }
-  // For autograd Functions that add to Parameter::grad themselves. (Gradients that go through ordinary autograd are announced by hooks.)
+  // For autograd Functions that add to Parameter::grad themselves. (Gradients that go through ordinary autograd are announced by
+  // hooks.)
   void announce_grad(int parameter) const {
     if (grad_ready_callback_) grad_ready_callback_(parameter);
   }

@@ -1,0 +1,118 @@
+#include "trainer/model/config.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "data/check.h"
+
+namespace berth::train {
+namespace {
+
+using nlohmann::json;
+
+// What parse() says of `text`, or "" if it takes it.
+std::string complaint(const std::string& text) {
+  try {
+    BertConfig::parse(text, "config.json");
+    return "";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ExitCode::kBadInput);
+    return e.what();
+  }
+}
+
+// As transformers 5 writes it.
+constexpr char kVersion5[] = R"({
+  "add_cross_attention": false, "architectures": ["BertForSequenceClassification"], "attention_probs_dropout_prob": 0.2,
+  "bos_token_id": null, "classifier_dropout": null, "dtype": "bfloat16", "eos_token_id": null, "hidden_act": "gelu_new",
+  "hidden_dropout_prob": 0.0, "hidden_size": 32, "id2label": {"0": "no", "1": "yes", "2": "maybe"}, "initializer_range": 0.02,
+  "intermediate_size": 64, "is_decoder": false, "label2id": {"maybe": 2, "no": 0, "yes": 1}, "layer_norm_eps": 1e-12,
+  "max_position_embeddings": 40, "model_type": "bert", "num_attention_heads": 4, "num_hidden_layers": 2, "pad_token_id": 0,
+  "problem_type": "single_label_classification", "tie_word_embeddings": true, "transformers_version": "5.23.0",
+  "type_vocab_size": 2, "use_cache": true, "vocab_size": 99})";
+
+TEST(BertConfig, ReadsWhatTransformersWrites) {
+  const BertConfig config = BertConfig::parse(kVersion5, "config.json");
+  EXPECT_EQ(config.hidden_size, 32);
+  EXPECT_EQ(config.head_size(), 8);
+  EXPECT_EQ(config.vocab_size, 99);
+  EXPECT_EQ(config.hidden_act, Activation::kGeluNew);
+  EXPECT_EQ(config.attention_probs_dropout_prob, 0.2);
+  EXPECT_EQ(config.classifier_dropout_prob(), 0.0);
+  EXPECT_EQ(config.label_names, (std::vector<std::string>{"no", "yes", "maybe"}));
+}
+
+TEST(BertConfig, SavesWhatItReadAndKeepsUnknownKeys) {
+  BertConfig config = BertConfig::parse(kVersion5, "config.json");
+  config.label_names = {"a", "b"};
+  config.classifier_dropout = 0.5;
+  const json saved = json::parse(config.to_json("BertForTokenClassification"));
+  EXPECT_EQ(saved["architectures"], json({"BertForTokenClassification"}));
+  EXPECT_EQ(saved["id2label"], json({{"0", "a"}, {"1", "b"}}));
+  EXPECT_EQ(saved["label2id"], json({{"a", 0}, {"b", 1}}));
+  EXPECT_EQ(saved["dtype"], "float32");
+  EXPECT_EQ(saved["transformers_version"], "5.23.0");
+  EXPECT_EQ(saved["tie_word_embeddings"], true);
+  EXPECT_EQ(saved["classifier_dropout"], 0.5);
+  const BertConfig again = BertConfig::parse(saved.dump(), "saved");
+  EXPECT_EQ(again.to_json("X"), config.to_json("X"));
+}
+
+TEST(BertConfig, OldFilesWithoutModelTypeOrLabels) {
+  const BertConfig config =
+      BertConfig::parse(R"({"hidden_size": 768, "hidden_act": "gelu", "num_labels": 3, "pad_token_id": null})", "f");
+  EXPECT_EQ(config.label_names, (std::vector<std::string>{"LABEL_0", "LABEL_1", "LABEL_2"}));
+  EXPECT_EQ(config.pad_token_id, -1);
+  EXPECT_EQ(json::parse(config.to_json("X"))["model_type"], "bert");
+}
+
+TEST(BertConfig, RefusesWhatItCannotCompute) {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"({"model_type": "roberta"})", "\"roberta\""},
+      {R"({})", "model_type"},
+      {R"([])", "object"},
+      {R"({"model_type": "bert", )", "not valid JSON"},
+      {"", "not valid JSON"},
+      {R"({"model_type": "bert", "position_embedding_type": "relative_key"})", "relative_key"},
+      {R"({"model_type": "bert", "is_decoder": true})", "decoder"},
+      {R"({"model_type": "bert", "hidden_act": "silu"})", "silu"},
+      {R"({"model_type": "bert", "hidden_size": 100})", "multiple"},
+      {R"({"model_type": "bert", "hidden_size": "768"})", "integer"},
+      {R"({"model_type": "bert", "hidden_size": 768.5})", "integer"},
+      {R"({"model_type": "bert", "hidden_size": -768})", "hidden_size"},
+      {R"({"model_type": "bert", "hidden_size": 18446744073709551615})", "hidden_size"},
+      {R"({"model_type": "bert", "hidden_size": 1e999})", "not valid JSON"},
+      {R"({"model_type": "bert", "vocab_size": 0})", "vocab_size"},
+      {R"({"model_type": "bert", "num_hidden_layers": 1000000000})", "num_hidden_layers"},
+      {R"({"model_type": "bert", "hidden_dropout_prob": 1.0})", "hidden_dropout_prob"},
+      {R"({"model_type": "bert", "classifier_dropout": -0.5})", "classifier_dropout"},
+      {R"({"model_type": "bert", "layer_norm_eps": 0})", "layer_norm_eps"},
+      {R"({"model_type": "bert", "pad_token_id": 30522})", "pad_token_id"},
+      {R"({"model_type": "bert", "problem_type": "guess"})", "problem_type"},
+      {R"({"model_type": "bert", "id2label": ["a"]})", "id2label"},
+      {R"({"model_type": "bert", "id2label": {"0": "a", "7": "b"}})", "id 1"},
+      {R"({"model_type": "bert", "id2label": {"0": {}}})", "id2label"},
+      {R"({"model_type": "bert", "num_labels": 99999999999})", "num_labels"},
+  };
+  for (const auto& [text, expected] : cases)
+    EXPECT_NE(complaint(text).find(expected), std::string::npos) << text << "\n" << complaint(text);
+  EXPECT_NE(complaint(std::string(1 << 20, '[')), "");  // deep nesting ends in an error, not in a stack overflow
+  const std::string valid = R"({"model_type": "bert", "hidden_size": )" + std::string(100'000, '[') + std::string(100'000, ']') + "}";
+  EXPECT_NE(complaint(valid).find("nested"), std::string::npos);
+  std::string nested = R"({"model_type": "bert", "deep": )";
+  nested.append(1 << 20, '[');
+  EXPECT_NE(complaint(nested), "");
+}
+
+TEST(BertConfig, NamesAMissingFile) {
+  try {
+    BertConfig::load("/nonexistent/config.json");
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("/nonexistent/config.json"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace berth::train

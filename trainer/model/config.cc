@@ -1,0 +1,223 @@
+#include "trainer/model/config.h"
+
+#include <cmath>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "data/check.h"
+
+namespace berth::train {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::uintmax_t kMaxFileBytes = 64 << 20;
+constexpr int kMaxDepth = 64;
+
+const std::pair<const char*, Activation> kActivations[] = {
+    {"gelu", Activation::kGelu}, {"gelu_new", Activation::kGeluNew}, {"relu", Activation::kRelu},
+    {"tanh", Activation::kTanh}, {"gelu_python", Activation::kGelu}, {"gelu_pytorch_tanh", Activation::kGeluNew},
+};
+
+bool known_activation(const std::string& name, Activation& activation) {
+  for (const auto& [known, value] : kActivations)
+    if (name == known) return activation = value, true;
+  return false;
+}
+
+// One config.json being read: null and missing keys leave the default.
+struct Reader {
+  const json& root;
+  const std::string& origin;
+
+  const json* find(const char* key) const {
+    const auto found = root.find(key);
+    return found == root.end() || found->is_null() ? nullptr : &*found;
+  }
+  void read(const char* key, int64_t& value) const {
+    if (const json* found = find(key)) {
+      check(found->is_number_integer() && (!found->is_number_unsigned() || found->get<uint64_t>() <= INT64_MAX), origin, ": ",
+            key, " must be an integer, but is ", excerpt(*found));
+      value = found->get<int64_t>();
+    }
+  }
+  void read(const char* key, double& value) const {
+    if (const json* found = find(key)) {
+      check(found->is_number(), origin, ": ", key, " must be a number, but is ", excerpt(*found));
+      value = found->get<double>();
+    }
+  }
+  void read(const char* key, std::string& value) const {
+    if (const json* found = find(key)) {
+      check(found->is_string(), origin, ": ", key, " must be a string, but is ", excerpt(*found));
+      value = found->get<std::string>();
+    }
+  }
+  bool read_flag(const char* key) const {
+    const json* found = find(key);
+    check(!found || found->is_boolean(), origin, ": ", key, " must be true or false");
+    return found && found->get<bool>();
+  }
+  static std::string excerpt(const json& value) {
+    std::string text = value.dump(-1, ' ', true, json::error_handler_t::replace);
+    return text.size() <= 80 ? text : text.substr(0, 77) + "...";
+  }
+};
+
+std::vector<std::string> read_label_names(const Reader& reader) {
+  std::vector<std::string> names;
+  if (const json* labels = reader.find("id2label")) {
+    check(labels->is_object(), reader.origin, ": id2label must be an object of id and name");
+    names.resize(labels->size());
+    for (size_t id = 0; id < names.size(); ++id) {
+      const auto found = labels->find(std::to_string(id));
+      check(found != labels->end(), reader.origin, ": id2label has ", names.size(), " entries, but none for id ", id);
+      check(found->is_string() || found->is_number_integer(), reader.origin, ": id2label[", id, "] must be a name");
+      names[id] = found->is_string() ? found->get<std::string>() : found->dump();
+    }
+    return names;
+  }
+  int64_t count = 0;
+  reader.read("num_labels", count);
+  if (count == 0) reader.read("_num_labels", count);
+  check(count >= 0 && count <= 1'000'000, reader.origin, ": num_labels is ", count);
+  for (int64_t id = 0; id < count; ++id) names.push_back("LABEL_" + std::to_string(id));
+  return names;
+}
+
+}  // namespace
+
+const char* activation_name(Activation activation) {
+  for (const auto& [name, value] : kActivations)
+    if (value == activation) return name;
+  return "?";
+}
+
+BertConfig BertConfig::load(const std::filesystem::path& config_json) {
+  std::error_code error;
+  const std::uintmax_t bytes = std::filesystem::file_size(config_json, error);
+  check(!error, "cannot read ", config_json.string(), ": ", error.message());
+  check(bytes <= kMaxFileBytes, config_json.string(), " has ", bytes, " bytes; a model's config.json is never that large");
+  std::ifstream in(config_json, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  check(!in.bad() && text.size() == bytes, "cannot read ", config_json.string());
+  return parse(text, config_json.string());
+}
+
+BertConfig BertConfig::parse(const std::string& text, const std::string& origin) {
+  json root;
+  // nlohmann parses without recursion but prints with it: a deep file would overflow the stack when it is saved.
+  const auto limit_depth = [&](int depth, json::parse_event_t, json&) {
+    check(depth <= kMaxDepth, origin, ": brackets nested deeper than ", kMaxDepth);
+    return true;
+  };
+  try {
+    root = json::parse(text, limit_depth);
+  } catch (const json::exception& e) {
+    fail(ExitCode::kBadInput, origin, " is not valid JSON: ", e.what());
+  }
+  check(root.is_object(), origin, " must hold a JSON object");
+  const Reader reader{root, origin};
+
+  std::string model_type, positions = "absolute", activation = "gelu";
+  reader.read("model_type", model_type);
+  check(model_type == "bert" || (model_type.empty() && reader.find("hidden_size")), origin, ": model_type is \"", model_type,
+        "\"; berth fine-tunes models of type \"bert\"");
+  reader.read("position_embedding_type", positions);
+  check(positions == "absolute", origin, ": position_embedding_type is \"", positions, "\"; only \"absolute\" is supported");
+  check(!reader.read_flag("is_decoder") && !reader.read_flag("add_cross_attention"), origin,
+        ": the model is a decoder (is_decoder or add_cross_attention); berth fine-tunes encoders");
+
+  BertConfig config;
+  reader.read("hidden_act", activation);
+  check(known_activation(activation, config.hidden_act), origin, ": hidden_act \"", activation,
+        "\" is not supported; known are gelu, gelu_new, relu and tanh");
+  reader.read("vocab_size", config.vocab_size);
+  reader.read("hidden_size", config.hidden_size);
+  reader.read("num_hidden_layers", config.num_hidden_layers);
+  reader.read("num_attention_heads", config.num_attention_heads);
+  reader.read("intermediate_size", config.intermediate_size);
+  reader.read("hidden_dropout_prob", config.hidden_dropout_prob);
+  reader.read("attention_probs_dropout_prob", config.attention_probs_dropout_prob);
+  reader.read("classifier_dropout", config.classifier_dropout);
+  reader.read("max_position_embeddings", config.max_position_embeddings);
+  reader.read("type_vocab_size", config.type_vocab_size);
+  reader.read("initializer_range", config.initializer_range);
+  reader.read("layer_norm_eps", config.layer_norm_eps);
+  reader.read("problem_type", config.problem_type);
+  if (root.contains("pad_token_id") && root["pad_token_id"].is_null()) config.pad_token_id = -1;
+  reader.read("pad_token_id", config.pad_token_id);
+  config.label_names = read_label_names(reader);
+  config.original_json = text;
+  config.validate(origin);
+  return config;
+}
+
+void BertConfig::validate(const std::string& origin) const {
+  const auto in_range = [&](const char* key, int64_t value, int64_t low, int64_t high) {
+    check(value >= low && value <= high, origin, ": ", key, " is ", value, "; expected ", low, " to ", high);
+  };
+  in_range("vocab_size", vocab_size, 1, 1 << 26);
+  in_range("hidden_size", hidden_size, 1, 1 << 16);
+  in_range("num_hidden_layers", num_hidden_layers, 1, 1024);
+  in_range("num_attention_heads", num_attention_heads, 1, 1024);
+  in_range("intermediate_size", intermediate_size, 1, 1 << 20);
+  in_range("max_position_embeddings", max_position_embeddings, 1, 1 << 20);
+  in_range("type_vocab_size", type_vocab_size, 1, 1 << 16);
+  in_range("pad_token_id", pad_token_id, -1, vocab_size - 1);
+  check(hidden_size % num_attention_heads == 0, origin, ": hidden_size ", hidden_size,
+        " is not a multiple of num_attention_heads ", num_attention_heads);
+  const auto probability = [&](const char* key, double value) {
+    check(value >= 0 && value < 1, origin, ": ", key, " is ", value, "; expected at least 0 and below 1");
+  };
+  probability("hidden_dropout_prob", hidden_dropout_prob);
+  probability("attention_probs_dropout_prob", attention_probs_dropout_prob);
+  if (classifier_dropout != -1) probability("classifier_dropout", classifier_dropout);
+  check(layer_norm_eps > 0 && layer_norm_eps < 1, origin, ": layer_norm_eps is ", layer_norm_eps,
+        "; expected above 0 and below 1");
+  check(initializer_range >= 0 && std::isfinite(initializer_range), origin, ": initializer_range is ", initializer_range);
+  static const std::set<std::string> kProblemTypes = {"", "single_label_classification", "multi_label_classification",
+                                                      "regression"};
+  check(kProblemTypes.contains(problem_type), origin, ": problem_type is \"", problem_type,
+        "\"; known are single_label_classification, multi_label_classification and regression");
+}
+
+std::string BertConfig::to_json(const std::string& architecture) const {
+  json root = original_json.empty() ? json::object() : json::parse(original_json);
+  root["architectures"] = {architecture};
+  root["model_type"] = "bert";
+  root["vocab_size"] = vocab_size;
+  root["hidden_size"] = hidden_size;
+  root["num_hidden_layers"] = num_hidden_layers;
+  root["num_attention_heads"] = num_attention_heads;
+  root["intermediate_size"] = intermediate_size;
+  root["hidden_dropout_prob"] = hidden_dropout_prob;
+  root["attention_probs_dropout_prob"] = attention_probs_dropout_prob;
+  root["classifier_dropout"] = classifier_dropout < 0 ? json() : json(classifier_dropout);
+  root["max_position_embeddings"] = max_position_embeddings;
+  root["type_vocab_size"] = type_vocab_size;
+  root["initializer_range"] = initializer_range;
+  root["layer_norm_eps"] = layer_norm_eps;
+  root["pad_token_id"] = pad_token_id < 0 ? json() : json(pad_token_id);
+  // The file may name the activation by one of its other names.
+  Activation written;
+  if (!root.contains("hidden_act") || !root["hidden_act"].is_string() ||
+      !known_activation(root["hidden_act"].get<std::string>(), written) || written != hidden_act)
+    root["hidden_act"] = activation_name(hidden_act);
+  // from_pretrained loads in the type that is named here.
+  for (const char* key : {"dtype", "torch_dtype"})
+    if (root.contains(key)) root[key] = "float32";
+  root.erase("problem_type");
+  if (!problem_type.empty()) root["problem_type"] = problem_type;
+  for (const char* key : {"id2label", "label2id", "num_labels", "_num_labels"}) root.erase(key);
+  for (size_t id = 0; id < label_names.size(); ++id) {
+    root["id2label"][std::to_string(id)] = label_names[id];
+    root["label2id"][label_names[id]] = id;
+  }
+  check_internal(label_names.empty() || root["label2id"].size() == label_names.size(), "label names must be distinct");
+  return root.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace berth::train
