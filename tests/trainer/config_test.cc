@@ -98,11 +98,9 @@ TEST(BertConfig, RefusesWhatItCannotCompute) {
   for (const auto& [text, expected] : cases)
     EXPECT_NE(complaint(text).find(expected), std::string::npos) << text << "\n" << complaint(text);
   EXPECT_NE(complaint(std::string(1 << 20, '[')), "");  // deep nesting ends in an error, not in a stack overflow
-  const std::string valid = R"({"model_type": "bert", "hidden_size": )" + std::string(100'000, '[') + std::string(100'000, ']') + "}";
+  std::string valid = R"({"model_type": "bert", "hidden_size": )";
+  valid.append(100'000, '[').append(100'000, ']').append("}");
   EXPECT_NE(complaint(valid).find("nested"), std::string::npos);
-  std::string nested = R"({"model_type": "bert", "deep": )";
-  nested.append(1 << 20, '[');
-  EXPECT_NE(complaint(nested), "");
 }
 
 TEST(BertConfig, NamesAMissingFile) {

@@ -1,0 +1,100 @@
+// Logits, loss and every gradient against transformers (tests/golden/model_golden.py).
+#include <gtest/gtest.h>
+
+#include "tests/support/golden.h"
+#include "trainer/model/heads.h"
+
+namespace berth::train {
+namespace {
+
+using data::TaskKind;
+
+const std::map<std::string, TaskKind> kTasks = {
+    {"sequence-classification", TaskKind::kSequenceClassification},
+    {"regression", TaskKind::kRegression},
+    {"multi-label", TaskKind::kMultiLabel},
+};
+
+const nlohmann::json& meta() {
+  static const auto json = nlohmann::json::parse(test::read_golden("model.json"));
+  return json;
+}
+
+const test::TensorMap& golden() {
+  static const test::TensorMap tensors = test::load_golden("model.safetensors");
+  return tensors;
+}
+
+struct Case {
+  explicit Case(const std::string& name) : name(name), info(meta()["cases"][name]), parts(test::under(golden(), name + ".")) {
+    nlohmann::json json = meta()["config"];
+    json.update(info["config"]);
+    config = BertConfig::parse(json.dump(), name);
+    task = kTasks.at(info["task"]);
+    store = std::make_unique<ParameterStore>(architecture_of(task).parameters(config, true), *comm, 1 << 14);
+    auto weights = test::under(golden(), "encoder.");
+    weights.merge(test::under(parts, "parameter."));
+    EXPECT_EQ(weights.size(), store->parameters().size());
+    at::NoGradGuard no_grad;
+    for (Parameter& parameter : store->parameters()) parameter.value.copy_(weights.at(parameter.name));
+    model = architecture_of(task).make(config, *store);
+  }
+
+  // (loss, logits), gradients in the store
+  std::pair<at::Tensor, std::vector<at::Tensor>> run(const ForwardContext& context) {
+    const data::Batch host = test::golden_batch(test::under(parts, "batch."));
+    const DeviceBatch batch = to_device(host, at::kCPU);
+    store->zero_grad();
+    const auto logits = model->logits(batch, context);
+    const at::Tensor counts = at::tensor(model->target_counts(host)).to(at::kFloat);
+    const at::Tensor loss = (model->loss_sums(logits, batch, info.value("label_smoothing", 0.0)) / counts).sum();
+    loss.backward();
+    store->check_grads_are_views();
+    return {loss, logits};
+  }
+
+  std::string name;
+  nlohmann::json info;
+  test::TensorMap parts;
+  BertConfig config;
+  TaskKind task;
+  std::unique_ptr<comm::Communicator> comm = comm::make_local_communicator();
+  std::unique_ptr<ParameterStore> store;
+  std::unique_ptr<Model> model;
+};
+
+class ModelGolden : public ::testing::TestWithParam<std::string> {};
+
+void expect_matches(Case& c, const ForwardContext& context, double tolerance, double gradient_tolerance) {
+  const auto [loss, logits] = c.run(context);
+  EXPECT_NEAR(loss.item<double>(), c.parts.at("loss").item<double>(), tolerance * std::abs(loss.item<double>()));
+  for (size_t i = 0; i < logits.size(); ++i)
+    EXPECT_LT(test::relative_error(logits[i], c.parts.at(i ? "logits" + std::to_string(i + 1) : "logits")), tolerance) << i;
+  for (const Parameter& parameter : c.store->parameters())
+    // A key's bias has no influence on the softmax: its gradient is rounding noise around zero, hence the floor.
+    EXPECT_LT(test::relative_error(parameter.grad, c.parts.at("grad." + parameter.name), 1e-2), gradient_tolerance)
+        << parameter.name;
+}
+
+TEST_P(ModelGolden, LogitsLossAndEveryGradientEqualTransformers) {
+  Case c(GetParam());
+  expect_matches(c, {}, 2e-5, 2e-5);
+}
+
+TEST_P(ModelGolden, CheckpointedLayersGiveTheSame) {
+  Case c(GetParam());
+  ForwardContext context;
+  context.gradient_checkpointing = true;
+  expect_matches(c, context, 2e-5, 2e-5);
+}
+
+std::vector<std::string> case_names() {
+  std::vector<std::string> names;
+  for (const auto& [name, info] : meta()["cases"].items())
+    if (kTasks.contains(info["task"])) names.push_back(name);
+  return names;
+}
+INSTANTIATE_TEST_SUITE_P(Cases, ModelGolden, ::testing::ValuesIn(case_names()), [](const auto& i) { return i.param; });
+
+}  // namespace
+}  // namespace berth::train
