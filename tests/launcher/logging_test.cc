@@ -9,33 +9,13 @@
 #include <sstream>
 
 #include "data/check.h"
+#include "tests/support/pipe.h"
 
 namespace berth::launch {
 namespace {
 
 namespace fs = std::filesystem;
-
-// A console whose other end can be read. What is written in a test fits into a pipe's buffer.
-class Pipe {
- public:
-  Pipe() { EXPECT_EQ(::pipe(ends_), 0); }
-  ~Pipe() {
-    ::close(ends_[0]);
-    if (ends_[1] >= 0) ::close(ends_[1]);
-  }
-  int write_end() const { return ends_[1]; }
-  std::string close_and_read() {
-    ::close(ends_[1]);
-    ends_[1] = -1;
-    std::string text;
-    char buffer[4096];
-    for (ssize_t n; (n = ::read(ends_[0], buffer, sizeof(buffer))) > 0;) text.append(buffer, static_cast<size_t>(n));
-    return text;
-  }
-
- private:
-  int ends_[2];
-};
+using testing_support::Pipe;
 
 class LoggingTest : public testing::Test {
  protected:

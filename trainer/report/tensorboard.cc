@@ -97,7 +97,7 @@ std::vector<std::string> read_frames(std::string_view bytes, const std::string& 
   return payloads;
 }
 
-struct TensorBoardSink::Writer {
+struct TensorBoard::Writer {
   explicit Writer(const std::filesystem::path& folder) : file(new_file(folder)) {}
 
   void write(events::Event& event, int64_t step) {
@@ -121,7 +121,7 @@ struct TensorBoardSink::Writer {
   AppendFile file;
 };
 
-TensorBoardSink::TensorBoardSink(const std::filesystem::path& folder, int64_t resume_step)
+TensorBoard::TensorBoard(const std::filesystem::path& folder, int64_t resume_step)
     : writer_(std::make_unique<Writer>(folder)) {
   events::Event version;
   version.set_file_version("brain.Event:2");
@@ -131,12 +131,12 @@ TensorBoardSink::TensorBoardSink(const std::filesystem::path& folder, int64_t re
   writer_->write(start, resume_step + 1);
 }
 
-TensorBoardSink::~TensorBoardSink() = default;
+TensorBoard::~TensorBoard() = default;
 
-void TensorBoardSink::log(const LogReport& report) { writer_->write(report.step, scalars(report), /*with_epoch=*/true); }
+void TensorBoard::log(const LogReport& report) { writer_->write(report.step, scalars(report), /*with_epoch=*/true); }
 
-void TensorBoardSink::eval(const EvalReport& report) { writer_->write(report.step, scalars(report)); }
+void TensorBoard::eval(const EvalReport& report) { writer_->write(report.step, scalars(report)); }
 
-void TensorBoardSink::finish(const TrainSummary& summary) { writer_->write(summary.step, scalars(summary)); }
+void TensorBoard::finish(const TrainSummary& summary) { writer_->write(summary.step, scalars(summary)); }
 
 }  // namespace berth::train

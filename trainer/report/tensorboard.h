@@ -26,11 +26,11 @@ std::string frame_record(std::string_view payload);
 // `origin`.
 std::vector<std::string> read_frames(std::string_view bytes, const std::string& origin);
 
-class TensorBoardSink : public Sink {
+class TensorBoard : public Sink {
  public:
   // Writes a new file in `folder` (made if it is not there); `resume_step` as in MetricsFile.
-  TensorBoardSink(const std::filesystem::path& folder, int64_t resume_step);
-  ~TensorBoardSink() override;
+  TensorBoard(const std::filesystem::path& folder, int64_t resume_step);
+  ~TensorBoard() override;
 
   void log(const LogReport& report) override;
   void eval(const EvalReport& report) override;

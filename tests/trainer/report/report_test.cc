@@ -154,7 +154,7 @@ TEST(Tfrecord, FramesSurviveAndDamageIsFound) {
 
 TEST_F(ReportTest, EventFilesBeginWithVersionAndSessionAndSortByTime) {
   for (const int64_t resume_step : {0, 20}) {
-    TensorBoardSink sink(folder_, resume_step);
+    TensorBoard sink(folder_, resume_step);
     sink.log(log_at(resume_step + 10));
     sink.eval(eval_at(resume_step + 10));
   }

@@ -5,7 +5,7 @@ int main(int argc, char** argv) {
   using namespace berth::train;
   if (argc != 2) return 2;
   for (const int64_t start : {0, 20}) {
-    TensorBoardSink sink(argv[1], start);
+    TensorBoard sink(argv[1], start);
     for (int64_t step = start + 10; step <= 40; step += 10) {
       sink.log({.step = step,
                 .epoch = 0.01 * static_cast<double>(step),

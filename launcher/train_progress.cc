@@ -1,0 +1,84 @@
+#include "launcher/train_progress.h"
+
+#include <boost/log/trivial.hpp>
+#include <cstdio>
+
+#include "data/check.h"
+
+namespace berth::launch {
+namespace {
+
+constexpr double kFading = 0.95;  // per step
+
+std::string epoch(double value) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "epoch %.2f", value);
+  return text;
+}
+
+std::string rate(double tokens, double seconds) { return seconds > 0 ? format_count(tokens / seconds) + " tokens/s" : ""; }
+
+}  // namespace
+
+std::string describe(const train::LogReport& report, int64_t total_steps) {
+  std::string text =
+      concat("step ", report.step, "/", total_steps, ", ", epoch(report.epoch), ", loss ", format_number(report.loss), ", lr ",
+             format_number(report.learning_rate), ", grad norm ", format_number(report.grad_norm));
+  if (const std::string speed = rate(static_cast<double>(report.tokens), report.seconds); !speed.empty()) text += ", " + speed;
+  if (report.skipped > 0) text += concat(", ", report.skipped, " steps skipped: not finite");
+  return text;
+}
+
+std::string describe(const train::EvalReport& report) {
+  std::string text = concat("step ", report.step, ", ", epoch(report.epoch));
+  for (const auto& [name, value] : report.metrics) text += concat(", ", report.prefix, "_", name, " ", format_number(value));
+  return text;
+}
+
+std::string describe(const train::TrainSummary& summary) {
+  std::string text = concat("trained ", summary.step, " steps, ", epoch(summary.epoch), ", in ", format_duration(summary.seconds),
+                            ": train_loss ", format_number(summary.loss));
+  if (const std::string speed = rate(static_cast<double>(summary.tokens), summary.seconds); !speed.empty()) text += ", " + speed;
+  if (summary.skipped > 0) text += concat(", ", summary.skipped, " steps skipped: not finite");
+  return text;
+}
+
+TrainProgress::TrainProgress(std::shared_ptr<Console> console, bool bar, Clock clock)
+    : console_(std::move(console)), bar_(bar), clock_(std::move(clock)) {}
+
+void TrainProgress::started(int64_t done, int64_t total) {
+  total_ = total;
+  const Progress::Options options{.bar = bar_, .plain_seconds = 0};  // log() is the plain line
+  training_.emplace(console_, ProgressState{.label = "train", .done = done, .total = total}, options, clock_);
+}
+
+void TrainProgress::evaluating(int64_t done, int64_t total) {
+  if (!evaluation_) {
+    evaluation_.emplace(console_, ProgressState{.label = "evaluate", .total = total}, Progress::Options{.bar = bar_}, clock_);
+  }
+  evaluation_->update(done);
+  if (done >= total) evaluation_.reset();
+}
+
+void TrainProgress::step(const train::StepReport& report) {
+  recent_tokens_ = kFading * recent_tokens_ + static_cast<double>(report.tokens);
+  recent_seconds_ = kFading * recent_seconds_ + report.seconds;
+  if (training_) {
+    training_->update(report.step, {"loss " + format_number(report.loss), rate(recent_tokens_, recent_seconds_),
+                                    epoch(report.epoch), "lr " + format_number(report.learning_rate)});
+  }
+}
+
+void TrainProgress::log(const train::LogReport& report) { BOOST_LOG_TRIVIAL(info) << describe(report, total_); }
+
+void TrainProgress::eval(const train::EvalReport& report) {
+  evaluation_.reset();
+  BOOST_LOG_TRIVIAL(info) << describe(report);
+}
+
+void TrainProgress::finish(const train::TrainSummary& summary) {
+  training_.reset();
+  BOOST_LOG_TRIVIAL(info) << describe(summary);
+}
+
+}  // namespace berth::launch
