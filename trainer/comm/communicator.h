@@ -1,8 +1,11 @@
-// How ranks talk: the only interface to MPI and NCCL that the rest of berth sees. No MPI or NCCL type appears here; the backend is
-// chosen at link time (mpi_communicator.cc for CPU tensors, nccl_communicator.cc for CUDA tensors).
+// How ranks talk: the only interface to MPI and NCCL that the rest of berth sees. No MPI or NCCL type appears here; what can be
+// had is chosen at link time (mpi_communicator.cc for CPU tensors; nccl_communicator.cc or nccl_unavailable.cc for CUDA tensors).
 //
-// Every rank must make the same calls in the same order. No rank decides by itself to leave one out. Failures of the transport end the
-// job (abort): there is no way to go on with fewer ranks. Destructors make no collective.
+// Every rank must make the same calls in the same order. No rank decides by itself to leave one out. Failures of the transport
+// end the job (abort): there is no way to go on with fewer ranks. Destructors make no collective.
+//
+// A collective that does not finish within CommOptions::timeout_seconds ends the job with exit code 1, naming the operation, the
+// stage (set_stage) and the ranks that did not arrive.
 #pragma once
 
 #include <cstddef>
@@ -29,13 +32,13 @@ class Communicator {
   virtual int local_size() const = 0;
   virtual at::Device device() const = 0;
 
-  // A zeroed fp32 tensor [elements] on device(), aligned to 64 bytes, from which all-reduces are cheapest. Lives as long as it is referenced, but no longer
-  // than the communicator.
+  // A zeroed fp32 tensor [elements] on device(), aligned to 64 bytes, from which all-reduces are cheapest: other tensors may be
+  // copied, blocking. Collective, `elements` alike on all ranks.
   virtual at::Tensor allocate(int64_t elements) = 0;
 
   // Tensor collectives. `tensor` is contiguous fp32 on device(); the result replaces it and is bitwise the same on all ranks.
-  // start returns at once where the backend can overlap; tickets finish in the order they were started. On CUDA, start orders after the current stream's work and
-  // wait makes the current stream wait.
+  // start returns at once where the backend can overlap; tickets finish in the order they were started. One thread at a time
+  // calls these. On CUDA, start orders after the current stream's work and wait makes the current stream wait.
   virtual Ticket start_all_reduce(const at::Tensor& tensor) = 0;  // sum
   virtual void wait(Ticket ticket) = 0;
   virtual void broadcast(const at::Tensor& tensor, int root) = 0;  // any dtype
@@ -44,15 +47,39 @@ class Communicator {
   virtual void all_reduce_sum(std::span<int64_t> values) = 0;
   virtual void all_reduce_sum(std::span<double> values) = 0;
   virtual void all_reduce_max(std::span<int64_t> values) = 0;
+  virtual void all_reduce_or(std::span<uint64_t> words) = 0;
   virtual void broadcast(std::string& bytes, int root) = 0;  // resized on the other ranks
   // The bytes of every rank in rank order; gather: on the root only, elsewhere empty. Sizes may differ and exceed 2 GiB in total.
   virtual std::vector<std::string> gather(const std::string& bytes, int root) = 0;
   virtual std::vector<std::string> all_gather(const std::string& bytes) = 0;
   virtual void barrier() = 0;
 
+  // What this rank is doing, e.g. "step 120: backward": for the report on a collective that hangs.
+  virtual void set_stage(const std::string& stage) = 0;
+  // Ends all ranks with exit code 1 because `operation` hangs, after printing which ranks are behind this one and what they do.
+  [[noreturn]] virtual void report_hang(const std::string& operation) = 0;
   // Ends all ranks with `code`. Never returns.
   [[noreturn]] virtual void abort(int code) = 0;
+
+  // One line for the log: the transport, ranks and hosts, and whether reductions overlap with computing.
+  virtual std::string description() const = 0;
 };
+
+struct CommOptions {
+  at::Device device = at::kCPU;
+  double timeout_seconds = 1800;    // until a collective counts as hung (ddp_timeout)
+  bool background = true;           // reduce while backward computes, where MPI's thread support allows it
+  bool shared_memory = true;        // between ranks of one host
+  int ranks_per_host = 0;           // > 0: behave as if hosts had this many ranks (for tests on one machine)
+  int64_t message_bytes = 1 << 30;  // longer transfers are cut: MPI counts are 32-bit
+};
+
+// MPI must be initialised (launcher/mpi_session.h) and outlive it. For a CUDA device, NCCL carries the tensors and MPI the rest.
+std::unique_ptr<Communicator> make_communicator(const CommOptions& options);
+std::unique_ptr<Communicator> make_mpi_communicator(const CommOptions& options);
+// `host` introduces the ranks to each other and makes the host collectives; its tensor collectives are not used. Throws
+// Error(kUsage) in a binary without NCCL.
+std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<Communicator> host, const CommOptions& options);
 
 // One process without MPI: for tools and tests that need no ranks.
 std::unique_ptr<Communicator> make_local_communicator(at::Device device = at::kCPU);

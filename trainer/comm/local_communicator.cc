@@ -1,4 +1,5 @@
 #include <cstdlib>
+#include <iostream>
 
 #include "trainer/comm/communicator.h"
 
@@ -20,11 +21,18 @@ class LocalCommunicator final : public Communicator {
   void all_reduce_sum(std::span<int64_t>) override {}
   void all_reduce_sum(std::span<double>) override {}
   void all_reduce_max(std::span<int64_t>) override {}
+  void all_reduce_or(std::span<uint64_t>) override {}
   void broadcast(std::string&, int) override {}
   std::vector<std::string> gather(const std::string& bytes, int) override { return {bytes}; }
   std::vector<std::string> all_gather(const std::string& bytes) override { return {bytes}; }
   void barrier() override {}
+  void set_stage(const std::string&) override {}
+  [[noreturn]] void report_hang(const std::string& operation) override {
+    std::cerr << "berth: " << operation << " hangs" << std::endl;
+    abort(1);
+  }
   [[noreturn]] void abort(int code) override { std::_Exit(code); }
+  std::string description() const override { return "one process, no communication"; }
 
  private:
   at::Device device_;

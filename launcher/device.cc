@@ -1,0 +1,81 @@
+#include "launcher/device.h"
+
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <iterator>
+#include <map>
+#include <sstream>
+
+#include "data/check.h"
+
+namespace berth::launch {
+
+std::vector<int> allowed_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::vector<int> cores;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return cores;  // more cores than cpu_set_t holds
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (CPU_ISSET(core, &set)) cores.push_back(core);
+  }
+  return cores;
+}
+
+int fair_threads(const std::vector<int>& own, const std::vector<std::vector<int>>& all) {
+  std::map<int, int> users;
+  for (const auto& of_rank : all) {
+    for (const int core : of_rank) ++users[core];
+  }
+  double share = 0;
+  for (const int core : own) share += 1.0 / users[core];
+  return std::max(1, static_cast<int>(share + 1e-6));
+}
+
+int choose_threads(comm::Communicator& comm) {
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  const std::vector<int> own = allowed_cores();
+  std::ostringstream line;
+  line << host;
+  for (const int core : own) line << ' ' << core;
+  std::vector<std::vector<int>> all;
+  for (const std::string& text : comm.all_gather(line.str())) {
+    std::istringstream in(text);
+    std::string name;
+    in >> name;
+    if (name != host) continue;
+    all.emplace_back(std::istream_iterator<int>(in), std::istream_iterator<int>());
+  }
+  const char* wish = std::getenv("OMP_NUM_THREADS");
+  const int threads = wish ? std::atoi(wish) : 0;
+  return threads > 0 ? threads : fair_threads(own, all);
+}
+
+at::Device choose_device(const std::string& request, int local_rank, int local_size) {
+  const at::CUDAHooksInterface& hooks = at::detail::getCUDAHooks();
+  return choose_device(request, local_rank, local_size, hooks.hasCUDA() ? hooks.deviceCount() : 0);
+}
+
+at::Device choose_device(const std::string& request, int local_rank, int local_size, int gpus) {
+  if (request == "cpu" || (request == "auto" && gpus == 0)) return at::kCPU;
+  check_usage(request == "auto" || request == "cuda" || request.starts_with("cuda:"), "--device ", request,
+              ": expected auto, cpu, cuda or cuda:N");
+  check_usage(gpus > 0, "--device ", request,
+              ": no GPU is visible to this process (is this the binary berth_cuda, and did the job ask ", "for GPUs?)");
+  if (request.starts_with("cuda:")) {
+    const std::string number = request.substr(5);
+    const bool digits = !number.empty() && number.size() < 4 && number.find_first_not_of("0123456789") == std::string::npos;
+    check_usage(digits && std::stoi(number) < gpus, "--device ", request,
+                ": the GPUs visible here are cuda:0 to cuda:", gpus - 1);
+    return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(std::stoi(number)));
+  }
+  if (gpus == 1) return at::Device(at::kCUDA, 0);
+  check_usage(local_size <= gpus, local_size, " ranks on this host, but ", gpus, " GPUs: start at most one rank per GPU");
+  return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(local_rank));
+}
+
+}  // namespace berth::launch

@@ -1,0 +1,28 @@
+// What of the machine this rank may use.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "trainer/comm/communicator.h"
+
+namespace berth::launch {
+
+// The cores that the scheduler lets this process run on.
+std::vector<int> allowed_cores();
+
+// A rank's share of its `own` cores: a core that n ranks of the host may use counts 1/n for each. `all`: the cores of each rank
+// of the host. At least 1.
+int fair_threads(const std::vector<int>& own, const std::vector<std::vector<int>>& all);
+
+// Compute threads of this rank: OMP_NUM_THREADS if set, otherwise its fair share. Collective.
+int choose_threads(comm::Communicator& comm);
+
+// --device: "cpu", "cuda", "cuda:N" or "auto" (cuda where this binary and the machine have it). Under "cuda" a rank takes the GPU
+// of its local rank, or the only one it is shown (Slurm may show each task its own GPU as number 0). Throws Error(kUsage) if
+// there is no such GPU, or more ranks than GPUs on the host.
+at::Device choose_device(const std::string& request, int local_rank, int local_size);
+// The pure part, for `gpus` visible GPUs.
+at::Device choose_device(const std::string& request, int local_rank, int local_size, int gpus);
+
+}  // namespace berth::launch

@@ -1,0 +1,21 @@
+// MPI's life in a process, and how a job of several ranks ends.
+#pragma once
+
+#include <functional>
+#include <string>
+
+namespace berth::launch {
+
+// Runs `body` between MPI_Init_thread(MPI_THREAD_MULTIPLE) and MPI_Finalize and returns its exit code. Without mpirun or srun it
+// is one rank. A process can do this once.
+//
+// An exception on any rank ends all ranks (MPI_Abort) with the exit code of the berth::Error, or 1. Its text is printed once:
+// where all ranks fail alike, rank 0 is first to print and ends the others. A comm::AgreedError is printed by rank 0, and all
+// leave in order. The body must have destroyed its communicator when it returns.
+int run_ranks(const std::function<int()>& body);
+
+// What is wrong with how the job was started, as a sentence for the user; empty if nothing: srun without PMI support starts many
+// processes of which each believes it is alone. `get_env` is getenv or a test's.
+std::string launch_problem(int mpi_size, const std::function<const char*(const char*)>& get_env);
+
+}  // namespace berth::launch

@@ -1,0 +1,297 @@
+// Communicator for CPU tensors over MPI.
+//
+// All-reduce: the ranks of a host sum in shared memory (SharedSum); with several hosts, into the first rank's tensor, from which
+// the hosts' first ranks MPI_Iallreduce, and which the others then copy. Where memory can't be shared each rank counts as a host
+// of its own. MPI requires identical results on all ranks (MPI-3.1, 5.9.6), and the rest is computed once per element, so all
+// ranks end up with the same bits.
+//
+// One thread makes the reductions in the order in which they were started, while backward computes. It never spins for long. With
+// several hosts it calls MPI, so without MPI_THREAD_MULTIPLE the reductions are made by wait() instead.
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstring>
+#include <deque>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "data/check.h"
+#include "trainer/comm/communicator.h"
+#include "trainer/comm/mpi_check.h"
+#include "trainer/comm/mpi_host.h"
+#include "trainer/comm/shared_sum.h"
+#include "trainer/comm/watch.h"
+
+namespace berth::comm {
+namespace {
+
+constexpr int64_t kStagingElements = 1 << 18;
+constexpr auto kLook = std::chrono::milliseconds(100);
+
+struct Cancelled {};
+
+class MpiCommunicator final : public Communicator {
+ public:
+  explicit MpiCommunicator(const CommOptions& options);
+  ~MpiCommunicator() override;
+
+  int rank() const override { return host_.rank(); }
+  int size() const override { return host_.size(); }
+  int local_rank() const override { return host_.local_rank(); }
+  int local_size() const override { return host_.local_size(); }
+  at::Device device() const override { return at::kCPU; }
+
+  at::Tensor allocate(int64_t elements) override;
+  Ticket start_all_reduce(const at::Tensor& tensor) override;
+  void wait(Ticket ticket) override;
+  void broadcast(const at::Tensor& tensor, int root) override {
+    check_internal(tensor.is_contiguous() && tensor.is_cpu(), "broadcast needs a contiguous CPU tensor");
+    host_.broadcast(tensor.data_ptr(), tensor.nbytes(), root);
+  }
+
+  void all_reduce_sum(std::span<int64_t> v) override { host_.all_reduce(v.data(), v.size(), MPI_INT64_T, MPI_SUM); }
+  void all_reduce_sum(std::span<double> v) override { host_.all_reduce(v.data(), v.size(), MPI_DOUBLE, MPI_SUM); }
+  void all_reduce_max(std::span<int64_t> v) override { host_.all_reduce(v.data(), v.size(), MPI_INT64_T, MPI_MAX); }
+  void all_reduce_or(std::span<uint64_t> v) override { host_.all_reduce(v.data(), v.size(), MPI_UINT64_T, MPI_BOR); }
+  void broadcast(std::string& bytes, int root) override { host_.broadcast(bytes, root); }
+  std::vector<std::string> gather(const std::string& bytes, int root) override { return host_.gather(bytes, root); }
+  std::vector<std::string> all_gather(const std::string& bytes) override { return host_.all_gather(bytes); }
+  void barrier() override { host_.barrier(); }
+
+  void set_stage(const std::string& stage) override { host_.roll_call().set_stage(stage); }
+  [[noreturn]] void report_hang(const std::string& operation) override { host_.report_hang(operation); }
+  [[noreturn]] void abort(int code) override { host_.abort(code); }
+  std::string description() const override;
+
+ private:
+  struct Job {
+    Ticket ticket;
+    at::Tensor tensor;
+    SharedSum::Tensors shared;  // with shared memory: `tensor` on all ranks of the host
+  };
+
+  // The tensor's counterparts on the host's ranks; no peers if it does not lie in an allocation.
+  SharedSum::Tensors find_shared(const at::Tensor& tensor) const;
+  Ticket start(const at::Tensor& tensor, SharedSum::Tensors shared);
+  void reduce_staged(const at::Tensor& tensor);
+  void reduce_between_hosts(const at::Tensor& tensor, Watch& watch);
+  void run(const Job& job, Watch& watch);
+  void pause(Watch& watch) const;
+  void work();
+
+  CommOptions options_;
+  MpiHost host_;
+  std::unique_ptr<SharedSum> shared_;  // null: each rank counts as a host of its own
+  int node_rank_ = 0;                  // within shared_
+  int nodes_ = 1;
+  MPI_Comm first_ranks_ = MPI_COMM_NULL;  // of each node
+  bool background_ = false;
+  std::map<const float*, std::weak_ptr<SharedSum::Allocation>> allocations_;  // by the address of this rank's part
+  at::Tensor staging_;
+  Ticket started_ = 0;  // reductions
+
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable wake_;
+  std::condition_variable done_;
+  std::deque<Job> jobs_;
+  Ticket finished_ = 0;  // reductions
+  std::exception_ptr error_;
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+MpiCommunicator::MpiCommunicator(const CommOptions& options) : options_(options), host_(options) {
+  if (size() == 1) return;
+  int64_t usable = options_.shared_memory;
+  if (usable) {
+    shared_ = std::make_unique<SharedSum>(
+        local_rank(), local_size(), [this](const std::string& bytes) { return host_.all_gather(bytes, host_.local_comm()); });
+    usable = shared_->usable();
+  }
+  host_.all_reduce(&usable, 1, MPI_INT64_T, MPI_MIN);
+  if (!usable) shared_.reset();
+  node_rank_ = shared_ ? local_rank() : 0;
+  nodes_ = shared_ ? host_.hosts() : size();
+  first_ranks_ = host_.split(node_rank_ == 0 ? 0 : MPI_UNDEFINED);
+  background_ = options_.background && (nodes_ == 1 || host_.threads());
+  if (shared_) staging_ = allocate(kStagingElements);
+  if (background_) thread_ = std::thread([this] { work(); });
+}
+
+MpiCommunicator::~MpiCommunicator() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+at::Tensor MpiCommunicator::allocate(int64_t elements) {
+  if (!shared_) return at::zeros({elements}, at::kFloat);
+  std::erase_if(allocations_, [](const auto& entry) { return entry.second.expired(); });
+  auto allocation = shared_->allocate(elements);
+  float* data = allocation->tensors.peers[node_rank_];
+  allocations_[data] = allocation;
+  return at::from_blob(
+      data, {elements}, [allocation](void*) {}, at::kFloat);
+}
+
+SharedSum::Tensors MpiCommunicator::find_shared(const at::Tensor& tensor) const {
+  const float* data = tensor.const_data_ptr<float>();
+  auto entry = allocations_.upper_bound(data);
+  if (entry == allocations_.begin()) return {};
+  --entry;
+  const auto allocation = entry->second.lock();
+  const int64_t offset = data - entry->first;
+  if (!allocation || offset + tensor.numel() > allocation->tensors.elements) return {};
+  SharedSum::Tensors part{allocation->tensors.peers, tensor.numel()};
+  for (float*& peer : part.peers) peer += offset;
+  return part;
+}
+
+Ticket MpiCommunicator::start_all_reduce(const at::Tensor& tensor) {
+  check_internal(tensor.is_contiguous() && tensor.is_cpu() && tensor.scalar_type() == at::kFloat,
+                 "all-reduce needs a contiguous fp32 CPU tensor");
+  if (size() == 1) return 0;
+  if (!shared_) return start(tensor, {});
+  SharedSum::Tensors shared = find_shared(tensor);
+  if (!shared.peers.empty()) return start(tensor, std::move(shared));
+  reduce_staged(tensor);
+  return started_ - 1;
+}
+
+void MpiCommunicator::reduce_staged(const at::Tensor& tensor) {
+  const at::Tensor flat = tensor.view({-1});
+  for (int64_t at = 0; at < flat.numel(); at += kStagingElements) {
+    at::Tensor piece = flat.slice(0, at, std::min(at + kStagingElements, flat.numel()));
+    at::Tensor staged = staging_.slice(0, 0, piece.numel());
+    staged.copy_(piece);
+    wait(start(staged, find_shared(staged)));
+    piece.copy_(staged);
+  }
+}
+
+Ticket MpiCommunicator::start(const at::Tensor& tensor, SharedSum::Tensors shared) {
+  host_.roll_call().enter("all-reduce of gradients");
+  const Ticket ticket = started_++;
+  if (shared_) shared_->announce(ticket);
+  {
+    const std::lock_guard lock(mutex_);
+    jobs_.push_back({ticket, tensor, std::move(shared)});
+  }
+  wake_.notify_one();
+  return ticket;
+}
+
+void MpiCommunicator::wait(Ticket ticket) {
+  if (size() == 1) return;
+  const char* name = "all-reduce of gradients";
+  if (!background_) {
+    while (finished_ <= ticket && !jobs_.empty()) {
+      Watch watch(host_, name, /*calls_mpi=*/true, options_.timeout_seconds);
+      run(jobs_.front(), watch);
+      jobs_.pop_front();
+      ++finished_;
+    }
+    return;
+  }
+  Watch watch(host_, name, /*calls_mpi=*/true, options_.timeout_seconds);
+  std::unique_lock lock(mutex_);
+  while (finished_ <= ticket && !error_) {
+    done_.wait_for(lock, kLook, [&] { return finished_ > ticket || error_; });
+    lock.unlock();
+    watch.look();
+    lock.lock();
+  }
+  if (error_) std::rethrow_exception(error_);
+}
+
+void MpiCommunicator::work() {
+  try {
+    std::unique_lock lock(mutex_);
+    while (!stop_) {
+      Watch watch(host_, "", /*calls_mpi=*/host_.threads(), 0);  // wait() has an eye on the clock
+      while (jobs_.empty() && !stop_) {
+        wake_.wait_for(lock, kLook, [this] { return !jobs_.empty() || stop_; });
+        lock.unlock();
+        watch.look();
+        lock.lock();
+      }
+      if (stop_) return;
+      const Job job = jobs_.front();
+      lock.unlock();
+      run(job, watch);
+      lock.lock();
+      jobs_.pop_front();
+      ++finished_;
+      done_.notify_all();
+    }
+  } catch (const Cancelled&) {
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    error_ = std::current_exception();
+    done_.notify_all();
+  }
+}
+
+void MpiCommunicator::pause(Watch& watch) const {
+  if (stop_) throw Cancelled();
+  watch.pause();
+}
+
+void MpiCommunicator::run(const Job& job, Watch& watch) {
+  const auto wait = [&] { pause(watch); };
+  if (shared_) shared_->sum(job.ticket, job.shared, /*to_first_only=*/nodes_ > 1, wait);
+  if (nodes_ == 1) return;
+  if (node_rank_ == 0) reduce_between_hosts(job.tensor, watch);
+  if (!shared_) return;
+  if (node_rank_ == 0) {
+    shared_->publish_result(job.ticket);
+    shared_->await_all_fetched(job.ticket, wait);
+  } else {
+    shared_->await_result(job.ticket, wait);
+    std::memcpy(job.tensor.data_ptr(), job.shared.peers[0], job.tensor.nbytes());
+    shared_->confirm_fetched(job.ticket);
+  }
+}
+
+void MpiCommunicator::reduce_between_hosts(const at::Tensor& tensor, Watch& watch) {
+  float* data = tensor.data_ptr<float>();
+  const int64_t most = options_.message_bytes / static_cast<int64_t>(sizeof(float));
+  for (int64_t at = 0; at < tensor.numel(); at += most) {
+    const int n = static_cast<int>(std::min(most, tensor.numel() - at));
+    MPI_Request request;
+    BERTH_MPI(MPI_Iallreduce(MPI_IN_PLACE, data + at, n, MPI_FLOAT, MPI_SUM, first_ranks_, &request));
+    for (;;) {
+      int done = 0;
+      BERTH_MPI(MPI_Test(&request, &done, MPI_STATUS_IGNORE));
+      if (done) break;
+      pause(watch);
+    }
+  }
+}
+
+std::string MpiCommunicator::description() const {
+  char version[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+  int length = 0;
+  BERTH_MPI(MPI_Get_library_version(version, &length));
+  std::string name(version, length);
+  name = name.substr(0, name.find_first_of(",\n"));
+  std::string text = concat(name, ", ", size(), " ranks on ", host_.hosts(), " hosts");
+  if (size() == 1) return text;
+  text += shared_ ? ", gradients summed in shared memory" : ", no shared memory";
+  if (background_) return text + ", while backward computes";
+  return text + (host_.threads() ? ", after backward" : ", after backward because MPI does not provide MPI_THREAD_MULTIPLE");
+}
+
+}  // namespace
+
+std::unique_ptr<Communicator> make_mpi_communicator(const CommOptions& options) {
+  return std::make_unique<MpiCommunicator>(options);
+}
+
+}  // namespace berth::comm

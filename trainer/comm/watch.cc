@@ -1,0 +1,31 @@
+#include "trainer/comm/watch.h"
+
+#include <sched.h>
+
+#include <thread>
+
+namespace berth::comm {
+
+Watch::Watch(MpiHost& host, const char* operation, bool calls_mpi, double timeout_seconds)
+    : host_(host), operation_(operation), calls_mpi_(calls_mpi), timeout_seconds_(timeout_seconds) {}
+
+void Watch::pause() {
+  if (yields_ < kYields) {
+    ++yields_;
+    sched_yield();
+  } else {
+    std::this_thread::sleep_for(kSleep);
+    look();
+  }
+}
+
+void Watch::look() {
+  const auto now = Clock::now();
+  if (now < next_look_) return;
+  next_look_ = now + kInterval;
+  if (calls_mpi_) host_.roll_call().answer();
+  if (timeout_seconds_ > 0 && std::chrono::duration<double>(now - start_).count() > timeout_seconds_)
+    host_.report_hang(operation_);
+}
+
+}  // namespace berth::comm
