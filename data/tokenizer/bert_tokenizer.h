@@ -1,29 +1,26 @@
-// BERT's tokenizer: text to WordPiece ids equal, to the id, to Hugging Face's BertTokenizer(Fast), with offsets into the original text.
+// BERT's tokenizer: text to WordPiece ids equal, to the id and the offset, to Hugging Face's BertTokenizerFast.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
-#include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "data/tokenizer/basic_tokenizer.h"
 #include "data/tokenizer/vocab.h"
+#include "data/tokenizer/wordpiece.h"
 
 namespace berth::data {
 
-struct TokenizerOptions {
-  bool do_lower_case = true;
-  std::optional<bool> strip_accents;  // unset: as do_lower_case
-  bool tokenize_chinese_chars = true;
-};
-
-// One WordPiece. Offsets are bytes [begin, end) of the UTF-8 text it came from; special tokens have begin == end == 0.
+// One WordPiece. Offsets are bytes [begin, end) of the UTF-8 text it came from; [CLS] and [SEP] put around it have begin == end
+// == 0.
 struct Token {
   int32_t id = 0;
   uint32_t begin = 0, end = 0;
-  int32_t word = -1;  // index of the pre-tokenized word, -1 for special tokens
+  int32_t word =
+      -1;  // index of the pre-tokenized word (a special token written in the text is one), -1 for added [CLS] and [SEP]
 };
 
 // [CLS] a [SEP] or [CLS] a [SEP] b [SEP].
@@ -38,25 +35,50 @@ enum class Truncation { kLongestFirst, kOnlyFirst, kOnlySecond };
 // Immutable and safe to share between threads.
 class BertTokenizer {
  public:
-  BertTokenizer(Vocab vocab, TokenizerOptions options);
-  // `path`: a vocab.txt, or a model folder with vocab.txt (or tokenizer.json alone) and optionally tokenizer_config.json, whose do_lower_case, strip_accents
-  // and tokenize_chinese_chars are obeyed. Throws Error(kBadInput).
+  // `added_tokens` are recognised in the raw text besides [PAD] [UNK] [CLS] [SEP] [MASK]; they are the vocabulary's last ones.
+  BertTokenizer(Vocab vocab, TokenizerOptions options, std::vector<std::string> added_tokens = {});
+  // `path`: a vocab.txt, or a model folder with vocab.txt or tokenizer.json. The tokenizer_config.json beside it is obeyed
+  // (do_lower_case, strip_accents, tokenize_chinese_chars, added special tokens), then tokenizer.json; without either the text is
+  // lower-cased. Throws Error(kBadInput), also for settings that are not BERT's.
   static BertTokenizer load(const std::filesystem::path& path);
+  // Writes vocab.txt, tokenizer_config.json and special_tokens_map.json into an existing folder, for transformers and for load().
+  void save(const std::filesystem::path& folder, int model_max_length) const;
 
-  // Appends the WordPieces of `text` (valid UTF-8), without [CLS] and [SEP]. Special tokens written in the text ("[MASK]") become their ids, as in Hugging Face.
+  // Appends the WordPieces of `text` (valid UTF-8, below 1 GiB), without [CLS] and [SEP]. Special tokens written in the text
+  // ("[MASK]") become their ids, as in Hugging Face.
   void tokenize(std::string_view text, std::vector<Token>& out) const;
-  // The same for text already split into words (is_split_into_words): Token::word is the index in `words`, offsets are into that word.
+  // The same for text already split into words (is_split_into_words): Token::word is the index in `words`, offsets are into that
+  // word.
   void tokenize_words(const std::vector<std::string>& words, std::vector<Token>& out) const;
 
+  // At most max_length tokens, [CLS] and [SEP] included; max_length must leave room for these. Truncation is Hugging Face's;
+  // where kOnlyFirst or kOnlySecond would have to remove all of that segment, Error(kBadInput).
   Encoding encode(std::string_view text, int max_length) const;
-  Encoding encode_pair(std::string_view a, std::string_view b, int max_length, Truncation truncation = Truncation::kLongestFirst) const;
+  Encoding encode_pair(std::string_view a, std::string_view b, int max_length,
+                       Truncation truncation = Truncation::kLongestFirst) const;
 
   const Vocab& vocab() const { return vocab_; }
   const TokenizerOptions& options() const { return options_; }
 
  private:
+  struct Special {
+    std::string text;
+    int32_t id;
+  };
+  // First special token at or after `from`, the longest if several start there, and its position; nullptr if there is none.
+  std::pair<const Special*, size_t> find_special(std::string_view text, size_t from) const;
+  // Appends `text` with word numbers from `word` on, or all equal to `word`. Returns the number after the last.
+  int32_t append(std::string_view text, int32_t word, bool count_words, std::vector<Token>& out) const;
+  void append_words(std::string_view text, size_t begin, size_t end, int32_t& word, bool count_words,
+                    std::vector<Token>& out) const;
+
   Vocab vocab_;
   TokenizerOptions options_;
+  std::vector<std::string> added_tokens_;
+  std::vector<Special> specials_;  // longest first
+  std::string special_starts_;     // their distinct first bytes
+  BasicTokenizer basic_;
+  WordPiece wordpiece_;
 };
 
 }  // namespace berth::data

@@ -1,0 +1,134 @@
+#include "data/tokenizer/bert_tokenizer.h"
+
+#include <algorithm>
+
+#include "data/check.h"
+
+namespace berth::data {
+namespace {
+
+constexpr size_t kMaxTextBytes = size_t{1} << 30;
+
+// How many tokens of segments with a and b tokens remain when at most `room` may, by the rules of `tokenizers`'
+// truncate_encodings.
+std::pair<size_t, size_t> longest_first(size_t a, size_t b, size_t room) {
+  size_t shorter = std::min(a, b);
+  size_t longer = shorter > room ? shorter : std::max(shorter, room - shorter);
+  if (shorter + longer > room) {
+    shorter = room / 2;
+    longer = shorter + room % 2;
+  }
+  return a > b ? std::pair(longer, shorter) : std::pair(shorter, longer);
+}
+
+}  // namespace
+
+BertTokenizer::BertTokenizer(Vocab vocab, TokenizerOptions options, std::vector<std::string> added_tokens)
+    : vocab_(std::move(vocab)),
+      options_(options),
+      added_tokens_(std::move(added_tokens)),
+      basic_(options),
+      wordpiece_({vocab_.tokens().begin(), vocab_.tokens().end() - static_cast<std::ptrdiff_t>(added_tokens_.size())}) {
+  for (const int32_t id : {vocab_.pad(), vocab_.unk(), vocab_.cls(), vocab_.sep(), vocab_.mask()})
+    specials_.push_back({vocab_.token(id), id});
+  for (const std::string& token : added_tokens_) specials_.push_back({token, vocab_.find(token)});
+  std::stable_sort(specials_.begin(), specials_.end(),
+                   [](const Special& x, const Special& y) { return x.text.size() > y.text.size(); });
+  for (const Special& special : specials_)
+    if (special_starts_.find(special.text[0]) == std::string::npos) special_starts_ += special.text[0];
+}
+
+std::pair<const BertTokenizer::Special*, size_t> BertTokenizer::find_special(std::string_view text, size_t from) const {
+  const auto next_start = [&](size_t i) {
+    return special_starts_.size() == 1 ? text.find(special_starts_[0], i) : text.find_first_of(special_starts_, i);
+  };
+  for (size_t i = next_start(from); i != std::string_view::npos; i = next_start(i + 1))
+    for (const Special& special : specials_)
+      if (text.substr(i).starts_with(special.text)) return {&special, i};
+  return {nullptr, text.size()};
+}
+
+void BertTokenizer::append_words(std::string_view text, size_t begin, size_t end, int32_t& word, bool count_words,
+                                 std::vector<Token>& out) const {
+  thread_local Words words;
+  basic_.split(text, begin, end, words);
+  for (const Words::Word& w : words.words) {
+    const size_t before = out.size();
+    const bool known = wordpiece_.cut({words.text.data() + w.first, w.size}, [&](Piece piece) {
+      const ByteRange source = words.source(w, piece.begin, piece.end);
+      out.push_back({piece.id, source.begin, source.end, word});
+    });
+    if (!known) {
+      out.resize(before);
+      const ByteRange source = words.source(w, 0, w.size);
+      out.push_back({vocab_.unk(), source.begin, source.end, word});
+    }
+    word += count_words;
+  }
+}
+
+int32_t BertTokenizer::append(std::string_view text, int32_t word, bool count_words, std::vector<Token>& out) const {
+  check(text.size() < kMaxTextBytes, "a text of ", text.size(), " bytes is too long to be one sample: the limit is 1 GiB");
+  for (size_t i = 0; i < text.size();) {
+    const auto [special, position] = find_special(text, i);
+    append_words(text, i, position, word, count_words, out);
+    if (!special) break;
+    i = position + special->text.size();
+    out.push_back({special->id, static_cast<uint32_t>(position), static_cast<uint32_t>(i), word});
+    word += count_words;
+  }
+  return word;
+}
+
+void BertTokenizer::tokenize(std::string_view text, std::vector<Token>& out) const { append(text, 0, true, out); }
+
+void BertTokenizer::tokenize_words(const std::vector<std::string>& words, std::vector<Token>& out) const {
+  for (size_t i = 0; i < words.size(); ++i) append(words[i], static_cast<int32_t>(i), false, out);
+}
+
+Encoding BertTokenizer::encode(std::string_view text, int max_length) const {
+  check(max_length >= 2, "a maximum length of ", max_length, " leaves no room for [CLS] and [SEP]: at least 2 are needed");
+  Encoding encoding;
+  std::vector<Token>& tokens = encoding.tokens;
+  tokens.reserve(text.size() / 4 + 3);
+  tokens.push_back({vocab_.cls()});
+  tokenize(text, tokens);
+  const size_t room = static_cast<size_t>(max_length) - 1;
+  encoding.truncated = tokens.size() > room;
+  if (encoding.truncated) tokens.resize(room);
+  tokens.push_back({vocab_.sep()});
+  encoding.segment_b = static_cast<int32_t>(tokens.size());
+  return encoding;
+}
+
+Encoding BertTokenizer::encode_pair(std::string_view a, std::string_view b, int max_length, Truncation truncation) const {
+  check(max_length >= 3, "a maximum length of ", max_length, " leaves no room for [CLS] and two [SEP]: at least 3 are needed");
+  Encoding encoding;
+  std::vector<Token>& tokens = encoding.tokens;
+  std::vector<Token> second;
+  tokens.reserve((a.size() + b.size()) / 4 + 4);
+  tokens.push_back({vocab_.cls()});
+  tokenize(a, tokens);
+  tokenize(b, second);
+  size_t count_a = tokens.size() - 1, count_b = second.size();
+  const size_t room = static_cast<size_t>(max_length) - 3;
+  encoding.truncated = count_a + count_b > room;
+  if (encoding.truncated && truncation == Truncation::kLongestFirst) {
+    std::tie(count_a, count_b) = longest_first(count_a, count_b, room);
+  } else if (encoding.truncated) {
+    const bool first = truncation == Truncation::kOnlyFirst;
+    const size_t excess = count_a + count_b - room;
+    size_t& count = first ? count_a : count_b;
+    check(count > excess, "a pair has ", count_a, " and ", count_b, " tokens; cutting only its ", first ? "first" : "second",
+          " text cannot bring it down to ", max_length, " with [CLS] and two [SEP]: allow a greater maximum length");
+    count -= excess;
+  }
+  tokens.resize(1 + count_a);
+  tokens.push_back({vocab_.sep()});
+  encoding.segment_b = static_cast<int32_t>(tokens.size());
+  tokens.insert(tokens.end(), second.begin(), second.begin() + static_cast<std::ptrdiff_t>(count_b));
+  tokens.push_back({vocab_.sep()});
+  return encoding;
+}
+
+}  // namespace berth::data
