@@ -18,8 +18,8 @@ struct Batch {
   std::vector<int32_t> position_ids;    // [T] 0-based within the sample
 
   // Which of the two is filled, and its shape, is the task's (data/features/task.h):
-  std::vector<int32_t> labels;       // [B] class | [T] class per token or kIgnoreIndex | [2B] first and last answer token
-  std::vector<float> float_labels;   // [B] regression target | [B * num_labels] 0/1 multi-label targets
+  std::vector<int32_t> labels;      // [B] class | [T] class per token or kIgnoreIndex | [2B] first and last answer token
+  std::vector<float> float_labels;  // [B] regression target | [B * num_labels] 0/1 multi-label targets
 
   int64_t size() const { return static_cast<int64_t>(sample_ids.size()); }
   int64_t tokens() const { return static_cast<int64_t>(input_ids.size()); }

@@ -6,15 +6,14 @@
 #include <utility>
 
 #include "data/check.h"
-#include "data/philox.h"
 
 namespace berth::data {
 
-Permutation::Permutation(int64_t n, uint64_t seed, uint64_t epoch) : n_(static_cast<uint64_t>(n)) {
+Permutation::Permutation(int64_t n, uint64_t seed, uint64_t epoch, Purpose purpose) : n_(static_cast<uint64_t>(n)) {
   check_internal(n > 0, "a permutation needs at least one element, got ", n);
   const int bits = std::max(2, static_cast<int>(std::bit_width(n_ - 1)));
   half_bits_ = static_cast<uint32_t>((bits + 1) / 2);
-  const PhiloxKey key = philox_key(seed, Purpose::kShuffle, epoch);
+  const PhiloxKey key = philox_key(seed, purpose, epoch);
   key_ = uint64_t{key[1]} << 32 | key[0];
 }
 
@@ -37,8 +36,9 @@ int64_t Permutation::operator()(int64_t index) const {
 Sampler::Sampler(SamplerOptions options) : options_(options) {
   check(options.num_samples > 0, "the data set is empty: there is nothing to train on");
   check_usage(options.global_batch > 0, "the global batch must hold at least one sample, got ", options.global_batch);
-  check_usage(!options.drop_last || options.num_samples >= options.global_batch, "--dataloader-drop-last drops everything: the data set has ",
-              options.num_samples, " samples, the global batch ", options.global_batch, "; use a smaller batch");
+  check_usage(!options.drop_last || options.num_samples >= options.global_batch,
+              "--dataloader-drop-last drops everything: the data set has ", options.num_samples, " samples, the global batch ",
+              options.global_batch, "; use a smaller batch");
 }
 
 int64_t Sampler::steps_per_epoch() const {

@@ -8,6 +8,8 @@
 #include <span>
 #include <vector>
 
+#include "data/philox.h"
+
 namespace berth::data {
 
 // A pseudo-random permutation of [0, n), evaluated one index at a time in O(1) and without memory: a balanced Feistel
@@ -15,7 +17,7 @@ namespace berth::data {
 // (Cycle walking: Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002.)
 class Permutation {
  public:
-  Permutation(int64_t n, uint64_t seed, uint64_t epoch);
+  Permutation(int64_t n, uint64_t seed, uint64_t epoch, Purpose purpose = Purpose::kShuffle);
   int64_t operator()(int64_t index) const;  // index in [0, n)
 
  private:
@@ -51,9 +53,10 @@ class Sampler {
 using RankShare = std::vector<std::vector<int64_t>>;
 
 // Deals the samples of one step to `num_ranks` ranks: sample counts differ by at most one, token counts are balanced
-// (longest first to the least loaded rank that still has room), then each rank's share is cut, in order of length, into micro-batches
-// of at most `max_micro_batch` samples whose token counts are at most `max_tokens` (unless one sample alone is longer; 0 = no token limit).
-// `lengths[i]` is the number of tokens of `samples[i]`. A pure function of its arguments, the same on all ranks.
+// (longest first to the least loaded rank that still has room), then each rank's share is cut, in order of length, into
+// micro-batches of at most `max_micro_batch` samples whose token counts are at most `max_tokens` (unless one sample alone is
+// longer; 0 = no token limit). `lengths[i]` is the number of tokens of `samples[i]`. A pure function of its arguments, the same
+// on all ranks.
 std::vector<RankShare> deal(std::span<const int64_t> samples, std::span<const int32_t> lengths, int num_ranks,
                             int64_t max_micro_batch, int64_t max_tokens);
 

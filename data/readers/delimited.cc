@@ -3,11 +3,15 @@
 #include "data/check.h"
 
 namespace berth::data {
+namespace {
+
+constexpr size_t kMaxFields = 65536;
+
+}  // namespace
 
 DelimitedRows::DelimitedRows(const std::filesystem::path& path, Dialect dialect) : file_(path), dialect_(dialect) {
-  stop_plain_[static_cast<unsigned char>(dialect.delimiter)] = stop_plain_[static_cast<unsigned char>('\n')] = stop_plain_[0] =
-      true;
-  stop_quoted_[static_cast<unsigned char>('"')] = stop_quoted_[static_cast<unsigned char>('\n')] = stop_quoted_[0] = true;
+  stop_plain_[static_cast<unsigned char>(dialect.delimiter)] = stop_plain_[static_cast<unsigned char>('\n')] = true;
+  stop_quoted_[static_cast<unsigned char>('"')] = stop_quoted_[static_cast<unsigned char>('\n')] = true;
 }
 
 void DelimitedRows::fail_here(const std::string& what) const {
@@ -22,7 +26,7 @@ int DelimitedRows::read_plain(std::string& field) {
     if (c < 0 || !stop_plain_[c]) continue;
     file_.get();
     if (c == '\n' && field.ends_with('\r')) field.pop_back();
-    return end_of_field(c);
+    return c;
   }
   return -1;
 }
@@ -40,17 +44,13 @@ int DelimitedRows::read_quoted(std::string& field) {
       const int after = file_.get();
       if (after >= 0 && after != '\n' && after != dialect_.delimiter)
         fail_here("text after a closing quote; a quote inside a quoted field is written twice");
-      return end_of_field(after);
+      return after;
     }
-    field += static_cast<char>(c == '"' ? file_.get() : end_of_field(c));
+    if (c == '"') file_.get();
+    line_ += c == '\n';
+    field += static_cast<char>(c);
   }
   fail_here(concat("the quote opened on line ", opened, " is never closed"));
-}
-
-int DelimitedRows::end_of_field(int c) {
-  if (c == 0) fail_here("a NUL byte: the file is binary or UTF-16 (iconv -f UTF-16 -t UTF-8)");
-  line_ += c == '\n';
-  return c;
 }
 
 bool DelimitedRows::next(std::vector<std::string>& fields) {
@@ -59,16 +59,18 @@ bool DelimitedRows::next(std::vector<std::string>& fields) {
     row_bytes_ = 0;
     size_t count = 0;
     bool quoted = false;
-    for (int end = dialect_.delimiter; end == dialect_.delimiter; ++count) {
+    int end = dialect_.delimiter;
+    for (; end == dialect_.delimiter; ++count) {
       if (count == fields.size()) fields.emplace_back();
       std::string& field = fields[count];
       field.clear();
       quoted = dialect_.quotes && file_.peek() == '"';
       if (quoted) file_.get();
       end = quoted ? read_quoted(field) : read_plain(field);
-      row_bytes_ += field.size() + 1;
-      if (row_bytes_ > kMaxRecordBytes) fail_here(concat("a row is longer than ", kMaxRecordBytes >> 20, " MiB"));
+      row_bytes_ += field.size();
+      if (count > kMaxFields) fail_here(concat("a row has more than ", kMaxFields, " fields"));
     }
+    line_ += end == '\n';
     fields.resize(count);
     if (count > 1 || quoted || !fields[0].empty()) return true;
   }

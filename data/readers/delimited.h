@@ -33,7 +33,6 @@ class DelimitedRows {
  private:
   int read_plain(std::string& field);
   int read_quoted(std::string& field);
-  int end_of_field(int c);
   [[noreturn]] void fail_here(const std::string& what) const;
 
   TextFile file_;

@@ -27,6 +27,8 @@ TextFile::TextFile(std::filesystem::path path) : path_(std::move(path)) {
   const std::string_view start(buffer_.data(), end_);
   check(!start.starts_with("\xFF\xFE") && !start.starts_with("\xFE\xFF"), path_.string(),
         ": the file is UTF-16; convert it first: iconv -f UTF-16 -t UTF-8");
+  check(start.substr(0, 4).find('\0') == std::string_view::npos, path_.string(),
+        ": the file starts with NUL bytes: it is binary, or UTF-16 or -32 (iconv -t UTF-8 converts)");
   if (start.starts_with("\xEF\xBB\xBF")) at_ = 3;
   check(peek() >= 0, path_.string(), ": the file is empty");
 }

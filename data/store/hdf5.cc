@@ -12,8 +12,14 @@ namespace {
 constexpr uint64_t kMaxAttributeBytes = uint64_t{64} << 20;
 constexpr uint64_t kMaxChunkBytes = uint64_t{16} << 20;
 
-// HDF5 prints its error stack unless told otherwise.
-void silence() { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }
+// Comes before HDF5's first use in each thread. Where HDF5 is built thread-safe, each thread has an error stack of its own, which
+// is printed unless told otherwise. After a write that failed, HDF5 1.10 crashes in its clean-up at exit: berth closes its files
+// itself.
+void set_up() {
+  static const herr_t no_clean_up = H5dont_atexit();
+  thread_local const herr_t silent = H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  static_cast<void>(no_clean_up), static_cast<void>(silent);
+}
 
 Handle property_list(hid_t kind) { return {H5Pcreate(kind), "cannot make an HDF5 property list"}; }
 
@@ -32,6 +38,7 @@ Handle string_type(size_t size) {
 }
 
 void write_attribute(hid_t object, const char* name, hid_t type, hid_t space, const void* values) {
+  set_up();
   const std::string what = concat("cannot write the attribute '", name, "'");
   Handle attribute(H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT), what);
   ok(H5Awrite(attribute, type, values), what);
@@ -45,6 +52,12 @@ Handle open_attribute(hid_t object, const char* name, H5T_class_t kind) {
   check(H5Tget_class(type) == kind && (kind != H5T_STRING || H5Tis_variable_str(type) == 0), "the attribute '", name,
         "' is not of the expected type");
   return attribute;
+}
+
+// A link could make us read another file.
+void check_hard(hid_t parent, const char* name) {
+  H5L_info_t link;
+  check(H5Lget_info(parent, name, &link, H5P_DEFAULT) >= 0 && link.type == H5L_TYPE_HARD, "'", name, "' is a link to elsewhere");
 }
 
 std::vector<std::string> read_fixed_strings(hid_t attribute, const char* name) {
@@ -84,14 +97,14 @@ void fail_with_reason(std::string_view what) {
 }
 
 Handle create_file(const std::filesystem::path& path) {
-  silence();
+  set_up();
   Handle access = property_list(H5P_FILE_ACCESS), creation = without_times(H5P_FILE_CREATE);
   ok(H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110), "cannot choose the HDF5 format");
   return {H5Fcreate(path.c_str(), H5F_ACC_EXCL, creation, access), "cannot create the file"};
 }
 
 Handle open_file(const std::filesystem::path& path) {
-  silence();
+  set_up();
   Handle access = property_list(H5P_FILE_ACCESS);
 #if H5_VERSION_GE(1, 10, 7)
   ok(H5Pset_file_locking(access, false, true), "cannot turn HDF5's file locking off");
@@ -102,6 +115,7 @@ Handle open_file(const std::filesystem::path& path) {
 }
 
 Handle create_group(hid_t parent, const char* name) {
+  set_up();
   Handle creation = without_times(H5P_GROUP_CREATE);
   return {H5Gcreate2(parent, name, H5P_DEFAULT, creation, H5P_DEFAULT), concat("cannot create the group '", name, "'")};
 }
@@ -127,7 +141,26 @@ void write_attribute(hid_t object, const char* name, const std::vector<std::stri
   write_attribute(object, name, string_type(size), space, padded.data());
 }
 
-bool has_attribute(hid_t object, const char* name) { return H5Aexists(object, name) > 0; }
+bool has_attribute(hid_t object, const char* name) {
+  set_up();
+  return H5Aexists(object, name) > 0;
+}
+
+bool has_link(hid_t parent, const char* name) {
+  set_up();
+  return H5Lexists(parent, name, H5P_DEFAULT) > 0;
+}
+
+Handle open_group(hid_t parent, const char* name) {
+  set_up();
+  check_hard(parent, name);
+  return {H5Gopen2(parent, name, H5P_DEFAULT), concat("cannot open the group '", name, "'")};
+}
+
+void flush(hid_t file) {
+  set_up();
+  ok(H5Fflush(file, H5F_SCOPE_GLOBAL), "cannot write the file");
+}
 
 int64_t read_int(hid_t object, const char* name) {
   Handle attribute = open_attribute(object, name, H5T_INTEGER);
@@ -150,6 +183,7 @@ std::vector<std::string> read_strings(hid_t object, const char* name) {
 }
 
 Handle create_dataset(hid_t parent, const char* name, hid_t type, uint64_t width) {
+  set_up();
   const std::string what = concat("cannot create the dataset '", name, "'");
   const int rank = width == 0 ? 1 : 2;
   const std::array<hsize_t, 2> empty{0, width}, unlimited{H5S_UNLIMITED, width};
@@ -180,6 +214,7 @@ void with_rows(hid_t dataset, uint64_t at, uint64_t rows, const std::string& wha
 
 void append_rows(hid_t dataset, const char* name, hid_t memory_type, uint64_t at, uint64_t rows, const void* values) {
   if (rows == 0) return;
+  set_up();
   const std::string what = concat("cannot write to the dataset '", name, "'");
   std::array<hsize_t, 2> shape{};
   {
@@ -193,10 +228,10 @@ void append_rows(hid_t dataset, const char* name, hid_t memory_type, uint64_t at
 }
 
 Handle open_dataset(hid_t parent, const char* name, uint64_t file_size, Shape& shape) {
+  set_up();
   const std::string what = concat("cannot open the dataset '", name, "'");
-  H5L_info_t link;
-  check(H5Lexists(parent, name, H5P_DEFAULT) > 0, "the dataset '", name, "' is missing");
-  check(H5Lget_info(parent, name, &link, H5P_DEFAULT) >= 0 && link.type == H5L_TYPE_HARD, "'", name, "' is a link to elsewhere");
+  check(has_link(parent, name), "the dataset '", name, "' is missing");
+  check_hard(parent, name);
   Handle dataset(H5Dopen2(parent, name, H5P_DEFAULT), what);
   Handle type(H5Dget_type(dataset), what), space(H5Dget_space(dataset), what), creation(H5Dget_create_plist(dataset), what);
   const H5T_class_t kind = H5Tget_class(type);
@@ -218,6 +253,7 @@ Handle open_dataset(hid_t parent, const char* name, uint64_t file_size, Shape& s
 
 void read_rows(hid_t dataset, const char* name, hid_t memory_type, uint64_t at, uint64_t rows, void* values) {
   if (rows == 0) return;
+  set_up();
   with_rows(dataset, at, rows, concat("cannot read the dataset '", name, "'"),
             [&](hid_t memory, hid_t file) { return H5Dread(dataset, memory_type, memory, file, H5P_DEFAULT, values); });
 }

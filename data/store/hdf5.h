@@ -42,13 +42,16 @@ class Handle {
 Handle create_file(const std::filesystem::path& path);
 // An existing file, read-only, without locks.
 Handle open_file(const std::filesystem::path& path);
+void flush(hid_t file);
 Handle create_group(hid_t parent, const char* name);
+Handle open_group(hid_t parent, const char* name);
+bool has_link(hid_t parent, const char* name);
 
 void write_attribute(hid_t object, const char* name, int64_t value);
 void write_attribute(hid_t object, const char* name, const std::string& value);
 void write_attribute(hid_t object, const char* name, const std::vector<std::string>& values);
 bool has_attribute(hid_t object, const char* name);
-// These throw if the attribute is missing or of another kind; `limit` bounds the bytes that a hostile file can make us allocate.
+// These throw if the attribute is missing or of another kind.
 int64_t read_int(hid_t object, const char* name);
 std::string read_string(hid_t object, const char* name);
 std::vector<std::string> read_strings(hid_t object, const char* name);

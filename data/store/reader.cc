@@ -58,7 +58,7 @@ class Hdf5Split final : public Split {
  public:
   Hdf5Split(std::shared_ptr<const OpenFile> file, std::string name)
       : file_(std::move(file)), name_(std::move(name)), shape_(task_info(file_->info.task).labels) {
-    group_ = h5::Handle(H5Gopen2(file_->file, name_.c_str(), H5P_DEFAULT), "cannot open the group");
+    group_ = h5::open_group(file_->file, name_.c_str());
     input_ids_.emplace(group_, schema::kInputIds, file_->size);
     segment_b_.emplace(group_, schema::kSegmentB, file_->size);
     rows_.emplace(group_, schema::kRows, file_->size);
@@ -207,7 +207,7 @@ DatasetInfo read_info(hid_t file) {
     for (size_t i = 0; i < files.size(); ++i) info.source_sha256[files[i]] = digests[i];
   }
   for (const char* split : schema::kSplits)
-    if (H5Lexists(file, split, H5P_DEFAULT) > 0) info.splits.emplace_back(split);
+    if (h5::has_link(file, split)) info.splits.emplace_back(split);
   return info;
 }
 

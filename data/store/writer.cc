@@ -104,59 +104,66 @@ void sync(const std::filesystem::path& path, int flags) {
 
 struct DatasetWriter::File {
   std::filesystem::path path, temporary;
-  TaskKind task;
-  int32_t vocab_size, num_labels;
+  TaskKind task = TaskKind::kSequenceClassification;
+  int32_t vocab_size = 0, num_labels = 0;
   h5::Handle file;
-  std::optional<SplitColumns> split;
+  std::vector<std::unique_ptr<SplitColumns>> splits;
 
-  void finish_split() {
-    if (split) split->finish();
-    split.reset();
-  }
+  bool committed = false;
+
+  ~File();
   void write_attributes(const DatasetInfo& info);
 };
 
 DatasetWriter::DatasetWriter(std::filesystem::path path, TaskKind task, int32_t vocab_size, int32_t num_labels) {
   std::filesystem::path temporary = path;
   temporary += concat(".tmp-", ::getpid());
-  h5::Handle file = in_context(path.string(), [&] { return h5::create_file(temporary); });
-  file_ = std::make_unique<File>(File{std::move(path), temporary, task, vocab_size, num_labels, std::move(file), std::nullopt});
+  file_ = std::make_unique<File>();
+  file_->path = std::move(path);
+  file_->temporary = std::move(temporary);
+  file_->task = task;
+  file_->vocab_size = vocab_size;
+  file_->num_labels = num_labels;
+  in_context(file_->path.string(), [&] { file_->file = h5::create_file(file_->temporary); });
 }
 
-DatasetWriter::~DatasetWriter() {
-  if (!file_) return;
+DatasetWriter::~DatasetWriter() = default;
+
+DatasetWriter::File::~File() {
+  if (committed) return;
   // Emptied first: on a full disk HDF5 can then flush what it still holds, and closes.
-  if (::truncate(file_->temporary.c_str(), 0) != 0) errno = 0;
-  file_->split.reset();
-  file_->file.close();
-  ::unlink(file_->temporary.c_str());
+  if (::truncate(temporary.c_str(), 0) != 0) errno = 0;
+  splits.clear();
+  file.close();
+  ::unlink(temporary.c_str());
 }
 
-void DatasetWriter::begin_split(const std::string& name) {
-  in_context(file_->path.string(), [&] {
-    file_->finish_split();
+int DatasetWriter::add_split(const std::string& name) {
+  return in_context(file_->path.string(), [&] {
     const LabelShape shape = task_info(file_->task).labels;
-    file_->split.emplace(file_->file, name, shape, file_->vocab_size, file_->num_labels);
+    file_->splits.push_back(std::make_unique<SplitColumns>(file_->file, name, shape, file_->vocab_size, file_->num_labels));
+    return static_cast<int>(file_->splits.size()) - 1;
   });
 }
 
-void DatasetWriter::append(const Sample& sample) {
-  in_context(file_->path.string(), [&] { file_->split->append(sample); });
+void DatasetWriter::append(int split, const Sample& sample) {
+  in_context([&] { return file_->path.string(); }, [&] { file_->splits[static_cast<size_t>(split)]->append(sample); });
 }
 
 void DatasetWriter::commit(const DatasetInfo& info) {
   in_context(file_->path.string(), [&] {
-    file_->finish_split();
+    for (const auto& split : file_->splits) split->finish();
+    file_->splits.clear();
     file_->write_attributes(info);
-    h5::ok(H5Fflush(file_->file, H5F_SCOPE_GLOBAL), "cannot write the file");
+    h5::flush(file_->file);
     check(file_->file.close(), "cannot write the file");
     sync(file_->temporary, O_RDWR);
     std::error_code error;
     std::filesystem::rename(file_->temporary, file_->path, error);
     check(!error, "cannot be renamed from ", file_->temporary.string(), ": ", error.message());
   });
+  file_->committed = true;
   const std::filesystem::path folder = file_->path.parent_path();
-  file_.reset();
   sync(folder.empty() ? "." : folder, O_RDONLY | O_DIRECTORY);
 }
 

@@ -23,9 +23,9 @@ class DatasetWriter {
   DatasetWriter(const DatasetWriter&) = delete;
   DatasetWriter& operator=(const DatasetWriter&) = delete;
 
-  // Splits are written one after the other: "train", "validation" or "test", each once.
-  void begin_split(const std::string& name);
-  void append(const Sample& sample);
+  // Adds the split "train", "validation" or "test", each once, and returns its number for append().
+  int add_split(const std::string& name);
+  void append(int split, const Sample& sample);
   // Writes the attributes (task and vocab_size must be those of the constructor, splits is ignored), syncs file and folder,
   // renames.
   void commit(const DatasetInfo& info);

@@ -100,10 +100,9 @@ inline void write_dataset(const std::filesystem::path& path, TaskKind task, int6
                           int32_t num_labels = 3) {
   const LabelShape shape = task_info(task).labels;
   DatasetWriter writer(path, task, vocab_size, num_labels);
-  writer.begin_split("train");
-  for (int64_t i = 0; i < samples; ++i) writer.append(made_up_sample(i, shape, vocab_size, num_labels));
-  writer.begin_split("validation");
-  for (int64_t i = 0; i < 3; ++i) writer.append(made_up_sample(i, shape, vocab_size, num_labels));
+  const int train = writer.add_split("train"), validation = writer.add_split("validation");
+  for (int64_t i = 0; i < samples; ++i) writer.append(train, made_up_sample(i, shape, vocab_size, num_labels));
+  for (int64_t i = 0; i < 3; ++i) writer.append(validation, made_up_sample(i, shape, vocab_size, num_labels));
   writer.commit(made_up_info(task, vocab_size, num_labels));
 }
 

@@ -160,6 +160,13 @@ TEST(Readers, GuessAndNameColumns) {
   }
 }
 
+TEST(Readers, ANulInATextIsKeptForTheTokenizerToDrop) {
+  using namespace std::string_view_literals;
+  const TemporaryFolder folder;
+  EXPECT_EQ(read_all(write_bytes(folder / "a.csv", "text,label\na\0b,x\n"sv)).texts[0], "a\0b"sv);
+  EXPECT_EQ(read_all(write_bytes(folder / "a.jsonl", "{\"text\":\"a\\u0000b\",\"label\":1}")).texts[0], "a\0b"sv);
+}
+
 TEST(Readers, RowsAreCountedWithoutHeaderAndBlankLines) {
   const TemporaryFolder folder;
   EXPECT_EQ(read_all(write_bytes(folder / "a.csv", "text,label\n\"a\nb\",x\n\n\nc,y\n")).rows, (std::vector<int64_t>{1, 2}));
@@ -183,7 +190,7 @@ TEST(Readers, SayWhatIsWrongAndWhere) {
       {"e.csv", "text,label\n\"a\nb\",c,d\n", {}, "row 1 (line 2): the row has 3 fields"},
       {"f.csv", "text,label\n\"a,b\nc,d\n", {}, "line 4: the quote opened on line 2 is never closed"},
       {"g.csv", "text,label\n\"a\"b,c\n", {}, "line 2: text after a closing quote"},
-      {"h.csv", "text,label\na\0b,c\n"sv, {}, "line 2: a NUL byte"},
+      {"h.csv", "t\0e\0x\0t\0"sv, {}, "starts with NUL bytes"},
       {"i.csv", "\xFF\xFEt\0e\0"sv, {}, "is UTF-16"},
       {"j.csv", "text,label\nok,1\na\xFF,2\n", {}, "row 2 (line 3): column 'text': byte 2 of the text (0xFF) is not UTF-8"},
       {"k.csv", "text,label\n\xED\xA0\x80,2\n", {}, "row 1 (line 2): column 'text': byte 1"},
@@ -222,6 +229,8 @@ TEST(Readers, AnEndlessRowIsRefusedBeforeItFillsTheMemory) {
     const auto path = write_bytes(folder / file, filler);
     EXPECT_NE(error_of([&] { read_all(path); }).find("is longer than 64 MiB"), std::string::npos) << file;
   }
+  EXPECT_NE(error_of([&] { read_all(write_bytes(folder / "wide.csv", std::string(70000, ','))); }).find("more than 65536 fields"),
+            std::string::npos);
   const auto path = write_bytes(folder / "b.csv", "text,label\n\"" + filler);
   EXPECT_NE(error_of([&] { read_all(path); }).find("the quote opened on line 2 is never closed"), std::string::npos);
 }

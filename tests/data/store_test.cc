@@ -87,8 +87,8 @@ TEST(Store, ManyLongLabelNamesFit) {
   DatasetInfo info = made_up_info(TaskKind::kSequenceClassification, 100, 10000);
   for (std::string& name : info.label_names) name += std::string(50, 'x');
   DatasetWriter writer(folder / "data.h5", info.task, 100, 10000);
-  writer.begin_split("train");
-  writer.append(made_up_sample(0, LabelShape::kClass, 100, 10000));
+  writer.add_split("train");
+  writer.append(0, made_up_sample(0, LabelShape::kClass, 100, 10000));
   writer.commit(info);
   EXPECT_EQ(Dataset::open(folder / "data.h5")->info().label_names, info.label_names);
 }
@@ -97,8 +97,8 @@ TEST(Store, WithoutCommitNothingIsLeft) {
   const TemporaryFolder folder;
   {
     DatasetWriter writer(folder / "data.h5", TaskKind::kSequenceClassification, 100, 2);
-    writer.begin_split("train");
-    writer.append(made_up_sample(0, LabelShape::kClass, 100, 2));
+    writer.add_split("train");
+    writer.append(0, made_up_sample(0, LabelShape::kClass, 100, 2));
     EXPECT_FALSE(std::filesystem::is_empty(folder.path()));
   }
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
@@ -109,7 +109,7 @@ TEST(Store, AnExistingFileStaysUntilTheNewOneIsWhole) {
   write_bytes(folder / "data.h5", "old");
   {
     DatasetWriter writer(folder / "data.h5", TaskKind::kSequenceClassification, 100, 2);
-    writer.begin_split("train");
+    writer.add_split("train");
   }
   EXPECT_EQ(read_bytes(folder / "data.h5"), "old");
   write_dataset(folder / "data.h5", TaskKind::kSequenceClassification, 5);
@@ -158,8 +158,8 @@ TEST(Store, ValuesOutOfRangeAreRefused) {
   };
   for (const auto& [name, sample, says] : cases) {
     DatasetWriter writer(folder / name, TaskKind::kSequenceClassification, 100, 3);
-    writer.begin_split("train");
-    writer.append(sample);
+    writer.add_split("train");
+    writer.append(0, sample);
     writer.commit(made_up_info(TaskKind::kSequenceClassification, 100, 3));
     const std::string error = error_of([&] { read_everything(folder / name); });
     EXPECT_NE(error.find(says), std::string::npos) << name << ": " << error;

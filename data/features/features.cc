@@ -1,0 +1,33 @@
+#include "data/features/features.h"
+
+#include <utility>
+
+#include "data/check.h"
+#include "data/features/sequence.h"
+#include "data/pipeline/collate.h"
+
+namespace berth::data {
+
+std::unique_ptr<Features> make_features(TaskKind task, const BertTokenizer& tokenizer, FeatureOptions options) {
+  check_usage(options.max_length >= 5, "a maximum length of ", options.max_length,
+              " leaves no room for two texts between [CLS] and [SEP]s");
+  switch (task) {
+    case TaskKind::kSequenceClassification:
+    case TaskKind::kRegression:
+    case TaskKind::kMultiLabel:
+      return std::make_unique<SequenceFeatures>(task, tokenizer, std::move(options));
+    default:
+      fail(ExitCode::kUsage, "the task ", task_info(task).name, " cannot be prepared yet");
+  }
+}
+
+Batch encode_batch(std::span<const Record> records, const Features& features, int64_t first_id) {
+  Batch batch;
+  begin_batch(batch);
+  std::vector<Sample> samples;
+  for (const Record& record : records) features.make(record, samples);
+  for (const Sample& sample : samples) append_tokens(batch, first_id + batch.size(), sample.input_ids, sample.segment_b);
+  return batch;
+}
+
+}  // namespace berth::data

@@ -1,0 +1,38 @@
+// Records to samples: one implementation per task family, all behind this interface.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/features/sample.h"
+#include "data/features/task.h"
+#include "data/pipeline/batch.h"
+#include "data/readers/record.h"
+#include "data/tokenizer/bert_tokenizer.h"
+
+namespace berth::data {
+
+struct FeatureOptions {
+  int max_length = 128;                       // tokens, special ones included; longer texts are cut
+  std::vector<std::string> label_names = {};  // classes in the order of their indexes
+};
+
+// Immutable and safe to share between threads.
+class Features {
+ public:
+  virtual ~Features() = default;
+  // Appends the samples of `record`. A record without labels gives samples that say so (schema.h). Throws Error(kBadInput); the
+  // caller says which row it was.
+  virtual void make(const Record& record, std::vector<Sample>& samples) const = 0;
+};
+
+// `tokenizer` must outlive the result. Throws Error(kUsage) for a task that cannot be prepared and for a max_length that leaves
+// no room for text.
+std::unique_ptr<Features> make_features(TaskKind task, const BertTokenizer& tokenizer, FeatureOptions options);
+
+// The samples of `records` as one batch without labels, numbered from `first_id`: what predictions on new texts are made of.
+Batch encode_batch(std::span<const Record> records, const Features& features, int64_t first_id);
+
+}  // namespace berth::data

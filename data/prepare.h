@@ -1,0 +1,72 @@
+// Raw files to a prepared data set: reader -> features (tokenizer) -> store, by several threads, with bounded memory and a result
+// that does not depend on the number of threads.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "data/readers/reader.h"
+
+namespace berth::data {
+
+struct PrepareOptions {
+  std::string task = "sequence-classification";  // name or alias (features/task.h)
+  std::filesystem::path train_file;              // at least one of the three
+  std::filesystem::path validation_file;
+  std::filesystem::path test_file;  // labels are not needed here
+  std::filesystem::path tokenizer;  // a model folder or a vocab.txt
+  std::filesystem::path output;     // the .h5 file; replaced if it exists
+  ReaderOptions reader = {};        // format, encoding, header and columns of all files; need_label is set by split
+  double validation_split = 0;      // this fraction of the training file becomes the validation split, stratified by label
+  uint64_t seed = 42;               // of that choice
+  int max_length = 128;             // tokens per sample, special ones included
+  int threads = 0;                  // 0: one per core
+  int64_t max_train_samples = -1;   // only the first so many rows of the split; -1: all
+  int64_t max_eval_samples = -1;
+  int64_t max_predict_samples = -1;           // of the test split
+  std::vector<std::string> label_names = {};  // classes in this order; empty: those of the training file, sorted
+  std::string command;  // kept in the file; leave --threads out of it, so that the file does not depend on it
+
+  // Throws Error(kUsage).
+  void validate() const;
+};
+
+// Where the work stands. A stage is one pass over one file.
+struct PrepareProgress {
+  std::string stage;                         // "reading labels", or the names of the splits being written
+  uint64_t bytes_done = 0, bytes_total = 0;  // of the stage's file; total is 0 for a pipe
+  int64_t rows = 0;                          // read so far in the stage
+};
+
+struct SplitReport {
+  std::string name, file, columns;  // columns: which are read, and whether they were guessed
+  int64_t rows = 0, samples = 0, tokens = 0;
+  int64_t truncated = 0;   // samples cut to max_length
+  int64_t empty = 0;       // rows whose text is empty
+  int64_t unlabelled = 0;  // rows without a label
+  std::map<std::string, int64_t> label_counts = {};
+  std::vector<int64_t> lengths = {};  // [max_length + 1] samples of each length in tokens
+};
+
+struct PrepareReport {
+  std::vector<SplitReport> splits;
+  std::vector<std::string> label_names;
+  double seconds = 0;
+  uint64_t file_bytes = 0;  // of the output
+};
+
+// Calls `progress` (may be empty) about every few hundred rows, one thread at a time. Polls `stop` (may be null); when it is set,
+// throws Error(kStoppedEarly). Whatever is thrown, nothing appears under the output's name. Throws Error(kBadInput) and
+// Error(kUsage) too.
+PrepareReport prepare(const PrepareOptions& options, const std::function<void(const PrepareProgress&)>& progress = {},
+                      const std::atomic<bool>* stop = nullptr);
+
+// The report for people: rows, labels, truncation, a histogram of lengths, speed.
+std::string describe(const PrepareReport& report);
+
+}  // namespace berth::data

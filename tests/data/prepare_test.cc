@@ -1,0 +1,298 @@
+#include "data/prepare.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include <csignal>
+#include <map>
+#include <set>
+
+#include "data/features/features.h"
+#include "data/store/dataset.h"
+#include "tests/data/dataset_file.h"
+
+namespace berth::data {
+namespace {
+
+using namespace testing;
+
+// [PAD] 0, [UNK] 1, [CLS] 2, [SEP] 3, [MASK] 4, then these from 5 on.
+constexpr const char* kVocab = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ngood\nbad\nfilm\nthe\nwas\n##s\nnot\n";
+
+class PrepareTest : public ::testing::Test {
+ protected:
+  PrepareOptions options() {
+    PrepareOptions options;
+    options.tokenizer = write_bytes(folder_ / "vocab.txt", kVocab);
+    options.output = folder_ / "data.h5";
+    options.threads = 2;
+    return options;
+  }
+  PrepareOptions options(std::string_view train, const char* name = "train.csv") {
+    PrepareOptions with = options();
+    with.train_file = write_bytes(folder_ / name, train);
+    return with;
+  }
+  Batch read(const std::string& split) {
+    const auto data = Dataset::open(folder_ / "data.h5")->split(split);
+    std::vector<int64_t> samples;
+    for (int64_t i = 0; i < data->size(); ++i) samples.push_back(i);
+    Batch batch;
+    data->read(samples, batch);
+    rows_ = data->rows(samples);
+    return batch;
+  }
+  std::set<std::string> files() const {
+    std::set<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) names.insert(entry.path().filename());
+    return names;
+  }
+
+  TemporaryFolder folder_;
+  std::vector<int64_t> rows_;
+};
+
+// `rows` rows of texts of many lengths, two thirds of them labelled good.
+std::string many_rows(int rows) {
+  std::string csv = "text,label\n";
+  for (int i = 0; i < rows; ++i) {
+    csv += '"';
+    for (int word = 0; word < i * 7 % 41; ++word) csv += word % 5 == 4 ? "films\n" : "the film was ";
+    csv += i % 3 == 0 ? "\",bad\n" : "\",good\n";
+  }
+  return csv;
+}
+
+TEST_F(PrepareTest, TextsBecomeSamples) {
+  const auto report = prepare(options("text,label\nthe film,pos\n\"good\nfilms\",neg\n,pos\n"));
+  const Batch batch = read("train");
+  EXPECT_EQ(batch.input_ids, (std::vector<int32_t>{2, 8, 7, 3, 2, 5, 7, 10, 3, 2, 3}));
+  EXPECT_EQ(batch.cu_seqlens, (std::vector<int32_t>{0, 4, 9, 11}));
+  EXPECT_EQ(batch.labels, (std::vector<int32_t>{1, 0, 1}));
+  EXPECT_EQ(rows_, (std::vector<int64_t>{1, 2, 3}));
+  EXPECT_EQ(report.label_names, (std::vector<std::string>{"neg", "pos"}));
+  ASSERT_EQ(report.splits.size(), 1u);
+  const SplitReport& split = report.splits[0];
+  EXPECT_EQ(split.columns, "text: text, label: label (guessed)");
+  EXPECT_EQ(std::tuple(split.rows, split.samples, split.tokens, split.truncated, split.empty, split.unlabelled),
+            std::tuple(3, 3, 11, 0, 1, 0));
+  EXPECT_EQ(split.label_counts, (std::map<std::string, int64_t>{{"neg", 1}, {"pos", 2}}));
+  EXPECT_EQ(split.lengths[4], 1);
+  const auto dataset = Dataset::open(folder_ / "data.h5");
+  EXPECT_EQ(dataset->info().vocab_size, 12);
+  EXPECT_EQ(dataset->info().max_length, 128);
+  EXPECT_EQ(dataset->info().source_sha256.size(), 1u);
+  EXPECT_NE(describe(report).find("labels   neg 1, pos 2"), std::string::npos) << describe(report);
+}
+
+TEST_F(PrepareTest, PairsAndIntegerLabels) {
+  auto with = options("sentence1\tsentence2\tlabel\nthe film\tgood\t10\nbad\t\t9\n", "train.tsv");
+  prepare(with);
+  const Batch batch = read("train");
+  EXPECT_EQ(batch.input_ids, (std::vector<int32_t>{2, 8, 7, 3, 5, 3, 2, 6, 3, 3}));
+  EXPECT_EQ(batch.token_type_ids, (std::vector<int32_t>{0, 0, 0, 0, 1, 1, 0, 0, 0, 1}));
+  EXPECT_EQ(batch.labels, (std::vector<int32_t>{1, 0}));
+}
+
+TEST_F(PrepareTest, RegressionAndMultiLabel) {
+  auto with = options("text,score\nfilm,4.5\nbad,-1\n");
+  with.task = "regression";
+  prepare(with);
+  EXPECT_EQ(read("train").float_labels, (std::vector<float>{4.5f, -1.f}));
+
+  with = options(
+      "{\"text\":\"film\",\"labels\":[\"b\",\"a\"]}\n{\"text\":\"bad\",\"labels\":[]}\n{\"text\":\"bad\",\"labels\":\"b\"}\n",
+      "train.jsonl");
+  with.task = "multi-label";
+  EXPECT_EQ(prepare(with).label_names, (std::vector<std::string>{"a", "b"}));
+}
+
+TEST_F(PrepareTest, LongTextsAreCutAndCounted) {
+  auto with = options("text,label\nthe film was good,a\nbad,b\n");
+  with.max_length = 5;
+  const auto report = prepare(with);
+  EXPECT_EQ(read("train").cu_seqlens, (std::vector<int32_t>{0, 5, 8}));
+  EXPECT_EQ(report.splits[0].truncated, 1);
+  EXPECT_EQ(report.splits[0].lengths, (std::vector<int64_t>{0, 0, 0, 1, 0, 1}));
+}
+
+TEST_F(PrepareTest, TheTestSplitNeedsNoLabels) {
+  auto with = options("text,label\na,x\nb,y\n");
+  with.test_file = write_bytes(folder_ / "test.csv", "text\nfilm\n");
+  EXPECT_EQ(prepare(with).splits[1].unlabelled, 1);
+  EXPECT_EQ(read("test").labels, std::vector<int32_t>{kIgnoreIndex});
+  with.test_file = write_bytes(folder_ / "secret.csv", "text,label\nfilm,-1\ngood,y\n");
+  prepare(with);
+  EXPECT_EQ(read("test").labels, (std::vector<int32_t>{kIgnoreIndex, 1}));
+}
+
+TEST_F(PrepareTest, TheFileIsTheSameForAnyNumberOfThreads) {
+  auto with = options(many_rows(3000));
+  with.validation_split = .2;
+  with.test_file = write_bytes(folder_ / "test.csv", many_rows(700));
+  std::string expected;
+  for (int threads : {1, 2, 3, 8}) {
+    with.threads = threads;
+    prepare(with);
+    const std::string bytes = read_bytes(with.output);
+    if (threads == 1) expected = bytes;
+    EXPECT_TRUE(bytes == expected) << threads << " threads";
+  }
+}
+
+TEST_F(PrepareTest, TheValidationSplitIsStratifiedAndDisjoint) {
+  auto with = options(many_rows(300));
+  with.validation_split = .2;
+  const auto report = prepare(with);
+  ASSERT_EQ(report.splits.size(), 2u);
+  EXPECT_EQ(report.splits[0].label_counts, (std::map<std::string, int64_t>{{"bad", 80}, {"good", 160}}));
+  EXPECT_EQ(report.splits[1].label_counts, (std::map<std::string, int64_t>{{"bad", 20}, {"good", 40}}));
+  std::set<int64_t> rows;
+  read("train");
+  rows.insert(rows_.begin(), rows_.end());
+  read("validation");
+  rows.insert(rows_.begin(), rows_.end());
+  EXPECT_EQ(rows.size(), 300u);
+  const std::vector<int64_t> chosen = rows_;
+  prepare(with);
+  read("validation");
+  EXPECT_EQ(rows_, chosen);
+  with.seed = 43;
+  prepare(with);
+  read("validation");
+  EXPECT_NE(rows_, chosen);
+}
+
+TEST_F(PrepareTest, MaxSamplesTakesTheFirstRowsOfEachSplit) {
+  auto with = options(many_rows(600));
+  with.validation_file = write_bytes(folder_ / "dev.csv", many_rows(50));
+  with.test_file = write_bytes(folder_ / "test.csv", many_rows(50));
+  with.max_train_samples = 300;
+  with.max_eval_samples = 7;
+  with.max_predict_samples = 1;
+  const auto report = prepare(with);
+  EXPECT_EQ(report.splits[0].rows, 300);
+  EXPECT_EQ(report.splits[1].rows, 7);
+  EXPECT_EQ(report.splits[2].rows, 1);
+  read("train");
+  EXPECT_EQ(rows_.back(), 300);
+}
+
+TEST_F(PrepareTest, LabelNamesCanBeGivenInOrder) {
+  auto with = options("text,label\nfilm,pos\nbad,neg\n");
+  with.label_names = {"pos", "other", "neg"};
+  prepare(with);
+  EXPECT_EQ(read("train").labels, (std::vector<int32_t>{0, 2}));
+  with.train_file.clear();
+  with.validation_file = write_bytes(folder_ / "dev.csv", "text,label\nfilm,neg\n");
+  prepare(with);
+  EXPECT_EQ(read("validation").labels, std::vector<int32_t>{2});
+}
+
+TEST_F(PrepareTest, SaysWhatIsWrongAndLeavesNothing) {
+  const struct {
+    const char *name, *train, *dev, *says;
+  } cases[] = {
+      {"empty", "", "", "train.csv: the file is empty"},
+      {"header only", "text,label\n", "", "a header and no rows"},
+      {"one class", "text,label\na,x\nb,x\n", "", "all rows have the same label 'x'"},
+      {"unknown label", "text,label\na,x\nb,y\n", "text,label\na,x\n\"b\nc\",z\n",
+       "dev.csv: row 2: unknown label 'z'; the training split's 2 labels are: x, y"},
+      {"no label", "text,label\na,x\nb,y\n", "text\na\n", "no column with a usual name for the label"},
+      {"bad UTF-8", "text,label\na,x\nb,y\n\xC3(,y\n", "", "row 3 (line 4): column 'text': byte 1"},
+      {"empty dev", "text,label\na,x\nb,y\n", "text,label\n", "there are no rows for the validation split"},
+      {"pair", "text,label\na,x\nb,y\n", "sentence1,sentence2,label\na,b,x\n", "pairs"},
+  };
+  for (const auto& [name, train, dev, says] : cases) {
+    auto with = options(train);
+    if (*dev != '\0') with.validation_file = write_bytes(folder_ / "dev.csv", dev);
+    const std::string error = error_of([&] { prepare(with); });
+    EXPECT_NE(error.find(says), std::string::npos) << name << ": " << error;
+    std::filesystem::remove(folder_ / "dev.csv");
+    EXPECT_EQ(files(), (std::set<std::string>{"train.csv", "vocab.txt"})) << name;
+  }
+}
+
+TEST_F(PrepareTest, RefusesOptionsThatMakeNoSense) {
+  const auto error_with = [&](auto change) {
+    auto with = options("text,label\na,x\nb,y\n");
+    change(with);
+    return error_of([&] { prepare(with); });
+  };
+  EXPECT_NE(error_with([](auto& with) { with.train_file.clear(); }).find("nothing to prepare"), std::string::npos);
+  EXPECT_NE(error_with([](auto& with) { with.validation_split = 1; }).find("fraction"), std::string::npos);
+  EXPECT_NE(error_with([](auto& with) { with.tokenizer.clear(); }).find("tokenizer"), std::string::npos);
+  EXPECT_NE(error_with([](auto& with) { with.output = with.train_file; }).find("would replace the input"), std::string::npos);
+  EXPECT_NE(error_with([](auto& with) { with.output = "/nowhere/data.h5"; }).find("folder does not exist"), std::string::npos);
+  EXPECT_NE(error_with([](auto& with) { with.max_length = 2; }).find("maximum length"), std::string::npos);
+  EXPECT_NE(error_with([](auto& with) { with.task = "sorting"; }).find("unknown task"), std::string::npos);
+}
+
+TEST_F(PrepareTest, StopsOnRequestAndLeavesNothing) {
+  auto with = options(many_rows(3000));
+  std::atomic<bool> stop{false};
+  const auto stop_in = [&](const std::string& stage) {
+    stop = false;
+    return error_of([&] {
+      prepare(
+          with, [&](const PrepareProgress& at) { stop = stop || at.stage == stage; }, &stop);
+    });
+  };
+  for (const char* stage : {"reading labels", "train"}) {
+    EXPECT_NE(stop_in(stage).find("stopped on request"), std::string::npos) << stage;
+    EXPECT_EQ(files(), (std::set<std::string>{"train.csv", "vocab.txt"}));
+  }
+}
+
+TEST_F(PrepareTest, ProgressReachesTheEndOfEachFile) {
+  auto with = options(many_rows(2000));
+  std::map<std::string, PrepareProgress> last;
+  prepare(with, [&](const PrepareProgress& at) {
+    EXPECT_GE(at.bytes_done, last[at.stage].bytes_done);
+    last[at.stage] = at;
+  });
+  EXPECT_EQ(last.at("train").bytes_done, last.at("train").bytes_total);
+  EXPECT_EQ(last.at("train").rows, 2000);
+  EXPECT_EQ(last.count("reading labels"), 1u);
+}
+
+// A disk that is full at any point: a child process may write only so many bytes to a file.
+TEST_F(PrepareTest, AFullDiskLeavesNoHalfFile) {
+  auto with = options(many_rows(20000));
+  prepare(with);
+  const auto whole = std::filesystem::file_size(with.output);
+  std::filesystem::remove(with.output);
+  for (uint64_t room : {uint64_t{0}, uint64_t{100}, whole / 4, whole / 2, whole - 1}) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      std::signal(SIGXFSZ, SIG_IGN);
+      const rlimit limit{room, room};
+      ::setrlimit(RLIMIT_FSIZE, &limit);
+      const std::string error = error_of([&] { prepare(with); });
+      std::exit(error.find(with.output.string() + ": cannot") != std::string::npos ? 3 : 4);  // runs HDF5's clean-up, too
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 3) << "room for " << room << " bytes: status " << status;
+    EXPECT_EQ(files(), (std::set<std::string>{"train.csv", "vocab.txt"})) << room;
+  }
+}
+
+TEST_F(PrepareTest, NewTextsBecomeABatchAsTheStoreHasThem) {
+  prepare(options("sentence1,sentence2,label\nthe film,good,x\nbad,not good,y\n"));
+  const Batch stored = read("train");
+  const BertTokenizer tokenizer = BertTokenizer::load(folder_ / "vocab.txt");
+  const auto features = make_features(TaskKind::kSequenceClassification, tokenizer, {.label_names = {"x", "y"}});
+  const auto reader = open_reader(folder_ / "train.csv", {.need_label = false});
+  std::vector<Record> records(2);
+  for (Record& record : records) ASSERT_TRUE(reader->next(record));
+  const Batch batch = encode_batch(records, *features, 100);
+  EXPECT_EQ(batch.input_ids, stored.input_ids);
+  EXPECT_EQ(batch.token_type_ids, stored.token_type_ids);
+  EXPECT_EQ(batch.sample_ids, (std::vector<int64_t>{100, 101}));
+  EXPECT_TRUE(batch.labels.empty());
+}
+
+}  // namespace
+}  // namespace berth::data

@@ -1,0 +1,70 @@
+// The readers on real files: row and label counts are those that the data sets' own documentation gives. Not a GoogleTest: it
+// needs BERTH_DATASETS, and exits with 77 (skipped, says CTest) where that is not set.
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+#include <map>
+#include <string>
+
+#include "data/readers/reader.h"
+
+using namespace berth::data;
+
+namespace {
+
+struct Case {
+  const char* file;
+  int64_t rows;
+  size_t labels;
+  const char* label;  // one of them …
+  int64_t count;      // … and how often it stands (0: not checked)
+  bool pairs;
+  ReaderOptions options = {};
+};
+
+const Case kCases[] = {
+    {"sst2/train.tsv", 67349, 2, "1", 37569, false},
+    {"sst2/dev.tsv", 872, 2, "1", 444, false},
+    {"imdb/train.csv", 4000, 2, "positive", 0, false},
+    {"imdb/test.csv", 2000, 2, "positive", 0, false},
+    {"mrpc/train.tsv", 3668, 2, "1", 2474, true},
+    {"mrpc/dev.tsv", 408, 2, "1", 279, true},
+    {"stsb/train.tsv", 5749, 0, "", 0, true},
+    {"stsb/dev.tsv", 1500, 0, "", 0, true},
+    {"banking77/train.csv", 10003, 77, "card_arrival", 153, false},
+    {"banking77/test.csv", 3080, 77, "card_arrival", 40, false},
+    {"agnews/train.tsv", 10001, 4, "Sci/Tech", 0, false, {.no_header = true, .columns = {.text = "0", .label = "1"}}},
+    {"agnews/test.csv", 7600, 4, "3", 1900, false, {.columns = {.text = "1,2", .label = "0"}}},
+    {"sms_spam/SMSSpamCollection", 5574, 2, "spam", 747, false, {.columns = {.text = "1", .label = "0"}}},
+    {"nlbse24/issues_train.csv", 1500, 3, "bug", 500, false, {.columns = {.text = "title,body"}}},
+    {"nlbse24/issues_test.csv", 1500, 3, "bug", 500, false, {.columns = {.text = "title,body"}}},
+};
+
+int check_case(const std::filesystem::path& folder, const Case& expected) {
+  const auto reader = open_reader(folder / expected.file, expected.options);
+  int64_t rows = 0, pairs = 0;
+  std::map<std::string, int64_t> labels;
+  for (Record record; reader->next(record); ++rows) {
+    ++labels[record.labels.at(0)];
+    pairs += record.has_pair;
+  }
+  const bool good = rows == expected.rows && pairs == (expected.pairs ? rows : 0) &&
+                    (expected.labels == 0 || labels.size() == expected.labels) &&
+                    (expected.count == 0 || labels[expected.label] == expected.count);
+  std::cout << (good ? "ok     " : "FAILED ") << expected.file << ": " << rows << " rows, " << labels.size() << " labels, '"
+            << expected.label << "' " << labels[expected.label] << " times; " << reader->columns() << "\n";
+  return good ? 0 : 1;
+}
+
+}  // namespace
+
+int main() {
+  const char* folder = std::getenv("BERTH_DATASETS");
+  if (folder == nullptr || !std::filesystem::is_directory(folder)) {
+    std::cout << "not run: the readers on real data sets (BERTH_DATASETS names no folder)\n";
+    return 77;
+  }
+  int failures = 0;
+  for (const Case& expected : kCases) failures += check_case(folder, expected);
+  return failures == 0 ? 0 : 1;
+}
