@@ -1,12 +1,18 @@
 #include "trainer/checkpoint/pretrained.h"
 
+#include <unistd.h>
+
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <span>
 
 #include "data/check.h"
 #include "data/sha256.h"
+#include "trainer/checkpoint/byte_source.h"
+#include "trainer/checkpoint/hf_names.h"
 #include "trainer/checkpoint/model_weights.h"
+#include "trainer/comm/agree.h"
 
 namespace berth::train {
 namespace {
@@ -109,17 +115,80 @@ PretrainedReport from_json(const std::string& text) {
   return {json.at("missing"), json.at("mismatched"), json.at("unexpected"), json.at("sha256")};
 }
 
+// The tokenizer's own files are written aside and taken over one by one, so that each is whole and on disk.
+std::vector<FileDigest> copy_tokenizer(const fs::path& folder, const std::function<void(const fs::path&)>& write_tokenizer) {
+  const fs::path aside = folder / concat("tokenizer", kTempMark, ::getpid());
+  fs::create_directories(aside);
+  std::vector<FileDigest> files;
+  try {
+    write_tokenizer(aside);
+    for (const auto& entry : fs::directory_iterator(aside)) {
+      const auto bytes = open_bytes(entry.path());
+      files.push_back(write_durably(folder / entry.path().filename(), bytes->read_string(0, bytes->size(), "the file")));
+    }
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(aside, ignored);
+    throw;
+  }
+  fs::remove_all(aside);
+  return files;
+}
+
 }  // namespace
 
 PretrainedReport load_pretrained(const fs::path& folder, ParameterStore& parameters, comm::Communicator& comm,
                                  const PretrainedOptions& options) {
   at::NoGradGuard no_grad;
   std::string report;
-  if (comm.rank() == 0) report = to_json(read_folder(folder, parameters, options));
+  comm::agree_on_root(comm, [&] { report = to_json(read_folder(folder, parameters, options)); });
   comm.broadcast(report, 0);
   for (Bucket& bucket : parameters.buckets()) comm.broadcast(bucket.values, 0);
   parameters.refresh_compute_copy();
   return from_json(report);
+}
+
+HostTensors::HostTensors(const NamedTensors& tensors) {
+  for (const auto& [name, tensor] : tensors) {
+    const at::Tensor& host = kept_.emplace_back(tensor.detach().to(at::kCPU, at::kFloat).contiguous());
+    views_.push_back(
+        {name, DType::kF32, host.sizes().vec(), {static_cast<const std::byte*>(host.const_data_ptr()), host.nbytes()}});
+  }
+}
+
+std::vector<FileDigest> save_pretrained(const fs::path& folder, const BertConfig& config, const std::string& architecture,
+                                        const ParameterStore& parameters,
+                                        const std::function<void(const fs::path&)>& write_tokenizer) {
+  fs::create_directories(folder);
+  std::vector<FileDigest> files = copy_tokenizer(folder, write_tokenizer);
+  files.push_back(write_durably(folder / "config.json", config.to_json(architecture)));
+  NamedTensors tensors;
+  for (const Parameter& parameter : parameters.parameters())
+    tensors.emplace_back(name_in_file(parameter.name, architecture), parameter.value);
+  DurableFile file(folder / "model.safetensors");
+  write_safetensors(HostTensors(tensors).views(), [&](std::string_view bytes) { file.write(bytes); });
+  files.push_back(file.commit());
+  sync_folder(folder);
+  return files;
+}
+
+void load_named_tensors(const fs::path& path, const NamedTensors& tensors, comm::Communicator& comm) {
+  at::NoGradGuard no_grad;
+  comm::agree_on_root(comm, [&] {
+    const TensorFile file = parse_safetensors(open_bytes(path));
+    for (const auto& [name, tensor] : tensors) {
+      const TensorInfo* info = file.find(name);
+      check(info != nullptr, path.string(), ": lacks ", name, ": it is not of this model");
+      check(tensor.sizes() == at::IntArrayRef(info->shape), path.string(), ": ", name, " is ", shape_text(info->shape),
+            " in the file, expected ", shape_text(tensor.sizes()));
+      at::Tensor values = at::empty(tensor.sizes(), at::TensorOptions().dtype(at::kFloat));
+      read_f32(file, *info, {values.mutable_data_ptr<float>(), static_cast<size_t>(values.numel())});
+      tensor.detach().copy_(values);
+    }
+    check(file.tensors.size() == tensors.size(), path.string(), ": holds ", file.tensors.size(), " tensors, this model has ",
+          tensors.size());
+  });
+  for (const auto& [name, tensor] : tensors) comm.broadcast(tensor.detach(), 0);
 }
 
 }  // namespace berth::train

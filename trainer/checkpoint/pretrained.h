@@ -2,11 +2,16 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "trainer/checkpoint/durable_file.h"
+#include "trainer/checkpoint/safetensors.h"
 #include "trainer/comm/communicator.h"
+#include "trainer/model/config.h"
 #include "trainer/model/parameters.h"
 
 namespace berth::train {
@@ -27,10 +32,35 @@ struct PretrainedReport {
   std::map<std::string, std::string> sha256;  // weight file name -> digest
 };
 
-// Fills `parameters` from `folder`, fp32 whatever the files hold. All ranks call it; rank 0 alone reads, the others get its
-// values by broadcast, bucket by bucket, and the same report. Throws Error(kBadInput) on rank 0 only (it ends the job): no
-// weights, damaged files, wrong shapes, non-finite values, a missing encoder.
+// Fills `parameters` from `folder`, fp32 whatever the files hold. A collective call: rank 0 alone reads, the others get its
+// values by broadcast, bucket by bucket, and the same report. Throws AgreedError(kBadInput): no weights, damaged files, wrong
+// shapes, values that are not finite, a missing encoder.
 PretrainedReport load_pretrained(const std::filesystem::path& folder, ParameterStore& parameters, comm::Communicator& comm,
                                  const PretrainedOptions& options = {});
+
+// Writes a folder that transformers' from_pretrained loads: config.json naming `architecture`, model.safetensors, and what
+// `write_tokenizer` puts into the folder it is given. Each file is there whole or not at all; files of the same names are
+// replaced. For rank 0 alone. Throws Error(kInternal) if a file cannot be written.
+std::vector<FileDigest> save_pretrained(const std::filesystem::path& folder, const BertConfig& config,
+                                        const std::string& architecture, const ParameterStore& parameters,
+                                        const std::function<void(const std::filesystem::path& folder)>& write_tokenizer);
+
+// Tensors by name: AdamW::state().
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
+// `tensors` in host memory, for write_safetensors; the views live as long as this.
+class HostTensors {
+ public:
+  explicit HostTensors(const NamedTensors& tensors);
+  const std::vector<TensorView>& views() const { return views_; }
+
+ private:
+  std::vector<at::Tensor> kept_;
+  std::vector<TensorView> views_;
+};
+
+// Fills exactly these fp32 tensors from a safetensors file, bit for bit; a collective call like load_pretrained. Throws
+// AgreedError(kBadInput) if one is missing, has another shape, or the file has others.
+void load_named_tensors(const std::filesystem::path& file, const NamedTensors& tensors, comm::Communicator& comm);
 
 }  // namespace berth::train

@@ -1,0 +1,189 @@
+#include "trainer/checkpoint/checkpoint.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "data/check.h"
+#include "trainer/checkpoint/failpoint.h"
+
+namespace berth::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kPrefix = "checkpoint-", kOldMark = ".old-berth";
+constexpr std::string_view kRequired[] = {"config.json", "model.safetensors", kOptimizerFile, kTrainerStateFile};
+
+fs::path folder_of(const fs::path& run, int64_t step) { return run / concat(kPrefix, step); }
+
+fs::path marked(const fs::path& folder, std::string_view mark) {
+  fs::path result = folder;
+  result += mark;
+  return result;
+}
+
+// The step in "checkpoint-<step>"; nothing for other names.
+std::optional<int64_t> step_of(const std::string& name) {
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  const char *begin = name.data() + kPrefix.size(), *end = name.data() + name.size();
+  int64_t step = 0;
+  const auto [stop, error] = std::from_chars(begin, end, step);
+  const bool plain = error == std::errc() && stop == end && step >= 0 && name == concat(kPrefix, step);
+  return plain ? std::optional(step) : std::nullopt;
+}
+
+// Out of sight first, so that a removal that is cut short leaves no damaged checkpoint.
+void remove_folder(const fs::path& folder) {
+  const fs::path waste = marked(folder, concat(kTempMark, ::getpid()));
+  std::error_code ignored;
+  fs::rename(folder, waste, ignored);
+  fs::remove_all(ignored ? folder : waste, ignored);
+}
+
+void write_parts(const fs::path& folder, const CheckpointParts& parts) {
+  std::vector<FileDigest> files = parts.write_model(folder);
+  failpoint_or_throw("after-model");
+  DurableFile optimizer(folder / kOptimizerFile);
+  write_safetensors(parts.optimizer, [&](std::string_view bytes) { optimizer.write(bytes); });
+  files.push_back(optimizer.commit());
+  failpoint_or_throw("after-optimizer");
+  files.push_back(write_durably(folder / kTrainerStateFile, parts.trainer_state));
+  failpoint_or_throw("before-manifest");
+  write_durably(folder / kManifestName, manifest_text(files));
+  sync_folder(folder);
+}
+
+// A checkpoint of the same step makes way, and comes back if this fails or the job dies in between (remove_leftovers).
+void publish(const fs::path& temporary, const fs::path& final) {
+  failpoint_or_throw("before-rename");
+  const fs::path old = marked(final, kOldMark);
+  remove_folder(old);
+  if (fs::exists(final)) fs::rename(final, old);
+  std::error_code error;
+  fs::rename(temporary, final, error);
+  if (error) {
+    std::error_code ignored;
+    fs::rename(old, final, ignored);
+    fail(ExitCode::kInternal, temporary.string(), ": cannot be renamed to ", final.string(), ": ", error.message());
+  }
+  failpoint_or_throw("after-rename");
+  sync_folder(final.parent_path());
+  remove_folder(old);
+}
+
+// `folder` with a mark, and a number if that name is taken.
+fs::path free_name(const fs::path& folder, std::string_view mark) {
+  fs::path name = marked(folder, mark);
+  for (int i = 2; fs::exists(name); ++i) name = marked(folder, concat(mark, i));
+  return name;
+}
+
+std::string set_aside(const fs::path& folder, const std::string& reason) {
+  const fs::path name = free_name(folder, ".bad");
+  std::error_code error;
+  fs::rename(folder, name, error);
+  if (error) return concat(reason, "; ", folder.string(), " cannot be set aside (", error.message(), ") and is passed over");
+  return concat(reason, "; the checkpoint is set aside as ", name.string());
+}
+
+bool is_complete(const fs::path& folder) {
+  try {
+    verify_checkpoint(folder, Verify::kSizes);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+}  // namespace
+
+std::string save_checkpoint(const fs::path& run, const CheckpointParts& parts) {
+  const fs::path final = folder_of(run, parts.step), temporary = marked(final, concat(kTempMark, ::getpid()));
+  try {
+    fs::remove_all(temporary);
+    fs::create_directories(temporary);
+    write_parts(temporary, parts);
+    publish(temporary, final);
+    return "";
+  } catch (const std::exception& error) {
+    std::error_code ignored;
+    fs::remove_all(temporary, ignored);
+    return concat("checkpoint ", final.string(), " was not saved: ", error.what(),
+                  "; the earlier ones are still there, the next save tries again");
+  }
+}
+
+std::vector<Checkpoint> list_checkpoints(const fs::path& run) {
+  std::vector<Checkpoint> checkpoints;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(run, ignored)) {
+    const auto step = step_of(entry.path().filename().string());
+    if (step && entry.is_directory()) checkpoints.push_back({entry.path(), *step});
+  }
+  std::sort(checkpoints.begin(), checkpoints.end(), [](const Checkpoint& a, const Checkpoint& b) { return a.step < b.step; });
+  return checkpoints;
+}
+
+void verify_checkpoint(const fs::path& folder, Verify verify) {
+  check(fs::is_directory(folder), folder.string(), ": is not a checkpoint folder");
+  verify_manifest(folder, kRequired, verify);
+}
+
+CheckpointSearch find_newest_valid(const fs::path& run) {
+  CheckpointSearch search;
+  std::vector<Checkpoint> checkpoints = list_checkpoints(run);
+  for (; !checkpoints.empty() && !search.newest; checkpoints.pop_back()) {
+    try {
+      verify_checkpoint(checkpoints.back().folder);
+      search.newest = checkpoints.back();
+    } catch (const Error& error) {
+      search.warnings.push_back(set_aside(checkpoints.back().folder, error.what()));
+    }
+  }
+  return search;
+}
+
+void remove_leftovers(const fs::path& run) {
+  std::vector<fs::path> entries;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(run, ignored)) entries.push_back(entry.path());
+  for (const fs::path& entry : entries) {
+    const std::string name = entry.filename().string();
+    if (name.find(kTempMark) != std::string::npos) fs::remove_all(entry, ignored);
+    if (!name.starts_with(kPrefix) || !name.ends_with(kOldMark)) continue;
+    const fs::path current = run / name.substr(0, name.size() - kOldMark.size());
+    if (fs::exists(current)) {
+      remove_folder(entry);
+    } else {
+      fs::rename(entry, current, ignored);
+    }
+  }
+}
+
+void supersede_after(const fs::path& run, int64_t step) {
+  for (const Checkpoint& checkpoint : list_checkpoints(run)) {
+    if (checkpoint.step > step) fs::rename(checkpoint.folder, free_name(checkpoint.folder, ".superseded"));
+  }
+}
+
+std::vector<fs::path> rotate_checkpoints(const fs::path& run, int64_t limit, std::optional<int64_t> best_step) {
+  std::vector<fs::path> removed;
+  const std::vector<Checkpoint> checkpoints = list_checkpoints(run);
+  int64_t surplus = static_cast<int64_t>(checkpoints.size()) - limit;
+  if (limit <= 0 || surplus <= 0) return removed;
+  const auto newest =
+      std::find_if(checkpoints.rbegin(), checkpoints.rend(), [](const Checkpoint& c) { return is_complete(c.folder); });
+  if (newest == checkpoints.rend()) return removed;
+  for (const Checkpoint& checkpoint : checkpoints) {
+    if (surplus <= 0) break;
+    if (checkpoint.step == newest->step || checkpoint.step == best_step) continue;
+    remove_folder(checkpoint.folder);
+    removed.push_back(checkpoint.folder);
+    --surplus;
+  }
+  return removed;
+}
+
+}  // namespace berth::train

@@ -1,0 +1,70 @@
+// Checkpoint folders of a run, rank 0's business alone: RUN/checkpoint-<step>/ is there whole, on disk and with a manifest, or it
+// is not there.
+//
+//   checkpoint-500/                   a Hugging Face model folder (config.json, model.safetensors, tokenizer files) and
+//     optimizer.safetensors           exp_avg.<parameter>, exp_avg_sq.<parameter>, fp32
+//     trainer_state.json              run_state.h
+//     manifest.json                   manifest.h; written last
+//   checkpoint-500.tmp-berth-<pid>/   being written, or left by a job that died meanwhile
+//   checkpoint-500.old-berth/         replaced by a newer checkpoint of the same step, about to be removed
+//   checkpoint-500.bad                set aside: not what its manifest says
+//   checkpoint-500.superseded         of a branch of the run that was given up: training went on from an earlier step
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "trainer/checkpoint/durable_file.h"
+#include "trainer/checkpoint/manifest.h"
+#include "trainer/checkpoint/safetensors.h"
+
+namespace berth::train {
+
+inline constexpr std::string_view kOptimizerFile = "optimizer.safetensors", kTrainerStateFile = "trainer_state.json";
+
+struct CheckpointParts {
+  int64_t step = 0;
+  std::function<std::vector<FileDigest>(const std::filesystem::path& folder)> write_model;  // save_pretrained (pretrained.h)
+  std::vector<TensorView> optimizer;
+  std::string trainer_state;
+};
+
+// Writes RUN/checkpoint-<step>. A failed save (full disk, failing disk, …) is a value, not an exception: the run goes on, the
+// checkpoints that were there stay, nothing half-written is left. The result is "" or the sentence for a warning.
+[[nodiscard]] std::string save_checkpoint(const std::filesystem::path& run, const CheckpointParts& parts);
+
+struct Checkpoint {
+  std::filesystem::path folder;
+  int64_t step = 0;
+};
+
+// All of a run's checkpoint-<number> folders, by step; whether they are valid is not looked at.
+std::vector<Checkpoint> list_checkpoints(const std::filesystem::path& run);
+
+// Throws Error(kBadInput) that says what is wrong with it.
+void verify_checkpoint(const std::filesystem::path& folder, Verify verify = Verify::kContent);
+
+struct CheckpointSearch {
+  std::optional<Checkpoint> newest;
+  std::vector<std::string> warnings;  // one sentence for each checkpoint that was set aside
+};
+// The newest checkpoint that is what its manifest says. Newer ones that are not are renamed to checkpoint-<step>.bad.
+CheckpointSearch find_newest_valid(const std::filesystem::path& run);
+
+// Removes what jobs that died in mid-save left behind. To be called once the run folder is owned (run_owner.h).
+void remove_leftovers(const std::filesystem::path& run);
+
+// Renames the checkpoints of later steps to checkpoint-<step>.superseded, so that a run that goes on from `step` (-1: from the
+// start) is not mixed up with them.
+void supersede_after(const std::filesystem::path& run, int64_t step);
+
+// Removes the oldest checkpoints until `limit` are left (0: no limit). The newest valid one and that of `best_step` always stay;
+// if no valid one is left nothing is removed. Returns what was removed; failures to remove are not errors.
+std::vector<std::filesystem::path> rotate_checkpoints(const std::filesystem::path& run, int64_t limit,
+                                                      std::optional<int64_t> best_step);
+
+}  // namespace berth::train

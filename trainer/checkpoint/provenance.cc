@@ -1,0 +1,38 @@
+#include "trainer/checkpoint/provenance.h"
+
+#include <fstream>
+
+#include "trainer/checkpoint/durable_file.h"
+
+namespace berth::train {
+namespace {
+
+using nlohmann::ordered_json;
+
+ordered_json earlier_jobs(const std::filesystem::path& path) {
+  std::ifstream in(path);
+  const ordered_json earlier = ordered_json::parse(in, nullptr, /*allow_exceptions=*/false);
+  const bool listed = earlier.is_object() && earlier.contains("jobs") && earlier["jobs"].is_array();
+  return listed ? earlier["jobs"] : ordered_json::array();
+}
+
+}  // namespace
+
+void write_provenance(const std::filesystem::path& run, const Provenance& provenance) {
+  const std::filesystem::path path = run / "provenance.json";
+  const JobRecord& job = provenance.job;
+  ordered_json jobs = job.from_step > 0 ? earlier_jobs(path) : ordered_json::array();
+  jobs.push_back({{"slurm_job_id", job.slurm_job_id},
+                  {"hosts", job.hosts},
+                  {"ranks", job.ranks},
+                  {"started", job.started},
+                  {"from_step", job.from_step}});
+  const ordered_json text{{"berth_version", provenance.berth_version},
+                          {"options", provenance.options},
+                          {"data", provenance.data_sha256},
+                          {"model", provenance.model_sha256},
+                          {"jobs", jobs}};
+  write_durably(path, text.dump(2) + "\n");
+}
+
+}  // namespace berth::train

@@ -1,0 +1,37 @@
+// provenance.json of a run folder: what the result was made of, and by which jobs.
+//
+//   {"berth_version": "0.1.0", "options": {…}, "data": {"train.h5": "<sha256>", …}, "model": {"model.safetensors": "<sha256>",
+//   …},
+//    "jobs": [{"slurm_job_id": "17", "hosts": ["n1", "n2"], "ranks": 4, "started": "2026-01-01T00:00:00Z", "from_step": 0}, …]}
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace berth::train {
+
+// One job of the chain that made a run.
+struct JobRecord {
+  std::string slurm_job_id;  // "" outside Slurm
+  std::vector<std::string> hosts;
+  int64_t ranks = 0;
+  std::string started;    // UTC
+  int64_t from_step = 0;  // where it took up the run
+};
+
+struct Provenance {
+  std::string berth_version;
+  nlohmann::ordered_json options;
+  std::map<std::string, std::string> data_sha256, model_sha256;  // by file name
+  JobRecord job;
+};
+
+// Writes RUN/provenance.json; jobs that an earlier one lists stay before this one if `job.from_step` goes on from them (is not
+// 0). Throws Error(kInternal) if it cannot be written. A damaged earlier file is replaced.
+void write_provenance(const std::filesystem::path& run, const Provenance& provenance);
+
+}  // namespace berth::train

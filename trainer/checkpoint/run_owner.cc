@@ -1,0 +1,211 @@
+#include "trainer/checkpoint/run_owner.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <cstdlib>
+#include <ctime>
+#include <fstream>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <sstream>
+#include <thread>
+
+#include "data/check.h"
+#include "trainer/checkpoint/durable_file.h"
+
+namespace berth::train {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr std::string_view kRecordName = ".berth-owner.json";
+constexpr uint64_t kMaxRecord = 65536;
+
+std::string first_line(const fs::path& path) {
+  std::string line;
+  std::ifstream in(path);
+  std::getline(in, line);
+  return line;
+}
+
+// Field 22 of /proc/<pid>/stat (proc(5)); the command before it is in parentheses and may hold anything. 0: no such process.
+uint64_t start_ticks_of(int64_t pid) {
+  const std::string stat = first_line(concat("/proc/", pid, "/stat"));
+  const size_t after_command = stat.rfind(')');
+  if (after_command == std::string::npos) return 0;
+  std::istringstream fields(stat.substr(after_command + 1));
+  std::string field;
+  for (int number = 3; number <= 22; ++number) fields >> field;
+  return std::strtoull(field.c_str(), nullptr, 10);
+}
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+std::string to_text(const OwnerIdentity& owner) {
+  return json{{"host", owner.host},
+              {"boot_id", owner.boot_id},
+              {"pid_namespace", owner.pid_namespace},
+              {"pid", owner.pid},
+              {"start_ticks", owner.start_ticks},
+              {"slurm_job_id", owner.slurm_job_id},
+              {"slurm_restarts", owner.slurm_restarts},
+              {"started", owner.started}}
+             .dump(2) +
+         "\n";
+}
+
+// Nothing if it is not a record: nobody can be asked whether he lives then.
+std::optional<OwnerIdentity> parse(const std::string& text) {
+  try {
+    const json record = json::parse(text);
+    return OwnerIdentity{record.at("host"),        record.at("boot_id"),      record.at("pid_namespace"),  record.at("pid"),
+                         record.at("start_ticks"), record.at("slurm_job_id"), record.at("slurm_restarts"), record.at("started")};
+  } catch (const json::exception&) {
+    return std::nullopt;
+  }
+}
+
+struct Record {
+  std::string text;
+  timespec touched{};
+  bool operator==(const Record& other) const {
+    return text == other.text && touched.tv_sec == other.touched.tv_sec && touched.tv_nsec == other.touched.tv_nsec;
+  }
+};
+
+// Opened afresh each time: that makes network file systems ask the server.
+std::optional<Record> read_record(const fs::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return std::nullopt;
+  struct stat info {};
+  Record record{std::string(kMaxRecord, '\0'), {}};
+  const ssize_t size = ::read(fd, record.text.data(), record.text.size());
+  const bool known = ::fstat(fd, &info) == 0 && size >= 0;
+  ::close(fd);
+  if (!known) return std::nullopt;
+  record.text.resize(static_cast<size_t>(size));
+  record.touched = info.st_mtim;
+  return record;
+}
+
+enum class Verdict { kDead, kAlive, kUnknown };
+
+Verdict judge(const OwnerIdentity& owner, const OwnerIdentity& me) {
+  const bool same_processes = owner.host == me.host && owner.boot_id == me.boot_id && owner.pid_namespace == me.pid_namespace;
+  if (same_processes) return start_ticks_of(owner.pid) == owner.start_ticks ? Verdict::kAlive : Verdict::kDead;
+  const bool requeued =
+      !me.slurm_job_id.empty() && owner.slurm_job_id == me.slurm_job_id && owner.slurm_restarts < me.slurm_restarts;
+  return requeued ? Verdict::kDead : Verdict::kUnknown;
+}
+
+[[noreturn]] void refuse(const fs::path& run, const OwnerIdentity& owner) {
+  fail(ExitCode::kBadInput, run.string(), ": another job is writing to this run folder (",
+       owner.slurm_job_id.empty() ? "" : concat("Slurm job ", owner.slurm_job_id, ", "), "process ", owner.pid, " on ",
+       owner.host, ", since ", owner.started, "): wait for it or end it, or use another --output-dir");
+}
+
+// Waits until the record is touched (refused), gone, or silent for the whole patience.
+void watch(const fs::path& run, const fs::path& path, const Record& first, const OwnerIdentity& owner,
+           const OwnerOptions& options) {
+  const auto end = std::chrono::steady_clock::now() + options.patience;
+  while (std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(std::min(options.heartbeat, options.patience) / 10);
+    const auto now = read_record(path);
+    if (!now) return;
+    if (!(*now == first)) refuse(run, parse(now->text).value_or(owner));
+  }
+}
+
+void settle(const fs::path& run, const fs::path& path, const OwnerIdentity& me, const OwnerOptions& options) {
+  const auto record = read_record(path);
+  if (!record) return;
+  const auto owner = parse(record->text);
+  if (!owner) return;
+  const Verdict verdict = judge(*owner, me);
+  if (verdict == Verdict::kAlive) refuse(run, *owner);
+  if (verdict == Verdict::kUnknown) watch(run, path, *record, *owner, options);
+}
+
+}  // namespace
+
+// Touches the record until it is stopped or no longer ours.
+struct RunOwner::Heart {
+  Heart(const fs::path& record, const std::string& text, std::chrono::milliseconds period)
+      : thread([this, record, text, period] {
+          std::unique_lock lock(mutex);
+          while (!stopped.wait_for(lock, period, [this] { return stop; })) {
+            const auto now = read_record(record);
+            if (!now || now->text != text) return;
+            ::utimensat(AT_FDCWD, record.c_str(), nullptr, 0);
+          }
+        }) {}
+  ~Heart() {
+    {
+      const std::lock_guard lock(mutex);
+      stop = true;
+    }
+    stopped.notify_one();
+    thread.join();
+  }
+
+  std::mutex mutex;
+  std::condition_variable stopped;
+  bool stop = false;
+  std::thread thread;  // last: it uses the others
+};
+
+OwnerIdentity OwnerIdentity::of_this_process() {
+  char host[256] = {}, now[32] = {};
+  ::gethostname(host, sizeof(host) - 1);
+  const std::time_t seconds = std::time(nullptr);
+  std::tm utc{};
+  std::strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", ::gmtime_r(&seconds, &utc));
+  std::error_code ignored;
+  return {host,
+          first_line("/proc/sys/kernel/random/boot_id"),
+          fs::read_symlink("/proc/self/ns/pid", ignored).string(),
+          ::getpid(),
+          start_ticks_of(::getpid()),
+          environment("SLURM_JOB_ID"),
+          std::strtoll(environment("SLURM_RESTART_COUNT").c_str(), nullptr, 10),
+          now};
+}
+
+RunOwner::RunOwner(const fs::path& run, OwnerIdentity identity, OwnerOptions options)
+    : record_(run / kRecordName), text_(to_text(identity)) {
+  std::error_code error;
+  fs::create_directories(run, error);
+  check(!error, run.string(), ": cannot be made: ", error.message());
+  settle(run, record_, identity, options);
+  try {
+    write_durably(record_, text_);
+  } catch (const Error& failure) {
+    fail(ExitCode::kBadInput, run.string(), ": the output folder cannot be written (", failure.what(), ")");
+  }
+  heart_ = std::make_unique<Heart>(record_, text_, options.heartbeat);
+}
+
+RunOwner::~RunOwner() {
+  heart_.reset();
+  const auto record = read_record(record_);
+  if (record && record->text == text_) ::unlink(record_.c_str());
+}
+
+void RunOwner::check_still_owner() const {
+  const auto record = read_record(record_);
+  if (record && record->text == text_) return;
+  const auto owner = record ? parse(record->text) : std::nullopt;
+  fail(ExitCode::kBadInput, record_.parent_path().string(), ": this run folder was taken over by another job",
+       owner ? concat(" (process ", owner->pid, " on ", owner->host, ")") : "",
+       " while this one was silent; nothing more is written");
+}
+
+}  // namespace berth::train
