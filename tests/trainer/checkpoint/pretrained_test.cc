@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <cstring>
+
 #include "data/sha256.h"
 #include "tests/trainer/checkpoint/tensor_test_util.h"
 
@@ -72,6 +75,87 @@ TEST_F(PretrainedTest, RefusesValuesThatAreNotFinite) {
   bytes.replace(bytes.size() - 4, 4, std::string("\0\0\xc0\x7f", 4));
   write_bytes(folder_ / "model.safetensors", bytes);
   expect_refused([&] { load(); }, {kWords, "holds nan at element 9"});
+}
+
+BertConfig tiny_config() {
+  BertConfig config;
+  config.vocab_size = 5;
+  config.hidden_size = 2;
+  config.num_hidden_layers = config.num_attention_heads = config.intermediate_size = 1;
+  config.label_names = {"no", "yes", "perhaps"};
+  return config;
+}
+
+void fill(ParameterStore& store) {
+  at::NoGradGuard no_grad;
+  for (Parameter& parameter : store.parameters()) {
+    const auto values = named_values(parameter.name, parameter.value.numel());
+    parameter.value.copy_(at::tensor(values).view(parameter.value.sizes()));
+  }
+}
+
+TEST_F(PretrainedTest, SavesWhatItLoads) {
+  fill(store_);
+  const auto write_tokenizer = [](const std::filesystem::path& folder) { write_bytes(folder / "vocab.txt", "[PAD]\n"); };
+  const auto files = save_pretrained(folder_ / "run", tiny_config(), "BertForSequenceClassification", store_, write_tokenizer);
+  ASSERT_EQ(files.size(), 3u);
+  for (const FileDigest& file : files) {
+    EXPECT_EQ(file.sha256, data::sha256_file(folder_ / "run" / file.name));
+    EXPECT_EQ(file.size, std::filesystem::file_size(folder_ / "run" / file.name));
+  }
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_ / "run"), {}), 3);
+  EXPECT_EQ(BertConfig::load(folder_ / "run/config.json").label_names, tiny_config().label_names);
+
+  {
+    at::NoGradGuard no_grad;
+    for (Bucket& bucket : store_.buckets()) bucket.values.fill_(-1);
+  }
+  const PretrainedReport report = load_pretrained(folder_ / "run", store_, *comm_, {.allow_new_head = false});
+  EXPECT_TRUE(report.missing.empty() && report.unexpected.empty());
+  for (const Parameter& parameter : store_.parameters()) EXPECT_EQ(values(parameter.name), named_values(parameter.name, parameter.value.numel()));
+}
+
+TEST_F(PretrainedTest, ABareModelIsSavedUnderItsOwnNames) {
+  fill(store_);
+  save_pretrained(folder_.path(), tiny_config(), "BertModel", store_, [](const auto&) {});
+  const TensorFile file = parse_safetensors(open_bytes(folder_ / "model.safetensors"));
+  EXPECT_EQ(read_values(file, "embeddings.word_embeddings.weight"), named_values(kWords, 10));
+  EXPECT_EQ(file.find(kWords), nullptr);
+  EXPECT_TRUE(load().missing.empty());
+}
+
+TEST_F(PretrainedTest, AFailingTokenizerLeavesNothingBehind) {
+  expect_refused([&] { save_pretrained(folder_ / "run", tiny_config(), "BertModel", store_, [](const auto&) { fail(ExitCode::kBadInput, "no vocabulary"); }); },
+                 {"no vocabulary"});
+  EXPECT_TRUE(std::filesystem::is_empty(folder_ / "run"));
+}
+
+class NamedTensorsTest : public ::testing::Test {
+ protected:
+  void save(const NamedTensors& tensors) {
+    std::string bytes;
+    write_safetensors(HostTensors(tensors).views(), [&](std::string_view piece) { bytes += piece; });
+    write_bytes(file_, bytes);
+  }
+  void load(const NamedTensors& tensors) { load_named_tensors(file_, tensors, *comm_); }
+  TempFolder folder_;
+  std::filesystem::path file_ = folder_ / "optimizer.safetensors";
+  std::unique_ptr<comm::Communicator> comm_ = comm::make_local_communicator();
+};
+
+TEST_F(NamedTensorsTest, ComeBackBitForBit) {
+  const at::Tensor flat = at::tensor(std::vector<float>{1e-45f, -0.f, 3.1f, std::nanf("3"), 5.f, 6.f});
+  save({{"exp_avg.a", flat.narrow(0, 0, 4).view({2, 2})}, {"exp_avg.b", flat.narrow(0, 4, 2)}});
+  const at::Tensor back = at::zeros({6});
+  load({{"exp_avg.b", back.narrow(0, 4, 2)}, {"exp_avg.a", back.narrow(0, 0, 4).view({2, 2})}});
+  EXPECT_EQ(std::memcmp(back.const_data_ptr(), flat.const_data_ptr(), flat.nbytes()), 0);
+}
+
+TEST_F(NamedTensorsTest, OtherTensorsAreRefused) {
+  save({{"a", at::ones({2, 2})}, {"b", at::ones({1})}});
+  expect_refused([&] { load({{"a", at::ones({2, 2})}}); }, {"holds 2 tensors, this model has 1"});
+  expect_refused([&] { load({{"a", at::ones({4})}, {"b", at::ones({1})}}); }, {"a is [2, 2] in the file, expected [4]"});
+  expect_refused([&] { load({{"a", at::ones({2, 2})}, {"c", at::ones({1})}}); }, {"lacks c"});
 }
 
 }  // namespace
