@@ -2,13 +2,14 @@
 PRESET ?= release
 PREFIX ?= /usr/local
 
-.PHONY: help deps build test demo reference install format clean
+.PHONY: help deps build test demo test-fresh reference install format clean
 
 help:
 	@echo "make demo        fine-tune a pretrained BERT on the demo reviews, on 2 MPI ranks (installs and builds what is missing)"
 	@echo "make test        build, and run all tests"
 	@echo "make build       build/berth"
 	@echo "make install     berth and its Slurm scripts, under PREFIX=$(PREFIX)"
+	@echo "make test-fresh  'make test' and 'make demo' on a bare Debian in a temporary folder (as root)"
 	@echo "make reference   a Python environment with transformers, for the tests labelled 'reference'"
 	@echo "make format      clang-format over all sources"
 	@echo "make clean       remove the build folders"
@@ -23,10 +24,15 @@ build: deps
 	@cmake --build --preset $(PRESET)
 
 test: build
-	@BERTH_MODEL=$$(launcher/setup/get_model.sh) ctest --preset $(PRESET)
+	@launcher/setup/get_model.sh >/dev/null
+	@ctest --preset $(PRESET)
 
 demo: build
 	@launcher/setup/demo.sh
+
+test-fresh:
+	@launcher/setup/install_deps.sh fresh
+	@tests/support/test_fresh.sh
 
 reference:
 	@tests/support/reference_env.sh

@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+#SBATCH --job-name=berth
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=2
+#SBATCH --time=01:00:00
+#SBATCH --output=%x-%j.log
+#SBATCH --open-mode=append
+#SBATCH --requeue
+#SBATCH --signal=B:USR1@120
+#
+# Fine-tunes on all tasks of the allocation: one rank a task, one task a GPU (or a share of the CPU).
+#   sbatch slurm/finetune.sh                                                     the demo
+#   TRAIN_FILE=my.csv MODEL=/models/bert OUTPUT_DIR=runs/my sbatch --nodes=4 --ntasks-per-node=8 --gpus-per-node=8 slurm/finetune.sh
+# Nodes, tasks, GPUs and time are given to sbatch, or above, and nowhere else. Two minutes before the time is up berth saves a
+# checkpoint and leaves with exit code 75; the job is then requeued and goes on from there. See slurm/README.md.
+
+# The options: set them here or in the environment. Left empty: see the comment.
+: "${MODEL:=}"           # model folder; default: the demo's (launcher/setup/get_model.sh fetches it, where there is a network)
+: "${TASK:=classification}"
+: "${TRAIN_FILE:=}"      # CSV, TSV or JSON Lines; default: the demo's reviews
+: "${VALIDATION_FILE:=}" # default: a fifth of TRAIN_FILE
+: "${TEST_FILE:=}"
+: "${OUTPUT_DIR:=}"      # the run folder; default: runs/<job name> where sbatch was called
+: "${DATA:=}"            # prepared data set; default: <OUTPUT_DIR>.h5; made from the files above if it isn't there
+: "${PREPARE_OPTIONS:=}" # more options of berth prepare, separated by blanks
+: "${TRAIN_OPTIONS:=}"   # more options of berth train, separated by blanks
+: "${MAX_ATTEMPTS:=100}" # starts of this job at most, the requeued ones included
+: "${BERTH:=}"           # the program; default: that of this build or installation
+
+set -u
+say() { echo "finetune.sh: $*"; }
+stop() {
+  say "$2" >&2
+  exit "$1"
+}
+
+# Slurm runs a copy of this script; the original tells where berth is.
+script=$(scontrol show job "$SLURM_JOB_ID" | sed -nE 's/^ *Command=([^ ]+).*/\1/p' | head -1)
+root=$(cd "$(dirname "$script")/.." && pwd) || stop 1 "cannot find the folder of $script"
+for candidate in "$BERTH" "$root/build/berth" "$root/../../bin/berth" "$(command -v berth)"; do
+  [ -x "$candidate" ] && BERTH=$candidate && break
+done
+[ -x "$BERTH" ] || stop 1 "there is no berth in $root/build nor in PATH: run make build, or set BERTH"
+
+attempt=$((${SLURM_RESTART_COUNT:-0} + 1))
+OUTPUT_DIR=${OUTPUT_DIR:-$SLURM_SUBMIT_DIR/runs/$SLURM_JOB_NAME}
+DATA=${DATA:-$OUTPUT_DIR.h5}
+[ -n "$MODEL" ] || MODEL=$("$root/launcher/setup/get_model.sh") || stop 1 "no model: set MODEL, or run launcher/setup/get_model.sh on a node with a network"
+if [ -z "$TRAIN_FILE" ] && [ ! -f "$DATA" ]; then
+  TRAIN_FILE=$root/data/demo/train.csv
+  TEST_FILE=$root/data/demo/test.csv
+fi
+mkdir -p "$(dirname "$OUTPUT_DIR")"
+[ "$attempt" -gt 1 ] || rm -f "$OUTPUT_DIR.stalled"
+say "job $SLURM_JOB_ID, attempt $attempt: $SLURM_NTASKS ranks on $SLURM_JOB_NUM_NODES nodes ($SLURM_JOB_NODELIST), run folder $OUTPUT_DIR"
+
+# run COMMAND…: in the background, because bash runs traps only between foreground commands; signals are passed on, and the wait
+# is repeated when one has interrupted it.
+asked=0 interrupted=0 terminated=0 child=
+pass_on() {
+  asked=1 interrupted=1
+  [ -z "$child" ] || kill -USR1 "$child" 2>/dev/null
+}
+trap pass_on USR1
+trap 'terminated=1; pass_on' TERM
+run() {
+  local code
+  [ "$asked" = 0 ] || return 75
+  "$@" &
+  child=$!
+  while interrupted=0; wait "$child"; code=$?; [ "$interrupted" = 1 ]; do :; done
+  child=
+  return "$code"
+}
+
+newest_step() {
+  find "$OUTPUT_DIR" -maxdepth 1 -name 'checkpoint-*' 2>/dev/null | sed -nE 's/.*checkpoint-([0-9]+)$/\1/p' | sort -n | tail -1
+}
+
+# Stopped with a good checkpoint: go on in a new attempt, unless the last one and this one brought no progress or the user cancelled.
+requeue() {
+  local before=$1 after
+  after=$(newest_step)
+  [ "$terminated" = 0 ] || stop 75 "the job was told to end: not requeued; the same sbatch goes on from step ${after:-0}"
+  [ "$attempt" -lt "$MAX_ATTEMPTS" ] || stop 1 "this was attempt $attempt of at most MAX_ATTEMPTS=$MAX_ATTEMPTS: not requeued"
+  if [ "${after:-0}" -le "${before:-0}" ]; then
+    [ ! -e "$OUTPUT_DIR.stalled" ] || stop 1 "no progress in two attempts (still at step ${after:-0}): not requeued; is --time too short for one checkpoint?"
+    echo "attempt $attempt of job $SLURM_JOB_ID: no step after ${after:-0}" >"$OUTPUT_DIR.stalled"
+  else
+    rm -f "$OUTPUT_DIR.stalled"
+  fi
+  say "stopped at step ${after:-0}: requeueing job $SLURM_JOB_ID"
+  scontrol requeue "$SLURM_JOB_ID" || stop 75 "Slurm does not requeue this job: the same sbatch goes on from step ${after:-0}"
+  exit 75
+}
+
+if [ ! -f "$DATA" ]; then
+  files=(--train-file "$TRAIN_FILE" ${TEST_FILE:+--test-file "$TEST_FILE"})
+  [ -n "$VALIDATION_FILE" ] && files+=(--validation-file "$VALIDATION_FILE") || files+=(--validation-split 0.2)
+  # shellcheck disable=SC2086  # options separated by blanks
+  run "$BERTH" prepare --task "$TASK" "${files[@]}" --tokenizer "$MODEL" --output "$DATA" $PREPARE_OPTIONS
+  code=$?
+  [ "$code" != 75 ] || requeue "$(newest_step)"
+  [ "$code" = 0 ] || stop "$code" "berth prepare failed with exit code $code"
+fi
+
+# srun starts and signals the ranks itself where it speaks PMIx with them; else mpirun does, inside the same allocation.
+export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-}
+[ -n "$SRUN_CPUS_PER_TASK" ] || unset SRUN_CPUS_PER_TASK
+if srun --mpi=list 2>&1 | grep -qw pmix; then
+  launch=(srun --mpi=pmix --kill-on-bad-exit=1)
+else
+  say "srun has no PMIx here: mpirun starts the ranks"
+  . "$root/launcher/setup/mpi_env.sh"
+  launch=("$root/slurm/mpirun_job.sh" -np "$SLURM_NTASKS")
+fi
+before=$(newest_step)
+# shellcheck disable=SC2086
+run "${launch[@]}" "$BERTH" train --model "$MODEL" --data "$DATA" --output-dir "$OUTPUT_DIR" $TRAIN_OPTIONS
+code=$?
+case "$code" in
+  0) rm -f "$OUTPUT_DIR.stalled"; say "done: $OUTPUT_DIR" ;;
+  75) requeue "$before" ;;
+  *) say "berth train failed with exit code $code: not requeued" >&2 ;;
+esac
+exit "$code"

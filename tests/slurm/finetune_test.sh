@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# finetune_test.sh BERTH: slurm/finetune.sh on a real one-node Slurm. A job completes; one that is signalled is requeued, resumes and ends
+# with the very weights of the undisturbed one; without PMIx mpirun takes over; scancel, errors and attempts without progress end it.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+for program in slurmctld slurmd munged sbatch; do
+  if [ "$(id -u)" != 0 ] || ! command -v "$program" >/dev/null; then
+    echo "not run: slurm/finetune.sh on a real Slurm needs root and $program (launcher/setup/install_deps.sh slurm)"
+    exit 77
+  fi
+done
+. "$here/cluster.sh"
+. "$here/tiny_model.sh"
+
+folder=$(mktemp -d "${TMPDIR:-/tmp}/berth-slurm.XXXXXX")
+trap 'scancel --me 2>/dev/null; stop_cluster "$folder"; rm -rf "$folder"' EXIT
+start_cluster "$folder"
+mkdir "$folder/work"
+cd "$folder/work"
+tiny_model tiny
+export BERTH=$1 MODEL=$PWD/tiny OMP_NUM_THREADS=1
+unset TRAIN_FILE VALIDATION_FILE TEST_FILE OUTPUT_DIR DATA TRAIN_OPTIONS PREPARE_OPTIONS
+
+expect() { # WHAT COMMAND…
+  local what=$1
+  shift
+  if ! "$@" >/dev/null; then
+    echo "FAILED: $what ($*)" >&2
+    scontrol show job >&2 || true
+    tail -n 60 ./*.log "$folder/log/slurmctld" >&2
+    exit 1
+  fi
+  echo "ok: $what"
+}
+submit() { sbatch --parsable --job-name="$1" --output=%x.log "$here/../../slurm/finetune.sh"; }
+state() { job_field "$1" JobState; }
+ended() { [[ $(state "$1") =~ ^(COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL)$ ]]; }
+ends() { wait_until "${3:-180}" ended "$1" && [ "$(state "$1")" = "$2" ]; }
+restarts() { [ "$(job_field "$1" Restarts)" = "$2" ]; }
+steps_logged() { [ -s "runs/$1/metrics.jsonl" ] && [ "$(wc -l <"runs/$1/metrics.jsonl")" -ge 3 ]; }
+
+export TRAIN_OPTIONS="--from-scratch --max-steps 2000 --logging-steps 20 --per-device-train-batch-size 16"
+job=$(submit whole)
+expect "with no options it trains on the demo reviews" ends "$job" COMPLETED
+expect "and says where the run is" grep -q "done: $PWD/runs/whole" whole.log
+expect "with the ranks of the allocation" grep -q "2 ranks on 1 nodes" whole.log
+
+job=$(submit stopped)
+expect "a job is under way" wait_until 120 steps_logged stopped
+scancel --signal=USR1 --batch "$job"
+expect "signalled, it ends well" ends "$job" COMPLETED
+expect "after one requeue" restarts "$job" 1
+expect "from a checkpoint" grep -Eq 'stopped at step [1-9][0-9]*: requeueing' stopped.log
+expect "whose log was kept" grep -q 'attempt 1:' stopped.log
+expect "and the weights are those of the undisturbed job" cmp runs/whole/model.safetensors runs/stopped/model.safetensors
+
+job=$(submit cancelled)
+expect "a job is under way" wait_until 120 steps_logged cancelled
+scancel "$job"
+expect "scancel ends it" ends "$job" CANCELLED
+expect "for good" restarts "$job" 0
+
+mkdir no_pmix
+printf '#!/bin/sh\n[ "$1" != --mpi=list ] || { echo none; exit; }\nexec %s "$@"\n' "$(command -v srun)" >no_pmix/srun
+chmod +x no_pmix/srun
+job=$(PATH="$PWD/no_pmix:$PATH" TRAIN_OPTIONS="--from-scratch --max-steps 20" submit mpirun)
+expect "without PMIx in srun the job completes" ends "$job" COMPLETED
+expect "and says that mpirun started the ranks" grep -q 'no PMIx here: mpirun' mpirun.log
+
+job=$(MODEL=$PWD/nothing submit wrong)
+expect "bad input ends a job" ends "$job" FAILED
+expect "for good" restarts "$job" 0
+
+# A berth that stops each time before its first checkpoint.
+printf '#!/bin/sh\ncase $1 in prepare) exec %s "$@";; esac\nexit 75\n' "$BERTH" >never
+chmod +x never
+job=$(BERTH=$PWD/never submit stalled)
+expect "attempts without progress end" ends "$job" FAILED
+expect "after the second" restarts "$job" 1
+expect "with the reason" grep -q 'no progress in two attempts' stalled.log

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Proves that a bare machine gets by with this repository and the package registries: debootstraps this machine's own Debian or Ubuntu
+# release into a temporary folder with git and make only, clones the committed state of this repository into it, and runs the README's
+# commands in a chroot.
+#   test_fresh.sh [COMMAND…]      default: make test, make demo
+# The machine's package sources, mirror, proxy, pip settings and certificates are copied in: nothing here names a host. Needs root.
+# FRESH_FROM=<.tar> caches the bare system between calls.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+commands=("$@")
+[ $# -gt 0 ] || commands=("make test" "make demo")
+
+die() {
+  echo "test_fresh.sh: $*" >&2
+  exit 1
+}
+[ "$(id -u)" = 0 ] || die "needs root (debootstrap and chroot)"
+command -v debootstrap >/dev/null || die "debootstrap is missing: run launcher/setup/install_deps.sh fresh"
+
+. /etc/os-release
+mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' | awk -v r="$VERSION_CODENAME" '$2 == r {print $1; exit}')
+[ -n "$mirror" ] || die "apt has no package source for $VERSION_CODENAME: run apt-get update"
+
+root=$(mktemp -d "${TMPDIR:-/tmp}/berth-fresh.XXXXXX")
+chmod 755 "$root" # apt's downloads run as a user of their own
+cleanup() {
+  # The mounts first: what lies behind them is this machine's.
+  for mount in "$root/dev" "$root/proc" "$root/sys"; do
+    ! mountpoint -q "$mount" || umount -R -l "$mount"
+  done
+  rm -rf --one-file-system "$root"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+echo "== A bare $PRETTY_NAME in $root"
+if [ -f "${FRESH_FROM:-}" ]; then
+  tar -xf "$FRESH_FROM" -C "$root"
+else
+  debootstrap --variant=minbase --include=git,make "$VERSION_CODENAME" "$root" "$mirror" >"$root.log" 2>&1 ||
+    { tail -n 20 "$root.log"; die "debootstrap failed"; }
+  rm -f "$root.log"
+  [ -z "${FRESH_FROM:-}" ] || tar -cf "$FRESH_FROM" -C "$root" .
+fi
+
+# How this machine reaches the registries.
+rm -rf "$root"/etc/apt/sources.list*
+for path in /etc/apt/sources.list /etc/apt/sources.list.d /etc/apt/apt.conf /etc/apt/apt.conf.d /etc/apt/auth.conf.d /etc/apt/keyrings \
+  /etc/apt/trusted.gpg.d /etc/resolv.conf /etc/hosts /etc/pip.conf /etc/ssl/certs /usr/local/share/ca-certificates /usr/share/keyrings; do
+  [ ! -e "$path" ] || { mkdir -p "$root$(dirname "$path")" && cp -rL --remove-destination "$path" "$root$(dirname "$path")/"; }
+done
+for config in "$HOME/.config/pip" "$HOME/.pip"; do
+  [ ! -e "$config" ] || { mkdir -p "$root/root/.config" && cp -rL "$config" "$root/root/${config#"$HOME"/}"; }
+done
+settings=()
+while IFS= read -r name; do
+  settings+=("$name=${!name}")
+done < <(compgen -e | grep -iE '^(pip_|(http|https|ftp|no|all)_proxy$|ssl_cert_|requests_ca_bundle$|curl_ca_bundle$|git_ssl_cainfo$)')
+
+git clone --quiet --no-local . "$root/root/berth"
+mount -t proc proc "$root/proc"
+mount --rbind --make-rslave /dev "$root/dev"
+
+for command in "${commands[@]}"; do
+  echo "== $command"
+  began=$SECONDS
+  chroot "$root" env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 TERM=dumb \
+    "${settings[@]}" bash -c "cd /root/berth && $command" || die "'$command' failed on a bare machine"
+  echo "== $command took $((SECONDS - began)) seconds"
+done
