@@ -16,7 +16,7 @@ namespace {
 
 // Rank 0 prints at once; the others give lower ranks time to end them first.
 [[noreturn]] void end_all(int rank, int code, const std::string& what) {
-  std::this_thread::sleep_for(std::chrono::milliseconds(rank == 0 ? 0 : 500 + 50 * std::min(rank, 50)));
+  std::this_thread::sleep_for(std::chrono::milliseconds(rank == 0 ? 0 : 2000 + 50 * std::min(rank, 100)));
   std::cerr << "berth: " + what + "\n" << std::flush;
   MPI_Abort(MPI_COMM_WORLD, code);
   std::_Exit(code);

@@ -1,5 +1,5 @@
 #!/bin/sh
-# expect_exit.sh CODE REGEX COMMAND…: passes if COMMAND ends with CODE and prints something that matches REGEX exactly once.
+# expect_exit.sh CODE REGEX COMMAND…: passes if COMMAND ends with CODE and prints exactly one line that matches REGEX.
 expected=$1
 regex=$2
 shift 2
@@ -11,7 +11,7 @@ if [ "$code" -ne "$expected" ]; then
   exit 1
 fi
 count=$(printf '%s\n' "$output" | grep -cE "$regex")
-if [ -n "$regex" ] && [ "$count" -ne 1 ]; then
+if [ "$count" -ne 1 ]; then
   echo "expected exactly one line that matches: $regex; got $count"
   exit 1
 fi

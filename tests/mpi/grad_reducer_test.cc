@@ -1,0 +1,152 @@
+#include "trainer/comm/grad_reducer.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+#include <random>
+
+#include "data/check.h"
+
+namespace berth::comm {
+namespace {
+
+using train::GradKind;
+using train::ParameterSpec;
+using train::ParameterStore;
+
+constexpr int64_t kVocab = 300;
+constexpr int64_t kWidth = 5;
+
+std::vector<ParameterSpec> specs() {
+  std::vector<ParameterSpec> all = {{.name = "table", .shape = {kVocab, kWidth}, .kind = GradKind::kRows}};
+  for (int i = 0; i < 9; ++i) all.push_back({.name = "p" + std::to_string(i), .shape = {3 + 40 * i, 2}});
+  all.push_back({.name = "frozen", .shape = {10}});
+  return all;
+}
+
+// Each rank fills gradients with small integers, whose sums are exact, and announces them in an order of its own.
+class GradReducerTest : public testing::TestWithParam<int> {
+ protected:
+  GradReducerTest() {
+    CommOptions options;
+    options.ranks_per_host = GetParam();
+    comm = make_communicator(options);
+    store = std::make_unique<ParameterStore>(specs(), *comm, /*bucket_bytes=*/1200, std::vector<std::string>{"frozen"});
+    reducer = std::make_unique<GradReducer>(*store, *comm);
+  }
+
+  static std::mt19937 random_of(int step, int rank) { return std::mt19937(static_cast<uint32_t>(1000 * step + rank)); }
+
+  // Rank r's micro-batches in this step: 0 to 3; and the rows it touches.
+  static int micro_batches(int step, int rank) { return (step + rank) % 4; }
+  static std::vector<int32_t> rows(int step, int rank) {
+    std::vector<int32_t> touched;
+    auto random = random_of(step, rank);
+    for (int i = 0; micro_batches(step, rank) > 0 && i < 20; ++i) touched.push_back(static_cast<int32_t>(random() % kVocab));
+    return touched;
+  }
+  // What one micro-batch of a rank adds to element i of parameter p.
+  static float part(int step, int rank, int micro, int p, int64_t i) {
+    return static_cast<float>((i * 7 + p * 13 + rank * 31 + micro * 3 + step) % 11 - 5);
+  }
+
+  void add_gradients(int step, int rank, int micro, bool announce) {
+    std::vector<int> order(store->parameters().size());
+    std::iota(order.begin(), order.end(), 0);
+    auto random = random_of(step, rank + 77 * micro);
+    std::shuffle(order.begin(), order.end(), random);
+    for (const int p : order) {
+      train::Parameter& parameter = store->parameters()[p];
+      if (parameter.frozen || (p == 4 && step % 2)) continue;  // p4 is sometimes not used
+      float* grad = parameter.grad.data_ptr<float>();
+      if (parameter.name == "table") {
+        for (const int32_t row : rows(step, rank)) grad[row * kWidth + micro] += 1;
+      } else {
+        for (int64_t i = 0; i < parameter.grad.numel(); ++i) grad[i] += part(step, rank, micro, p, i);
+      }
+      if (announce) store->announce_grad(p);
+    }
+  }
+
+  float expected(int step, int p, int64_t i) const {
+    float sum = 0;
+    for (int r = 0; r < comm->size(); ++r) {
+      for (int micro = 0; micro < micro_batches(step, r); ++micro) {
+        if (store->parameters()[p].name != "table") {
+          sum += p == 4 && step % 2 ? 0 : part(step, r, micro, p, i);
+        } else if (i % kWidth == micro) {
+          const auto touched = rows(step, r);
+          sum += static_cast<float>(std::count(touched.begin(), touched.end(), i / kWidth));
+        }
+      }
+    }
+    return sum;
+  }
+
+  std::unique_ptr<Communicator> comm;
+  std::unique_ptr<ParameterStore> store;
+  std::unique_ptr<GradReducer> reducer;
+};
+
+TEST_P(GradReducerTest, SumsWhatAllRanksComputedInWhateverOrder) {
+  for (int step = 0; step < 12; ++step) {
+    const int mine = micro_batches(step, comm->rank());
+    reducer->begin(rows(step, comm->rank()));
+    for (int micro = 0; micro < mine; ++micro) {
+      reducer->set_last(micro == mine - 1);
+      add_gradients(step, comm->rank(), micro, /*announce=*/true);
+    }
+    reducer->finish();
+    for (const train::Parameter& parameter : store->parameters()) {
+      if (parameter.frozen) continue;
+      int wrong = 0;
+      for (int64_t i = 0; i < parameter.grad.numel(); ++i) {
+        wrong += parameter.grad.const_data_ptr<float>()[i] != expected(step, parameter.index, i);
+      }
+      EXPECT_EQ(wrong, 0) << parameter.name << " in step " << step;
+    }
+  }
+}
+
+TEST_P(GradReducerTest, UnitesTouchedRows) {
+  const int32_t rank = comm->rank();
+  reducer->begin(std::vector<int32_t>{299, rank + 70, 3, rank + 70});
+  std::vector<int32_t> wanted = {3};
+  for (int r = 0; r < comm->size(); ++r) wanted.push_back(70 + r);
+  wanted.push_back(299);
+  EXPECT_EQ(reducer->touched_rows(), wanted);
+  reducer->finish();
+  reducer->begin({});
+  EXPECT_TRUE(reducer->touched_rows().empty());
+  reducer->finish();
+}
+
+TEST_P(GradReducerTest, RefusesRowsOutsideTheTable) { EXPECT_THROW(reducer->begin(std::vector<int32_t>{kVocab}), Error); }
+
+TEST_P(GradReducerTest, FollowsAutograd) {
+  train::Parameter& a = (*store)["p1"];
+  train::Parameter& b = (*store)["p2"];
+  reducer->begin({});
+  reducer->set_last(true);
+  const float scale = static_cast<float>(comm->rank() + 1);
+  torch::autograd::backward({((a.value * scale).sum() + (b.value * b.value * scale).sum())}, {});
+  reducer->finish();
+  const float total = static_cast<float>(comm->size() * (comm->size() + 1) / 2);
+  EXPECT_TRUE(at::equal(a.grad, at::full_like(a.grad, total)));
+  EXPECT_TRUE(at::equal(b.grad, b.value.detach() * 2 * total));
+  store->check_grads_are_views();
+}
+
+TEST_P(GradReducerTest, NoticesAGradientAnnouncedTwice) {
+  reducer->begin({});
+  reducer->set_last(true);
+  store->announce_grad((*store)["p8"].index);
+  EXPECT_THROW(store->announce_grad((*store)["p8"].index), Error);
+  reducer->finish();
+}
+
+INSTANTIATE_TEST_SUITE_P(RanksPerHost, GradReducerTest, testing::Values(0, 2));
+
+}  // namespace
+}  // namespace berth::comm
