@@ -1,6 +1,7 @@
 // For tests/golden/compare_tokenizer.py: tokenizes what it is sent, so that Python can compare.
 //
-// tokenizer_dump PATH [LOWER STRIP CHINESE]     PATH as for BertTokenizer::load; the settings override it: 0, 1, or - for unset
+// tokenizer_dump PATH [LOWER STRIP CHINESE [FOLDER]]
+//        PATH as for BertTokenizer::load; with settings (0, 1, or - for unset) a vocab.txt; saves the tokenizer into FOLDER
 // stdin: records of  u32 max_length, u32 size of A, u32 size of B plus one (0: no B), the bytes of A and B; little endian
 // stdout: per record  u32 tokens, then per token  i32 id, u32 begin, u32 end, i32 word;
 //         max_length 0: only A's tokens without [CLS] and [SEP]
@@ -28,8 +29,9 @@ bool read(void* to, size_t size) { return std::fread(to, 1, size, stdin) == size
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2 && argc != 5) return 2;
+  if (argc != 2 && argc != 5 && argc != 6) return 2;
   const BertTokenizer tokenizer = make(argc, argv);
+  if (argc == 6) tokenizer.save(argv[5], 512);
   uint32_t header[3];
   while (read(header, sizeof header)) {
     std::string a(header[1], '\0'), b(header[2] > 0 ? header[2] - 1 : 0, '\0');

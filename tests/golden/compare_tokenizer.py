@@ -1,6 +1,9 @@
 """Compares berth's tokenizer with Hugging Face's, live: ids, offsets and word numbers of everything must be equal.
 
-    compare_tokenizer.py --dump build/tokenizer_dump --datasets $BERTH_DATASETS [--fuzz 200000] [--seed 1] [--only fuzz,data,...]
+    compare_tokenizer.py --dump build/tokenizer_dump --datasets $BERTH_DATASETS [--fuzz 200000] [--seed 1]
+                         [--only codepoints,fuzz,data,pairs,saved]
+
+codepoints and fuzz also use a vocabulary of all characters, under which no [UNK] can hide a difference.
 
 Needs the Python packages tokenizers and transformers. Exit code 1 on any difference, with the first ones printed.
 """
@@ -15,7 +18,7 @@ import tempfile
 import unicodedata
 
 sys.path.insert(0, os.path.dirname(__file__))
-from tokenizer_reference import MODES, VOCABS, CodePointOffsets, data_files, reference, texts_of
+from tokenizer_reference import MODES, SPECIALS, VOCABS, CodePointOffsets, data_files, load_vocab, reference, texts_of
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -110,36 +113,68 @@ def fuzz_strings(count, seed, vocab):
         yield "".join(piece() + separator() for _ in range(rng.randint(0, 12)))
 
 
+def write_all_characters(path):
+    """A vocabulary that knows every code point but line ends."""
+    characters = [chr(c) for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF and c not in (10, 13)]
+    with open(path, "w", encoding="utf-8", newline="\n") as out:
+        out.writelines(token + "\n" for token in SPECIALS + characters + ["##" + c for c in characters])
+
+
+def compare_strings(compare, dump, what, path, mode, strings):
+    ours = Dump(dump, path, mode)([(0, s, None) for s in strings])
+    hf = reference(path, *mode)
+    for begin in range(0, len(strings), 10000):
+        part = strings[begin : begin + 10000]
+        theirs = [expected(e, s) for e, s in zip(hf.encode_batch(part, add_special_tokens=False), part)]
+        compare(f"{what} {mode}", part, ours[begin : begin + 10000], theirs)
+
+
+def compare_saved(compare, dump, vocabs, datasets):
+    """What berth saves must load in transformers and give the same ids."""
+    from transformers import AutoTokenizer
+    strings = texts_of(os.path.join(datasets, "unicode/blns.txt")) + list(fuzz_strings(2000, 5, ["hello", "##ing", "Été", "caf"]))
+    for name, path in vocabs.items():
+        for mode in MODES:
+            with tempfile.TemporaryDirectory() as folder:
+                subprocess.run(Dump(dump, path, mode).command + [folder], check=True, stdin=subprocess.DEVNULL)
+                hf = AutoTokenizer.from_pretrained(folder)
+                assert hf.model_max_length == 512 and hf.mask_token == "[MASK]" and len(hf) == len(hf.get_vocab())
+                ours = [[row[0] for row in rows] for rows in Dump(dump, folder)([(1000000, s, None) for s in strings])]
+                compare(f"saved {name} {mode}", strings, ours, hf(strings).input_ids)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--dump", required=True)
     parser.add_argument("--datasets", required=True)
     parser.add_argument("--fuzz", type=int, default=200000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", default="fuzz,data,pairs,saved")
+    parser.add_argument("--only", default="codepoints,fuzz,data,pairs,saved")
     args = parser.parse_args()
     only = args.only.split(",")
     compare = Comparison()
     vocabs = {name: os.path.join(args.datasets, "vocab", file) for name, file in VOCABS.items()}
 
-    if "fuzz" in only:
-        for name, path in vocabs.items():
+    with tempfile.TemporaryDirectory() as folder:
+        everything = os.path.join(folder, "vocab")
+        write_all_characters(everything)
+        if "codepoints" in only:
+            strings = ["a" + chr(c) + "b" for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
             for mode in MODES:
-                hf = reference(path, *mode)
-                strings = list(fuzz_strings(args.fuzz // (len(vocabs) * len(MODES)) + 1, args.seed, list(hf.get_vocab())))
-                ours = Dump(args.dump, path, mode)([(0, s, None) for s in strings])
-                theirs = [expected(e, s) for e, s in zip(hf.encode_batch(strings, add_special_tokens=False), strings)]
-                compare(f"fuzz {name} {mode}", strings, ours, theirs)
+                compare_strings(compare, args.dump, "code point", everything, mode, strings)
+            print("code points:", compare.compared, "strings,", compare.different, "different", flush=True)
+        if "fuzz" in only:
+            share = args.fuzz // (len(MODES) * (len(vocabs) + 1)) + 1
+            for (name, path), mode in itertools.product((vocabs | {"characters": everything}).items(), MODES):
+                words = list(load_vocab(vocabs.get(name, vocabs["multilingual"])))
+                compare_strings(compare, args.dump, f"fuzz {name}", path, mode, list(fuzz_strings(share, args.seed, words)))
                 args.seed += 1
-        print("fuzz:", compare.compared, "strings,", compare.different, "different", flush=True)
+            print("with fuzz:", compare.compared, "strings,", compare.different, "different", flush=True)
     if "data" in only:
         for (name, path), file in itertools.product(vocabs.items(), data_files(args.datasets)):
             lower = name in ("uncased", "chinese")
-            hf = reference(path, lower, None, True)
             strings = texts_of(os.path.join(args.datasets, file))
-            ours = Dump(args.dump, path, (lower, None, True))([(0, s, None) for s in strings])
-            theirs = [expected(e, s) for e, s in zip(hf.encode_batch(strings, add_special_tokens=False), strings)]
-            compare(f"{file} {name}", strings, ours, theirs)
+            compare_strings(compare, args.dump, f"{file} {name}", path, (lower, None, True), strings)
         print("with data:", compare.compared, "strings,", compare.different, "different", flush=True)
     if "pairs" in only:
         path = vocabs["uncased"]
@@ -155,6 +190,9 @@ def main():
             ours = Dump(args.dump, path, (True, None, True))([(max_length, a, None) for a, _ in pairs])
             compare(f"single {max_length}", pairs, ours, [expected(e, a) for e, (a, _) in zip(hf.encode_batch([a for a, _ in pairs]), pairs)])
         print("with pairs:", compare.compared, "strings,", compare.different, "different", flush=True)
+    if "saved" in only:
+        compare_saved(compare, args.dump, vocabs, args.datasets)
+        print("with saved:", compare.compared, "strings,", compare.different, "different", flush=True)
     sys.exit(compare.different > 0)
 
 
