@@ -50,6 +50,17 @@ bool has_classes(TaskKind task) {
   return shape == LabelShape::kClass || shape == LabelShape::kMultiHot || shape == LabelShape::kTokenClass;
 }
 
+const std::vector<std::string>& labels_of(const Record& record) { return record.words.empty() ? record.labels : record.tags; }
+
+// A folder's is that of its files' names and digests.
+std::string digest(const std::filesystem::path& source) {
+  if (!std::filesystem::is_directory(source)) return sha256_file(source);
+  std::string all;
+  for (const char* name : {"seq.in", "seq.out", "label"})
+    if (std::filesystem::exists(source / name)) all += concat(name, " ", sha256_file(source / name), "\n");
+  return sha256_hex(all);
+}
+
 class Preparation {
  public:
   Preparation(const PrepareOptions& options, const std::function<void(const PrepareProgress&)>& progress,
@@ -62,14 +73,14 @@ class Preparation {
 
   PrepareReport run() {
     std::vector<Job> jobs = plan();
-    features_ = make_features(task_, tokenizer_, {options_.max_length, label_names_});
+    features_ = make_features(task_, tokenizer_, {options_.max_length, label_names_, options_.label_all_tokens});
     DatasetWriter writer(options_.output, task_, tokenizer_.vocab().size(), static_cast<int32_t>(label_names_.size()));
     PrepareReport report;
     DatasetInfo info;
     for (Job& job : jobs) {
       write(job, writer);
       for (OpenSplit& split : job.splits) report.splits.push_back(std::move(split.report));
-      info.source_sha256[job.file.string()] = sha256_file(job.file);
+      info.source_sha256[job.file.string()] = digest(job.file);
     }
     info.task = task_;
     info.label_names = report.label_names = label_names_;
@@ -130,7 +141,7 @@ class Preparation {
     LabelCounts labels, strata;
     for (Record record; reader->next(record);) {
       if (has_classes(task_))
-        for (const std::string& label : record.labels) ++labels[label];
+        for (const std::string& label : labels_of(record)) ++labels[label];
       check(labels.size() <= kMaxLabels, options_.train_file.string(), ": there are more than ", kMaxLabels,
             " different labels in the first ", record.row, " rows; is this the right column?");
       ++strata[stratum(record)];
@@ -144,6 +155,7 @@ class Preparation {
 
   std::unique_ptr<RecordReader> open(const std::filesystem::path& file, bool need_label) const {
     ReaderOptions reader = options_.reader;
+    reader.kind = task_ == TaskKind::kTokenClassification ? RecordKind::kWords : RecordKind::kText;
     reader.need_label = need_label && task_info(task_).labels != LabelShape::kNone;
     return open_reader(file, reader);
   }
@@ -207,7 +219,7 @@ class Preparation {
       if (job.splits[split].full()) continue;
       if (is_test(job)) drop_secret_label(record);
       ++job.splits[split].report.rows;
-      bytes += record.text.size() + record.text_pair.size();
+      bytes += record.text.size() + record.text_pair.size() + record.words.size() * 8;
       chunk.splits.push_back(split);
       chunk.records.push_back(std::move(record));
     }
@@ -229,10 +241,10 @@ class Preparation {
     for (size_t i = 0; i < chunk.records.size(); ++i) {
       OpenSplit& split = job.splits[chunk.splits[i]];
       const Record& record = chunk.records[i];
-      split.report.empty += record.text.empty();
-      split.report.unlabelled += record.labels.empty();
+      split.report.empty += record.text.empty() && record.words.empty();
+      split.report.unlabelled += labels_of(record).empty();
       if (has_classes(task_))
-        for (const std::string& label : record.labels) ++split.report.label_counts[label];
+        for (const std::string& label : labels_of(record)) ++split.report.label_counts[label];
       for (const Sample& sample : chunk.samples[i]) {
         writer.append(split.writer_id, sample);
         ++split.report.samples;

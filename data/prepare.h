@@ -30,6 +30,7 @@ struct PrepareOptions {
   int64_t max_eval_samples = -1;
   int64_t max_predict_samples = -1;           // of the test split
   std::vector<std::string> label_names = {};  // classes in this order; empty: those of the training file, sorted
+  bool label_all_tokens = false;              // token classification: every WordPiece of a word carries its tag
   std::string command;  // kept in the file; leave --threads out of it, so that the file does not depend on it
 
   // Throws Error(kUsage).

@@ -4,6 +4,7 @@
 
 #include "data/check.h"
 #include "data/features/sequence.h"
+#include "data/features/tokens.h"
 #include "data/pipeline/collate.h"
 
 namespace berth::data {
@@ -16,6 +17,8 @@ std::unique_ptr<Features> make_features(TaskKind task, const BertTokenizer& toke
     case TaskKind::kRegression:
     case TaskKind::kMultiLabel:
       return std::make_unique<SequenceFeatures>(task, tokenizer, std::move(options));
+    case TaskKind::kTokenClassification:
+      return std::make_unique<TokenFeatures>(tokenizer, std::move(options));
     default:
       fail(ExitCode::kUsage, "the task ", task_info(task).name, " cannot be prepared yet");
   }

@@ -31,6 +31,9 @@ constexpr std::array<std::string_view, 16> kLabels{"label", "labels",       "sen
                                                    "class", "target",       "quality",    "gold_label", "topic",  "rating",
                                                    "stars", "is_duplicate", "label_name", "class index"};
 
+constexpr std::array<std::string_view, 2> kWords{"tokens", "words"};
+constexpr std::array<std::string_view, 5> kTags{"ner_tags", "tags", "labels", "ner", "slots"};
+
 std::string lowered(std::string_view text) {
   while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front()))) text.remove_prefix(1);
   while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back()))) text.remove_suffix(1);
@@ -100,10 +103,14 @@ void guess_texts(const Names& names, bool pair_is_named, Columns& columns) {
 
 }  // namespace
 
-Columns resolve_columns(const Names& names, const ColumnOptions& options, bool need_label, const std::string& where) {
+Columns resolve_columns(const Names& names, const ColumnOptions& options, RecordKind kind, bool need_label,
+                        const std::string& where) {
   Columns columns;
   if (options.text.empty()) {
-    guess_texts(names, !options.text_pair.empty(), columns);
+    if (kind == RecordKind::kText)
+      guess_texts(names, !options.text_pair.empty(), columns);
+    else if (const auto at = find_usual(names, kWords))
+      columns.text = {*at}, columns.guessed = true;
   } else if (const auto whole = find_named(names, options.text, where)) {
     columns.text = {*whole};
   } else {
@@ -118,7 +125,7 @@ Columns resolve_columns(const Names& names, const ColumnOptions& options, bool n
     if (need_label && !label) need_named(names, options.label, where);
     columns.label = label;
   } else {
-    columns.label = find_usual(names, kLabels);
+    columns.label = kind == RecordKind::kText ? find_usual(names, kLabels) : find_usual(names, kTags);
     columns.guessed |= columns.label.has_value();
     check(columns.label || !need_label, where,
           ": no column with a usual name for the label (label, sentiment, category, …); name it ", "(--label-column). The ",

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "data/readers/record.h"
+
 namespace berth::data {
 
 // As the user says it. A column is its name or its 0-based number; several text columns ("title,body") are joined by a space.
@@ -24,8 +26,9 @@ struct Columns {
 };
 
 // Throws Error(kBadInput), which lists the columns there are: a named column is missing or ambiguous, or none could be guessed. A
-// pair is guessed only together with its first text; a label only has to be found if `need_label`. `where` starts the sentence.
-Columns resolve_columns(const std::vector<std::string>& names, const ColumnOptions& options, bool need_label,
+// pair is guessed only together with its first text; a label only has to be found if `need_label`. For kWords,
+// text and label are the columns of words and tags. `where` starts the sentence.
+Columns resolve_columns(const std::vector<std::string>& names, const ColumnOptions& options, RecordKind kind, bool need_label,
                         const std::string& where);
 
 // True if `cells` looks like a header: it holds a usual name of a text column, or all names of `options`.

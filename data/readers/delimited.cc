@@ -100,7 +100,7 @@ DelimitedReader::DelimitedReader(const std::filesystem::path& path, Dialect dial
     if (header && !numbers) names_ = fields_;  // resolve_columns lists them
     first_row_waits_ = true;
   }
-  columns_ = resolve_columns(names_, options.columns, options.need_label, file);
+  columns_ = resolve_columns(names_, options.columns, RecordKind::kText, options.need_label, file);
 }
 
 std::string DelimitedReader::where() const {

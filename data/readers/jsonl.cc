@@ -41,13 +41,20 @@ std::string label_of(const Json& value, const std::string& key) {
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
+std::vector<std::string> strings_of(const Json& value, const std::string& key) {
+  check(value.is_array(), "'", key, "' is of type ", value.type_name(), ", expected a list");
+  std::vector<std::string> values;
+  for (const Json& one : value) values.push_back(label_of(one, key));
+  return values;
+}
+
 }  // namespace
 
 JsonlReader::JsonlReader(const std::filesystem::path& path, const ReaderOptions& options) : file_(path), options_(options) {
   check(next_line(), path.string(), ": the file holds no lines");
   const Json first = in_context(concat(path.string(), ": line ", line_number_), [&] { return parse_object(line_); });
   for (const auto& [key, value] : first.items()) names_.push_back(key);
-  columns_ = resolve_columns(names_, options.columns, options.need_label, path.string());
+  columns_ = resolve_columns(names_, options.columns, options.kind, options.need_label, path.string());
 }
 
 std::string JsonlReader::where() const { return concat(file_.path().string(), ": row ", row_, " (line ", line_number_, ")"); }
@@ -76,22 +83,32 @@ bool JsonlReader::next(Record& record) {
 
 void JsonlReader::parse(Record& record) {
   const Json object = parse_object(line_);
+  if (options_.kind == RecordKind::kWords) {
+    const std::string& key = names_[columns_.text.front()];
+    record.words = strings_of(value_of(object, key), key);
+    record.tags = labels_of(object);
+    check(record.tags.empty() || record.tags.size() == record.words.size(), "there are ", record.words.size(), " words and ",
+          record.tags.size(), " tags");
+    return;
+  }
   for (size_t column : columns_.text) {
     if (!record.text.empty()) record.text += ' ';
     record.text += text_of(object, names_[column]);
   }
   record.has_pair = columns_.text_pair.has_value();
   if (columns_.text_pair) record.text_pair = text_of(object, names_[*columns_.text_pair]);
-  if (!columns_.label) return;
+  record.labels = labels_of(object);
+}
+
+std::vector<std::string> JsonlReader::labels_of(const nlohmann::json& object) const {
+  if (!columns_.label) return {};
   const std::string& key = names_[*columns_.label];
   const auto label = object.find(key);
   const bool labelled = label != object.end() && !label->is_null();
   check(labelled || !options_.need_label, "the label '", key, "' is missing");
-  if (!labelled) return;
-  if (label->is_array())
-    for (const Json& one : *label) record.labels.push_back(label_of(one, key));
-  else
-    record.labels = {label_of(*label, key)};
+  if (!labelled) return {};
+  if (label->is_array()) return strings_of(*label, key);
+  return {label_of(*label, key)};
 }
 
 }  // namespace berth::data

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@ class JsonlReader final : public RecordReader {
   bool next_line();
   std::string where() const;
   void parse(Record& record);
+  std::vector<std::string> labels_of(const nlohmann::json& object) const;
 
   TextFile file_;
   ReaderOptions options_;

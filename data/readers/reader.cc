@@ -1,39 +1,61 @@
 #include "data/readers/reader.h"
 
+#include <map>
+
 #include "data/check.h"
+#include "data/readers/conll.h"
 #include "data/readers/delimited.h"
 #include "data/readers/jsonl.h"
+#include "data/readers/lines.h"
 
 namespace berth::data {
 namespace {
 
-FileFormat tell_format(const std::filesystem::path& path) {
+FileFormat tell_format(const std::filesystem::path& path, const ReaderOptions& options) {
   const std::string ending = path.extension().string();
   if (ending == ".csv") return FileFormat::kCsv;
-  if (ending == ".tsv") return FileFormat::kTsv;
+  if (ending == ".tsv") return options.kind == RecordKind::kWords ? FileFormat::kConll : FileFormat::kTsv;
   if (ending == ".jsonl" || ending == ".ndjson" || ending == ".json") return FileFormat::kJsonl;
   TextFile file(path);
   std::string line;
   file.next_line(line);
   if (line.starts_with('{')) return FileFormat::kJsonl;
+  if (options.kind == RecordKind::kWords) return FileFormat::kConll;
+  if (ending == ".txt" && !options.need_label) return FileFormat::kLines;
   if (line.find('\t') != std::string::npos) return FileFormat::kTsv;
-  fail(ExitCode::kUsage, path.string(), ": neither name nor first line tells the format; say it (--format csv, tsv or jsonl)");
+  fail(ExitCode::kUsage, path.string(),
+       ": neither name nor first line tells the format; say it (--format csv, tsv, jsonl, conll or text)");
 }
 
 }  // namespace
 
 std::unique_ptr<RecordReader> open_reader(const std::filesystem::path& path, const ReaderOptions& options) {
-  const FileFormat format = options.format == FileFormat::kAuto ? tell_format(path) : options.format;
-  if (format == FileFormat::kJsonl) return std::make_unique<JsonlReader>(path, options);
-  return std::make_unique<DelimitedReader>(path, format == FileFormat::kTsv ? Dialect::tsv() : Dialect::csv(), options);
+  if (options.format == FileFormat::kAuto && std::filesystem::is_directory(path))
+    return std::make_unique<SequenceFolderReader>(path, options);
+  const FileFormat format = options.format == FileFormat::kAuto ? tell_format(path, options) : options.format;
+  check_usage(options.kind == RecordKind::kText || format == FileFormat::kJsonl || format == FileFormat::kConll, path.string(),
+              ": words and tags are read from CoNLL files, JSON Lines and folders with seq.in and seq.out");
+  switch (format) {
+    case FileFormat::kJsonl:
+      return std::make_unique<JsonlReader>(path, options);
+    case FileFormat::kConll:
+      check_usage(options.kind == RecordKind::kWords, path.string(),
+                  ": CoNLL files hold words and tags, for --task token-classification");
+      return std::make_unique<ConllReader>(path, options);
+    case FileFormat::kLines:
+      return std::make_unique<LinesReader>(path, options);
+    default:
+      return std::make_unique<DelimitedReader>(path, format == FileFormat::kTsv ? Dialect::tsv() : Dialect::csv(), options);
+  }
 }
 
 FileFormat find_format(const std::string& name) {
-  if (name == "auto") return FileFormat::kAuto;
-  if (name == "csv") return FileFormat::kCsv;
-  if (name == "tsv") return FileFormat::kTsv;
-  if (name == "jsonl") return FileFormat::kJsonl;
-  fail(ExitCode::kUsage, "unknown format '", name, "'; known are: auto, csv, tsv, jsonl");
+  static const std::map<std::string, FileFormat> known{{"auto", FileFormat::kAuto},   {"csv", FileFormat::kCsv},
+                                                       {"tsv", FileFormat::kTsv},     {"jsonl", FileFormat::kJsonl},
+                                                       {"conll", FileFormat::kConll}, {"text", FileFormat::kLines}};
+  const auto found = known.find(name);
+  check_usage(found != known.end(), "unknown format '", name, "'; known are: auto, csv, tsv, jsonl, conll, text");
+  return found->second;
 }
 
 }  // namespace berth::data

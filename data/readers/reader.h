@@ -13,10 +13,13 @@
 
 namespace berth::data {
 
-enum class FileFormat { kAuto, kCsv, kTsv, kJsonl };
+enum class FileFormat { kAuto, kCsv, kTsv, kJsonl, kConll, kLines };
 
 struct ReaderOptions {
-  FileFormat format = FileFormat::kAuto;  // auto: by the name's ending, else by the first line ('{': JSONL, a tab: TSV)
+  // auto: a folder is read as seq.in, seq.out and label; else by the name's ending (.csv, .tsv, .jsonl, .conll, …), else, for
+  // texts without labels, plain lines, and for others by the first line ('{': JSONL, a tab: TSV).
+  FileFormat format = FileFormat::kAuto;
+  RecordKind kind = RecordKind::kText;
   TextEncoding encoding = TextEncoding::kUtf8;
   bool no_header = false;                      // CSV and TSV: the first row is an example; name columns by number, from 0
   std::vector<std::string> column_names = {};  // CSV and TSV without a header: these are the names
@@ -37,7 +40,7 @@ class RecordReader {
 // Throws Error(kBadInput) if the file cannot be read or does not have the columns, Error(kUsage) if its format cannot be told.
 std::unique_ptr<RecordReader> open_reader(const std::filesystem::path& path, const ReaderOptions& options);
 
-// "csv", "tsv", "jsonl" or "auto". Throws Error(kUsage).
+// "csv", "tsv", "jsonl", "conll", "text" or "auto". Throws Error(kUsage).
 FileFormat find_format(const std::string& name);
 
 }  // namespace berth::data

@@ -7,6 +7,12 @@
 
 namespace berth::data {
 
+// What a data set's records hold.
+enum class RecordKind {
+  kText,   // text, optionally a second one, labels
+  kWords,  // words and their tags
+};
+
 struct Answer {
   std::string text;
   int64_t start = 0;  // code points into the context

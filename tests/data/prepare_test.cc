@@ -108,6 +108,20 @@ TEST_F(PrepareTest, RegressionAndMultiLabel) {
   EXPECT_EQ(prepare(with).label_names, (std::vector<std::string>{"a", "b"}));
 }
 
+TEST_F(PrepareTest, WordsAndTags) {
+  auto with = options("films B-X\nwas O\ngoods B-Y\n\nthe I-X\n", "train.txt");
+  with.task = "ner";
+  EXPECT_EQ(prepare(with).label_names, (std::vector<std::string>{"B-X", "B-Y", "I-X", "O"}));
+  const Batch first = read("train");
+  EXPECT_EQ(first.input_ids, (std::vector<int32_t>{2, 7, 10, 9, 5, 10, 3, 2, 8, 3}));
+  EXPECT_EQ(first.labels, (std::vector<int32_t>{-100, 0, -100, 3, 1, -100, -100, -100, 2, -100}));
+  with.label_all_tokens = true;
+  with.max_length = 6;
+  EXPECT_EQ(prepare(with).splits[0].truncated, 1);
+  const Batch all = read("train");
+  EXPECT_EQ(all.labels, (std::vector<int32_t>{-100, 0, 2, 3, 1, -100, -100, 2, -100}));
+}
+
 TEST_F(PrepareTest, LongTextsAreCutAndCounted) {
   auto with = options("text,label\nthe film was good,a\nbad,b\n");
   with.max_length = 5;

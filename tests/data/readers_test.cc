@@ -167,6 +167,86 @@ TEST(Readers, ANulInATextIsKeptForTheTokenizerToDrop) {
   EXPECT_EQ(read_all(write_bytes(folder / "a.jsonl", "{\"text\":\"a\\u0000b\",\"label\":1}")).texts[0], "a\0b"sv);
 }
 
+using Words = std::vector<std::pair<std::vector<std::string>, std::vector<std::string>>>;
+
+Words words_of(const std::filesystem::path& path, ReaderOptions options = {}) {
+  options.kind = RecordKind::kWords;
+  const auto reader = open_reader(path, options);
+  Words words;
+  for (Record record; reader->next(record);) {
+    EXPECT_EQ(record.row, static_cast<int64_t>(words.size()) + 1);
+    words.emplace_back(record.words, record.tags);
+  }
+  return words;
+}
+
+TEST(Readers, WordsAndTags) {
+  const TemporaryFolder folder;
+  const Words expected{{{"EU", "rejects"}, {"B-ORG", "O"}}, {{"Peter"}, {"B-PER"}}};
+  const struct {
+    const char *file, *bytes;
+    ReaderOptions options;
+  } cases[] = {
+      {"a.txt",
+       "-DOCSTART- -X- -X- O\n\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\n-DOCSTART- -X- -X- O\n\nPeter NNP B-NP B-PER\n",
+       {}},
+      {"b.conll", "EU\tB-ORG\r\nrejects\tO\r\n\r\n\r\nPeter\tB-PER", {}},
+      {"c.tsv", "\nO EU B-ORG\nO rejects O\n \nO Peter B-PER\n\n", {.columns = {.text = "1", .label = "2"}}},
+      {"d.jsonl",
+       "{\"tokens\":[\"EU\",\"rejects\"],\"ner_tags\":[\"B-ORG\",\"O\"]}\n{\"tokens\":[\"Peter\"],\"ner_tags\":[\"B-PER\"]}",
+       {}},
+  };
+  for (const auto& [file, bytes, options] : cases)
+    EXPECT_EQ(words_of(write_bytes(folder / file, bytes), options), expected) << file;
+  EXPECT_EQ(words_of(write_bytes(folder / "e.txt", "EU\n\nPeter\n"), {.need_label = false}),
+            (Words{{{"EU"}, {}}, {{"Peter"}, {}}}));
+  std::filesystem::create_directory(folder / "atis");
+  write_bytes(folder / "atis/seq.in", "EU rejects\nPeter\n");
+  write_bytes(folder / "atis/seq.out", "B-ORG O\nB-PER\n");
+  write_bytes(folder / "atis/label", "no\nwho\n");
+  EXPECT_EQ(words_of(folder / "atis"), expected);
+  const Read intents = read_all(folder / "atis");
+  EXPECT_EQ(intents.texts, (std::vector<std::string>{"EU rejects", "Peter"}));
+  EXPECT_EQ(intents.labels, (std::vector<std::string>{"no", "who"}));
+}
+
+TEST(Readers, SayWhatIsWrongWithWordsAndTags) {
+  const TemporaryFolder folder;
+  const struct {
+    const char *file, *bytes, *says;
+  } cases[] = {
+      {"a.txt", "EU O\nrejects\n", "line 2: the line has 1 columns instead of 2"},
+      {"b.txt", "EU\nrejects\n", "one column, expected words and tags"},
+      {"c.txt", "\n\n", "holds no words"},
+      {"d.txt", "EU O\n\xFF O\n", "line 2: byte 1 of the text"},
+      {"e.jsonl", "{\"tokens\":[\"a\"],\"tags\":[\"O\",\"O\"]}", "row 1 (line 1): there are 1 words and 2 tags"},
+      {"f.jsonl", "{\"tokens\":\"a\",\"tags\":[\"O\"]}", "'tokens' is of type string, expected a list"},
+      {"g.jsonl", "{\"text\":\"a\",\"tags\":[\"O\"]}", "The 2 columns are: tags, text"},
+      {"h.csv", "tokens,tags\n", "are read from CoNLL files, JSON Lines and folders"},
+  };
+  for (const auto& [file, bytes, says] : cases) {
+    const auto path = write_bytes(folder / file, bytes);
+    const std::string error = error_of([&] { words_of(path); });
+    EXPECT_NE(error.find(says), std::string::npos) << file << ": " << error;
+    EXPECT_TRUE(error.starts_with(path.string())) << error;
+  }
+  write_bytes(folder / "seq.in", "a b\nc\n");
+  write_bytes(folder / "seq.out", "O O\n");
+  EXPECT_NE(error_of([&] { words_of(folder.path()); }).find("row 2: seq.out has fewer lines"), std::string::npos);
+  write_bytes(folder / "seq.out", "O O\nO O\n");
+  EXPECT_NE(error_of([&] { words_of(folder.path()); }).find("row 2: there are 1 words and 2 tags"), std::string::npos);
+}
+
+TEST(Readers, PlainLines) {
+  const TemporaryFolder folder;
+  const Read read = read_all(write_bytes(folder / "a.txt",
+                                         "\xEF\xBB\xBF"
+                                         "one \"line\"\r\n\n  \ntwo, here"),
+                             {.need_label = false});
+  EXPECT_EQ(read.texts, (std::vector<std::string>{"one \"line\"", "two, here"}));
+  EXPECT_EQ(read.rows, (std::vector<int64_t>{1, 2}));
+}
+
 TEST(Readers, RowsAreCountedWithoutHeaderAndBlankLines) {
   const TemporaryFolder folder;
   EXPECT_EQ(read_all(write_bytes(folder / "a.csv", "text,label\n\"a\nb\",x\n\n\nc,y\n")).rows, (std::vector<int64_t>{1, 2}));

@@ -38,6 +38,11 @@ const Case kCases[] = {
     {"sms_spam/SMSSpamCollection", 5574, 2, "spam", 747, false, {.columns = {.text = "1", .label = "0"}}},
     {"nlbse24/issues_train.csv", 1500, 3, "bug", 500, false, {.columns = {.text = "title,body"}}},
     {"nlbse24/issues_test.csv", 1500, 3, "bug", 500, false, {.columns = {.text = "title,body"}}},
+    {"conll2003/train.txt", 14041, 9, "B-PER", 6600, false, {.kind = RecordKind::kWords}},
+    {"conll2003/valid.txt", 3250, 9, "B-PER", 1842, false, {.kind = RecordKind::kWords}},
+    {"atis/train", 4478, 0, "", 0, false, {.kind = RecordKind::kWords}},
+    {"atis/dev", 500, 0, "", 0, false},
+    {"atis/test", 893, 0, "", 0, false, {.kind = RecordKind::kWords}},
 };
 
 int check_case(const std::filesystem::path& folder, const Case& expected) {
@@ -45,7 +50,7 @@ int check_case(const std::filesystem::path& folder, const Case& expected) {
   int64_t rows = 0, pairs = 0;
   std::map<std::string, int64_t> labels;
   for (Record record; reader->next(record); ++rows) {
-    ++labels[record.labels.at(0)];
+    for (const std::string& label : record.words.empty() ? record.labels : record.tags) ++labels[label];
     pairs += record.has_pair;
   }
   const bool good = rows == expected.rows && pairs == (expected.pairs ? rows : 0) &&

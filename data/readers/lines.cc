@@ -1,0 +1,25 @@
+#include "data/readers/lines.h"
+
+#include "data/check.h"
+
+namespace berth::data {
+
+LinesReader::LinesReader(const std::filesystem::path& path, const ReaderOptions& options)
+    : file_(path), encoding_(options.encoding) {
+  check(!options.need_label, path.string(), ": plain text has no labels");
+}
+
+bool LinesReader::next(Record& record) {
+  record = Record{};
+  while (file_.next_line(record.text)) {
+    ++line_number_;
+    if (record.text.find_first_not_of(" \t\r") == std::string::npos) continue;
+    record.row = ++row_;
+    in_context([&] { return concat(file_.path().string(), ": row ", row_, " (line ", line_number_, ")"); },
+               [&] { decode(encoding_, record.text); });
+    return true;
+  }
+  return false;
+}
+
+}  // namespace berth::data

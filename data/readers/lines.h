@@ -1,0 +1,26 @@
+// Plain text: each line that is not blank is a record.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "data/readers/reader.h"
+
+namespace berth::data {
+
+class LinesReader final : public RecordReader {
+ public:
+  LinesReader(const std::filesystem::path& path, const ReaderOptions& options);
+  bool next(Record& record) override;
+  std::string columns() const override { return "text: each line"; }
+  uint64_t bytes_read() const override { return file_.bytes_read(); }
+  uint64_t bytes_total() const override { return file_.bytes_total(); }
+
+ private:
+  TextFile file_;
+  TextEncoding encoding_;
+  int64_t row_ = 0, line_number_ = 0;
+};
+
+}  // namespace berth::data
