@@ -5,13 +5,11 @@
 
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
-namespace berth::train {
+#include "trainer/metrics/metrics.h"
 
-// Names and values, in the order in which they are written.
-using Metrics = std::vector<std::pair<std::string, double>>;
+namespace berth::train {
 
 // One finished optimizer step, over all ranks.
 struct StepReport {
