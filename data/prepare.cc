@@ -64,7 +64,7 @@ std::string digest(const std::filesystem::path& source) {
 class Preparation {
  public:
   Preparation(const PrepareOptions& options, const std::function<void(const PrepareProgress&)>& progress,
-              const std::atomic<bool>* stop)
+              const std::function<bool()>& stop)
       : options_(options),
         progress_(progress),
         stop_(stop),
@@ -174,7 +174,7 @@ class Preparation {
   }
 
   void check_not_stopped() const {
-    if (stop_ != nullptr && stop_->load()) fail(ExitCode::kStoppedEarly, "stopped on request; no data set was written");
+    if (stop_ && stop_()) fail(ExitCode::kStoppedEarly, "stopped on request; no data set was written");
   }
 
   void write(Job& job, DatasetWriter& writer) {
@@ -261,7 +261,7 @@ class Preparation {
 
   const PrepareOptions& options_;
   const std::function<void(const PrepareProgress&)>& progress_;
-  const std::atomic<bool>* stop_;
+  const std::function<bool()>& stop_;
   TaskKind task_;
   BertTokenizer tokenizer_;
   std::vector<std::string> label_names_;
@@ -294,7 +294,7 @@ void PrepareOptions::validate() const {
 }
 
 PrepareReport prepare(const PrepareOptions& options, const std::function<void(const PrepareProgress&)>& progress,
-                      const std::atomic<bool>* stop) {
+                      const std::function<bool()>& stop) {
   const auto start = std::chrono::steady_clock::now();
   options.validate();
   PrepareReport report = Preparation(options, progress, stop).run();

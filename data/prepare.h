@@ -2,7 +2,6 @@
 // that does not depend on the number of threads.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -61,11 +60,11 @@ struct PrepareReport {
   uint64_t file_bytes = 0;  // of the output
 };
 
-// Calls `progress` (may be empty) about every few hundred rows, one thread at a time. Polls `stop` (may be null); when it is set,
+// Calls `progress` (may be empty) about every few hundred rows, one thread at a time. Polls `stop` (may be empty); when it says so,
 // throws Error(kStoppedEarly). Whatever is thrown, nothing appears under the output's name. Throws Error(kBadInput) and
 // Error(kUsage) too.
 PrepareReport prepare(const PrepareOptions& options, const std::function<void(const PrepareProgress&)>& progress = {},
-                      const std::atomic<bool>* stop = nullptr);
+                      const std::function<bool()>& stop = {});
 
 // The report for people: rows, labels, truncation, a histogram of lengths, speed.
 std::string describe(const PrepareReport& report);

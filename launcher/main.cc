@@ -1,8 +1,47 @@
+#include <cstdlib>
 #include <iostream>
 
 #include "data/check.h"
+#include "launcher/cmd_prepare.h"
+#include "launcher/options.h"
 
-int main() {
-  std::cerr << "berth: no subcommand yet\n";
-  return static_cast<int>(berth::ExitCode::kUsage);
+namespace berth::launch {
+namespace {
+
+// Before MPI is up, only its launchers' environments tell the rank. Errors are printed once.
+bool is_first_rank() {
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"})
+    if (const char* rank = std::getenv(name)) return std::string(rank) == "0";
+  return true;
 }
+
+int dispatch(const CommandLine& line) {
+  struct Run {
+    const CommandLine& line;
+    int operator()(const data::PrepareOptions& options) const { return run_prepare(options, line.text, line.log_level); }
+    int operator()(const TrainCommand& command) const { return run_train(command, line.text, line.options, line.log_level); }
+    int operator()(const EvaluateCommand& command) const { return run_evaluate(command, line.log_level); }
+    int operator()(const PredictCommand& command) const { return run_predict(command, line.log_level); }
+  };
+  return std::visit(Run{line}, line.command);
+}
+
+int run(const std::vector<std::string>& arguments) {
+  try {
+    return dispatch(parse_command_line(arguments));
+  } catch (const HelpRequested& help) {
+    if (is_first_rank()) std::cout << help.what;
+    return static_cast<int>(ExitCode::kOk);
+  } catch (const Error& error) {
+    if (is_first_rank()) std::cerr << "berth: error: " << error.what() << "\n";
+    return static_cast<int>(error.code());
+  } catch (const std::exception& error) {
+    if (is_first_rank()) std::cerr << "berth: internal error: " << error.what() << "\n";
+    return static_cast<int>(ExitCode::kInternal);
+  }
+}
+
+}  // namespace
+}  // namespace berth::launch
+
+int main(int argc, char** argv) { return berth::launch::run({argv + 1, argv + argc}); }

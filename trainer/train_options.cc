@@ -59,7 +59,6 @@ void TrainOptions::validate() const {
   check_usage(!eval_save.load_best_model_at_end || eval_save.save_strategy != Strategy::kNo,
               "--load-best-model-at-end needs checkpoints: use --save-strategy best, or the one of --eval-strategy");
   check_usage(ddp_bucket_cap_mb > 0, "--ddp-bucket-cap-mb must be positive, got ", ddp_bucket_cap_mb);
-  check_usage(ddp_timeout >= 0, "--ddp-timeout must not be negative, got ", ddp_timeout);
 }
 
 }  // namespace berth::train

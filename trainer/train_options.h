@@ -80,7 +80,6 @@ struct TrainOptions {
   LoggingOptions logging;
   OnNan on_nan = OnNan::kStop;
   double ddp_bucket_cap_mb = 25;
-  double ddp_timeout = 1800;  // seconds until a collective that does not finish ends the job; 0: never
   bool from_scratch = false;  // random weights: only the folder's config and tokenizer are used
 
   void validate() const;  // Error(kUsage)

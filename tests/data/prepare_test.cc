@@ -250,7 +250,7 @@ TEST_F(PrepareTest, StopsOnRequestAndLeavesNothing) {
     stop = false;
     return error_of([&] {
       prepare(
-          with, [&](const PrepareProgress& at) { stop = stop || at.stage == stage; }, &stop);
+          with, [&](const PrepareProgress& at) { stop = stop || at.stage == stage; }, [&] { return stop.load(); });
     });
   };
   for (const char* stage : {"reading labels", "train"}) {

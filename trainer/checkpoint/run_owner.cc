@@ -33,14 +33,17 @@ std::string first_line(const fs::path& path) {
   return line;
 }
 
-// Field 22 of /proc/<pid>/stat (proc(5)); the command before it is in parentheses and may hold anything. 0: no such process.
+// Field 22 of /proc/<pid>/stat (proc(5)); the command before it is in parentheses and may hold anything. 0: no such process, or one
+// that has ended and only waits for its parent to notice (field 3: Z or X).
 uint64_t start_ticks_of(int64_t pid) {
   const std::string stat = first_line(concat("/proc/", pid, "/stat"));
   const size_t after_command = stat.rfind(')');
   if (after_command == std::string::npos) return 0;
   std::istringstream fields(stat.substr(after_command + 1));
   std::string field;
-  for (int number = 3; number <= 22; ++number) fields >> field;
+  fields >> field;
+  if (field == "Z" || field == "X") return 0;
+  for (int number = 4; number <= 22; ++number) fields >> field;
   return std::strtoull(field.c_str(), nullptr, 10);
 }
 

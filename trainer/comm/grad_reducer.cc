@@ -29,6 +29,7 @@ void GradReducer::begin(std::span<const int32_t> rows) {
   last_ = false;
   tickets_.clear();
   missing_.clear();
+  ready_.assign(parameters_.parameters().size(), false);
   for (Bucket& bucket : parameters_.buckets()) {
     missing_.push_back(bucket.frozen ? 0 : static_cast<int>(bucket.parameters.size()));
     if (!bucket.frozen && bucket.kind == GradKind::kDense) bucket.grads.zero_();
@@ -60,9 +61,11 @@ void GradReducer::unite_rows(std::span<const int32_t> rows) {
 }
 
 void GradReducer::mark_ready(int parameter) {
-  if (!last_) return;
-  const train::Parameter& ready = parameters_.parameters()[parameter];
-  check_internal(missing_[ready.bucket]-- > 0, "the gradient of ", ready.name, " was announced twice in one micro-batch");
+  // Autograd runs the hook of a leaf that an autograd Function takes as input even if no gradient comes out of it, after the Function
+  // has announced its own.
+  if (!last_ || ready_[parameter]) return;
+  ready_[parameter] = true;
+  --missing_[parameters_.parameters()[parameter].bucket];
   for (; next_ < missing_.size() && missing_[next_] == 0; ++next_) start(next_);
 }
 

@@ -45,6 +45,7 @@ class GradReducer {
 
   train::ParameterStore& parameters_;
   Communicator& comm_;
+  std::vector<bool> ready_;  // by parameter, in the last micro-batch
   std::vector<int> missing_;     // parameters of each bucket that are not ready yet
   std::vector<Ticket> tickets_;  // of the buckets started
   size_t next_ = 0;              // bucket to be started

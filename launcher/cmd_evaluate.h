@@ -1,0 +1,25 @@
+// berth evaluate
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "launcher/ranks.h"
+
+namespace berth::launch {
+
+struct EvaluateCommand {
+  std::string model;
+  std::filesystem::path data;
+  std::string split = "validation";
+  std::filesystem::path output_dir;  // empty: print only
+  int64_t per_device_eval_batch_size = 8;
+  int64_t max_eval_samples = -1;
+  bool bf16 = false;
+  DeviceOptions device;
+};
+
+// Prints the metrics as JSON on stdout; with output_dir also writes them to eval_results.json there. Returns the exit code.
+int run_evaluate(const EvaluateCommand& command, const std::string& log_level);
+
+}  // namespace berth::launch

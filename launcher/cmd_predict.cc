@@ -1,0 +1,119 @@
+#include "launcher/cmd_predict.h"
+
+#include <fstream>
+#include <iomanip>
+#include <iostream>
+
+#include "data/check.h"
+#include "data/readers/reader.h"
+#include "launcher/signals.h"
+#include "trainer/comm/agree.h"
+#include "trainer/load_model.h"
+#include "trainer/predict.h"
+
+namespace berth::launch {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// The records of --text, of --input, or of the lines of standard input.
+std::function<bool(data::Record&)> open_input(const PredictCommand& command) {
+  if (!command.text.empty()) {
+    return [&command, i = size_t{0}](data::Record& record) mutable {
+      if (i >= command.text.size()) return false;
+      record = {};
+      record.row = static_cast<int64_t>(i) + 1;
+      record.text = command.text[i];
+      record.has_pair = !command.text_pair.empty();
+      if (record.has_pair) record.text_pair = command.text_pair[i];
+      ++i;
+      return true;
+    };
+  }
+  if (command.input == "-") {
+    return [row = int64_t{0}](data::Record& record) mutable {
+      record = {};
+      record.row = ++row;
+      return static_cast<bool>(std::getline(std::cin, record.text));
+    };
+  }
+  data::ReaderOptions options = command.reader;
+  options.need_label = false;
+  return [reader = std::shared_ptr<data::RecordReader>(data::open_reader(command.input, options))](data::Record& record) {
+    return reader->next(record);
+  };
+}
+
+// JSON Lines into a file (by a temporary name) or standard output; texts of the command line as a person reads them.
+class Output {
+ public:
+  explicit Output(const PredictCommand& command) : command_(command) {
+    if (command.output.empty()) return;
+    temporary_ = command.output.string() + ".tmp";
+    file_.open(temporary_, std::ios::binary | std::ios::trunc);
+    check(file_.good(), "--output ", command.output.string(), ": cannot be written");
+  }
+
+  void operator()(const data::Record& record, const Json& prediction) {
+    if (command_.output.empty() && !command_.text.empty() && !command_.logits && prediction.contains("label")) {
+      std::cout << "Text: " << record.text << (record.has_pair ? " | " + record.text_pair : "") << " => Label: " << prediction["label"].get<std::string>()
+                << std::fixed << std::setprecision(4) << " (" << prediction["score"].get<double>() << ")\n";
+      return;
+    }
+    Json line{{"row", record.row}, {"text", record.text}};
+    if (record.has_pair) line["text_pair"] = record.text_pair;
+    line.update(prediction);
+    (command_.output.empty() ? std::cout : file_) << line.dump() << "\n";
+  }
+
+  void finish() {
+    std::cout.flush();
+    if (command_.output.empty()) return;
+    file_.close();
+    check(file_.good(), "--output ", command_.output.string(), ": could not be written completely");
+    std::filesystem::rename(temporary_, command_.output);
+  }
+
+ private:
+  const PredictCommand& command_;
+  std::string temporary_;
+  std::ofstream file_;
+};
+
+void check_command(const PredictCommand& command) {
+  check_usage(command.text.empty() != command.input.empty(), "give texts with --text, or a file with --input (- for standard input)");
+  check_usage(command.text_pair.empty() || command.text_pair.size() == command.text.size(), "there are ", command.text.size(), " --text but ",
+              command.text_pair.size(), " --text-pair: give one for each, or none");
+  check_usage(command.per_device_eval_batch_size > 0, "--per-device-eval-batch-size must be positive, got ", command.per_device_eval_batch_size);
+}
+
+}  // namespace
+
+int run_predict(const PredictCommand& command, const std::string& log_level) {
+  check_command(command);
+  return on_all_ranks(command.device, log_level, [&](Rank& rank) {
+    comm::Communicator& comm = rank.comm;
+    train::LoadedModel loaded = train::load_model(command.model, comm);
+    if (command.bf16) loaded.model->parameters().enable_compute_copy();
+    std::function<bool(data::Record&)> next;
+    std::unique_ptr<Output> output;
+    comm::agree_on_root(comm, [&] {
+      next = open_input(command);
+      output = std::make_unique<Output>(command);
+    });
+    train::predict(*loaded.model, *loaded.tokenizer, comm,
+                   {.max_length = static_cast<int>(std::min(command.max_length, loaded.model->config().max_position_embeddings)),
+                    .batch_size = command.per_device_eval_batch_size,
+                    .with_logits = command.logits,
+                    .compute_type = command.bf16 ? at::kBFloat16 : at::kFloat},
+                   next, [&](const data::Record& record, const Json& prediction) { (*output)(record, prediction); },
+                   [] { return stop_signal() != 0; });
+    comm::agree_on_root(comm, [&] {
+      check_internal(stop_signal() == 0, "stopped by signal ", stop_signal(), ": the predictions are not complete");
+      output->finish();
+    });
+    return 0;
+  });
+}
+
+}  // namespace berth::launch

@@ -1,0 +1,31 @@
+// berth predict
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/readers/reader.h"
+#include "launcher/ranks.h"
+
+namespace berth::launch {
+
+struct PredictCommand {
+  std::string model;
+  std::vector<std::string> text;       // texts on the command line
+  std::vector<std::string> text_pair;  // as many, or none
+  std::filesystem::path input;         // or a CSV, TSV or JSONL file
+  data::ReaderOptions reader;          // of the file
+  std::filesystem::path output;        // JSONL; empty: stdout
+  int64_t max_length = 128;
+  int64_t per_device_eval_batch_size = 8;
+  bool logits = false;
+  bool bf16 = false;
+  DeviceOptions device;
+};
+
+// One result a text, in the order of the input. Texts of the command line are printed as "Text: … => Label: …" unless an output file is given.
+int run_predict(const PredictCommand& command, const std::string& log_level);
+
+}  // namespace berth::launch

@@ -1,0 +1,34 @@
+#include "launcher/cmd_train.h"
+
+#include "data/check.h"
+#include "launcher/logging.h"
+#include "launcher/train_progress.h"
+#include "launcher/version.h"
+#include "launcher/signals.h"
+#include "trainer/run_folder.h"
+#include "trainer/train_loop.h"
+
+namespace berth::launch {
+
+int run_train(const TrainCommand& command, const std::string& command_line, const nlohmann::ordered_json& all_options, const std::string& log_level) {
+  command.options.validate();
+  return on_all_ranks(command.device, log_level, [&](Rank& rank) {
+    const train::RunFolder folder(command.options, rank.comm);
+    train::TrainHooks hooks{.stop = [] { return stop_signal() != 0; }, .version = version(), .options = all_options};
+    if (rank.comm.rank() == 0) {
+      log_to_file(command.options.output_dir / "berth.log", log_level);
+      BOOST_LOG_TRIVIAL(info) << "berth " << command_line;
+      BOOST_LOG_TRIVIAL(info) << rank.comm.description();
+      auto progress = std::make_unique<TrainProgress>(rank.console, !command.disable_tqdm);
+      hooks.started = [p = progress.get()](int64_t done, int64_t total) { p->started(done, total); };
+      hooks.eval_progress = [p = progress.get()](int64_t done, int64_t total) { p->evaluating(done, total); };
+      hooks.sinks.push_back(std::move(progress));
+    }
+    const train::TrainOutcome outcome = train::train(command.options, folder, rank.comm, std::move(hooks));
+    if (outcome == train::TrainOutcome::kDone) return static_cast<int>(ExitCode::kOk);
+    if (rank.comm.rank() == 0) BOOST_LOG_TRIVIAL(info) << "stopped early on signal " << stop_signal() << ": start the same command again to go on";
+    return static_cast<int>(ExitCode::kStoppedEarly);
+  });
+}
+
+}  // namespace berth::launch

@@ -1,0 +1,156 @@
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <utility>
+
+#include "data/check.h"
+#include "launcher/options.h"
+#include "launcher/version.h"
+
+namespace berth::launch {
+namespace {
+
+// "--per_device_x" -> "--per-device-x"; values are left alone.
+std::string canonical(const std::string& argument) {
+  if (!argument.starts_with("--")) return argument;
+  const size_t end = std::min(argument.find('='), argument.size());
+  std::string name = argument.substr(0, end);
+  std::replace(name.begin(), name.end(), '_', '-');
+  return name + argument.substr(end);
+}
+
+bool is_boolean(const std::string& word) {
+  return word == "true" || word == "True" || word == "false" || word == "False";
+}
+
+// Flags may be followed by a value, as in transformers' scripts ("--bf16 True"): joined with "=", as CLI11 wants it. "--flag none" is left alone.
+std::vector<std::string> join_flag_values(const CLI::App& app, const std::vector<std::string>& arguments) {
+  std::vector<std::string> joined;
+  for (const std::string& argument : arguments) {
+    const CLI::Option* previous = joined.empty() || !joined.back().starts_with("--") ? nullptr : app.get_option_no_throw(joined.back());
+    if (previous != nullptr && previous->get_expected_min() == 0 && is_boolean(argument))
+      joined.back() += argument[0] == 't' || argument[0] == 'T' ? "=true" : "=false";
+    else
+      joined.push_back(argument);
+  }
+  return joined;
+}
+
+// Replaces "--config FILE" by the file's options, put first so that the command line wins.
+std::vector<std::string> expand_config(const std::vector<std::string>& arguments) {
+  std::vector<std::string> from_file, rest;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const bool separate = arguments[i] == "--config";
+    if (!separate && !arguments[i].starts_with("--config=")) {
+      rest.push_back(arguments[i]);
+      continue;
+    }
+    check_usage(!separate || i + 1 < arguments.size(), "--config needs a file");
+    for (const std::string& option : read_config_file(separate ? arguments[++i] : arguments[i].substr(9))) from_file.push_back(canonical(option));
+  }
+  from_file.insert(from_file.end(), rest.begin(), rest.end());
+  return from_file;
+}
+
+// The known subcommand or option nearest to an unknown one, by edit distance; "" if none is near.
+std::string nearest(const std::string& word, const std::vector<std::string>& known) {
+  std::string best;
+  size_t best_distance = std::max<size_t>(2, word.size() / 3) + 1;
+  for (const std::string& candidate : known) {
+    std::vector<size_t> row(candidate.size() + 1);
+    for (size_t j = 0; j < row.size(); ++j) row[j] = j;
+    for (size_t i = 1; i <= word.size(); ++i) {
+      size_t diagonal = std::exchange(row[0], i);
+      for (size_t j = 1; j < row.size(); ++j) {
+        const size_t substituted = diagonal + (word[i - 1] != candidate[j - 1]);
+        diagonal = row[j];
+        row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
+      }
+    }
+    if (row.back() < best_distance) {
+      best_distance = row.back();
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+std::vector<std::string> option_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options())
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  return names;
+}
+
+// Every option by its first long name, with what was given or its default.
+nlohmann::ordered_json effective_options(const CLI::App& app) {
+  nlohmann::ordered_json all;
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_lnames().empty() || option->get_lnames()[0] == "help" || option->get_lnames()[0] == "config") continue;
+    const std::vector<std::string>& given = option->results();
+    nlohmann::ordered_json& value = all[option->get_lnames()[0]];
+    if (given.size() == 1)
+      value = given[0];
+    else if (!given.empty())
+      value = given;
+    else if (!option->get_default_str().empty())
+      value = option->get_default_str();
+  }
+  return all;
+}
+
+std::string overview() {
+  std::string text = version() + "\nBERT fine-tuning for HPC clusters.\n\nUsage: berth SUBCOMMAND [options]\n\n";
+  for (const Subcommand& s : subcommands()) text += "  " + s.name + std::string(10 - s.name.size(), ' ') + s.help + "\n";
+  return text + "\nberth SUBCOMMAND --help lists its options with their defaults. Options may be written with dashes or underscores, and come\n"
+                "from a file: --config FILE (JSON or TOML). Ranks are started by mpirun or srun: mpirun -np 8 berth train …\n"
+                "Exit codes: 0 done, 1 internal error, 2 usage, 3 bad input, 4 diverged, 75 stopped early with a good checkpoint.\n";
+}
+
+}  // namespace
+
+CommandLine parse_command_line(const std::vector<std::string>& arguments) {
+  if (!arguments.empty() && (arguments[0] == "--version" || arguments[0] == "-V")) throw HelpRequested{version() + "\n"};
+  if (!arguments.empty() && (arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "help")) throw HelpRequested{overview()};
+  check_usage(!arguments.empty(), "no subcommand given; use prepare, train, evaluate, predict, inspect or report (berth --help)");
+
+  std::vector<std::string> names;
+  const Subcommand* chosen = nullptr;
+  for (const Subcommand& s : subcommands()) {
+    names.push_back(s.name);
+    if (s.name == arguments[0]) chosen = &s;
+  }
+  if (chosen == nullptr) {
+    const std::string guess = nearest(arguments[0], names);
+    fail(ExitCode::kUsage, "unknown subcommand ", arguments[0], guess.empty() ? "" : "; did you mean " + guess + "?", " (berth --help lists them)");
+  }
+
+  CommandLine line;
+  for (const std::string& argument : arguments) line.text += (line.text.empty() ? "" : " ") + argument;
+  CLI::App app("berth " + chosen->name + ": " + chosen->help, "berth " + chosen->name);
+  app.get_formatter()->column_width(42);
+  chosen->declare(app, line);
+  app.add_option("--log-level", line.log_level, "trace, debug, info, warning or error")->capture_default_str();
+  app.add_option("--config", "JSON or TOML file with any of these options; the command line wins")->type_name("FILE");
+
+  std::vector<std::string> rest;
+  for (size_t i = 1; i < arguments.size(); ++i) rest.push_back(canonical(arguments[i]));
+  rest = join_flag_values(app, expand_config(rest));
+  std::reverse(rest.begin(), rest.end());  // CLI11 parses from the back
+  try {
+    app.parse(rest);
+  } catch (const CLI::CallForHelp&) {
+    throw HelpRequested{app.help()};
+  } catch (const CLI::ExtrasError&) {
+    const std::vector<std::string> extras = app.remaining();
+    const std::string word = extras.empty() ? "" : extras.front().substr(0, extras.front().find('='));
+    const std::string guess = word.starts_with("--") ? nearest(word, option_names(app)) : "";
+    fail(ExitCode::kUsage, "berth ", chosen->name, ": unknown ", word.starts_with("-") ? "option " : "argument ", word,
+         guess.empty() ? "" : "; did you mean " + guess + "?", " (berth ", chosen->name, " --help lists them)");
+  } catch (const CLI::ParseError& error) {
+    fail(ExitCode::kUsage, "berth ", chosen->name, ": ", error.what(), " (berth ", chosen->name, " --help)");
+  }
+  line.options = effective_options(app);
+  return line;
+}
+
+}  // namespace berth::launch

@@ -1,0 +1,228 @@
+#include "launcher/options.h"
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+#include "data/check.h"
+
+namespace berth::launch {
+namespace {
+
+// CLI11 with berth's habits: "--some-name" registered once accepts dashes or underscores (see canonical()), defaults are shown, the last of two wins.
+class Parser {
+ public:
+  Parser(CLI::App& app) : app_(app) {}
+
+  void group(const std::string& name) { group_ = name; }
+
+  template <class T>
+  CLI::Option* add(const std::string& names, T& value, const std::string& help) {
+    return app_.add_option(names, value, help)->group(group_)->capture_default_str()->take_last();
+  }
+  CLI::Option* add(const std::string& names, bool& value, const std::string& help) {
+    return app_.add_flag(names, value, help)->group(group_)->take_last();
+  }
+  template <class T>
+  CLI::Option* add(const std::string& names, std::optional<T>& value, const std::string& help) {
+    return app_.add_option_function<T>(names, [&value](const T& given) { value = given; }, help)->group(group_)->take_last();
+  }
+  CLI::Option* add(const std::string& names, std::filesystem::path& value, const std::string& help) {
+    return app_.add_option_function<std::string>(names, [&value](const std::string& given) { value = given; }, help)->group(group_)->take_last();
+  }
+  CLI::Option* add_list(const std::string& names, std::vector<std::string>& values, const std::string& help) {
+    return app_.add_option(names, values, help)->group(group_)->delimiter(',');
+  }
+  // A value that is parsed from its name; `shown` is the default's.
+  CLI::Option* add_named(const std::string& names, const std::string& shown, const std::string& help,
+                         const std::function<void(const std::string&)>& set) {
+    return app_.add_option_function<std::string>(names, set, help)->group(group_)->default_str(shown)->take_last();
+  }
+
+ private:
+  CLI::App& app_;
+  std::string group_ = "Options";
+};
+
+void add_device(Parser& p, DeviceOptions& o) {
+  p.group("Device");
+  p.add("--device", o.device, "auto, cpu, cuda or cuda:N");
+  p.add("--threads", o.threads, "threads of each rank; 0: OMP_NUM_THREADS, or its share of the cores");
+  p.add("--ddp-timeout", o.timeout, "seconds until a collective that does not finish ends the job, naming the ranks that are missing");
+}
+
+void add_reader(Parser& p, data::ReaderOptions& o) {
+  p.group("Input files");
+  p.add_named("--format", "auto", "csv, tsv, jsonl; auto: by the name's ending, else by the first line",
+              [&o](const std::string& name) { o.format = data::find_format(name); });
+  p.add_named("--encoding", "utf8", "utf8 or latin1", [&o](const std::string& name) {
+    check_usage(name == "utf8" || name == "utf-8" || name == "latin1", "--encoding ", name, " is not known; use utf8 or latin1");
+    o.encoding = name == "latin1" ? data::TextEncoding::kLatin1 : data::TextEncoding::kUtf8;
+  });
+  p.add("--no-header", o.no_header, "the first row of a CSV or TSV is an example; columns are named by number, from 0");
+  p.add_list("--column-names", o.column_names, "names of the columns of a CSV or TSV without a header, separated by commas");
+  p.add("--text-column,--text-column-name", o.columns.text, "column of the text, or several to join: title,body; guessed from the usual names");
+  p.add("--text-pair-column,--text-pair-column-name", o.columns.text_pair, "column of the second text of a pair; guessed");
+}
+
+void add_train_data(Parser& p, train::TrainOptions& o) {
+  p.group("Run");
+  p.add("--model,--model-name-or-path", o.model, "pretrained BERT: a folder, or a name in the local Hugging Face cache");
+  p.add("--data", o.data, "the .h5 file that berth prepare wrote");
+  p.add("--output-dir", o.output_dir, "the run folder: final model, checkpoints, results, logs");
+  p.add("--overwrite-output-dir", o.overwrite_output_dir, "start afresh over an existing run");
+  p.add("--resume-from-checkpoint", o.resume_from_checkpoint, "auto (newest valid one in the run folder), none, or a checkpoint folder");
+  p.add("--allow-horizon-change", o.allow_horizon_change, "resume although the number of steps or the schedule is not the checkpoint's");
+  p.add("--from-scratch", o.from_scratch, "random weights; only the model folder's config and tokenizer are used");
+  p.add("--seed", o.seed, "of initialisation, dropout and the order of samples");
+  p.add("--data-seed", o.data_seed, "of the order of samples alone");
+}
+
+void add_batch(Parser& p, train::TrainOptions& o) {
+  p.group("Batch and length");
+  train::BatchOptions& b = o.batch;
+  p.add("--per-device-train-batch-size", b.per_device_train_batch_size, "samples of one micro-batch of one rank");
+  p.add("--per-device-eval-batch-size", b.per_device_eval_batch_size, "samples of one micro-batch in evaluation");
+  p.add("--gradient-accumulation-steps", b.gradient_accumulation_steps, "micro-batches a step");
+  p.add("--global-batch-size", b.global_batch_size, "samples a step, whatever the number of ranks; 0: per device x ranks x accumulation");
+  p.add("--dataloader-drop-last", b.drop_last, "drop an epoch's last, smaller batch");
+  p.add("--num-train-epochs", o.num_train_epochs, "epochs; fractions are allowed");
+  p.add("--max-steps", o.max_steps, "steps; wins over the epochs if positive");
+  p.add("--max-train-samples", b.max_train_samples, "use only the first so many; -1: all");
+  p.add("--max-eval-samples", b.max_eval_samples, "evaluate only the first so many; -1: all");
+}
+
+void add_optimizer(Parser& p, train::TrainOptions& o) {
+  p.group("Optimizer and schedule");
+  p.add("--learning-rate", o.optimizer.learning_rate, "peak learning rate");
+  p.add("--weight-decay", o.optimizer.weight_decay, "never on biases and LayerNorm");
+  p.add("--adam-beta1", o.optimizer.beta1, "");
+  p.add("--adam-beta2", o.optimizer.beta2, "");
+  p.add("--adam-epsilon", o.optimizer.epsilon, "");
+  p.add("--max-grad-norm", o.optimizer.max_grad_norm, "clip the global gradient norm; 0: off");
+  p.add_named("--lr-scheduler-type", "linear", "linear, cosine, cosine_with_restarts, polynomial, constant, constant_with_warmup, inverse_sqrt",
+              [&o](const std::string& name) { o.lr_scheduler_type = train::parse_schedule(name); });
+  p.add("--warmup-steps", o.warmup_steps, "steps, or below 1 a share of the run");
+  p.add("--warmup-ratio", o.warmup_ratio, "share of the run");
+}
+
+void add_model(Parser& p, train::TrainOptions& o) {
+  p.group("Model and precision");
+  train::ModelOptions& m = o.model_options;
+  p.add("--hidden-dropout-prob", m.hidden_dropout_prob, "default: the model's");
+  p.add("--attention-probs-dropout-prob", m.attention_probs_dropout_prob, "default: the model's");
+  p.add("--classifier-dropout", m.classifier_dropout, "default: the model's");
+  p.add("--label-smoothing-factor", m.label_smoothing_factor, "");
+  p.add("--freeze", m.freeze, "embeddings, encoder, layer.N, or N: the embeddings and the first N layers");
+  p.add("--bf16", m.bf16, "activations and matrix products in bfloat16; parameters stay in fp32");
+  p.add("--gradient-checkpointing", m.gradient_checkpointing, "recompute activations in backward: less memory, more time");
+}
+
+void add_evaluation(Parser& p, train::TrainOptions& o) {
+  p.group("Evaluation and checkpoints");
+  train::EvalSaveOptions& e = o.eval_save;
+  p.add_named("--eval-strategy,--evaluation-strategy", "no", "no, steps, epoch",
+              [&e](const std::string& name) { e.eval_strategy = train::parse_strategy(name); });
+  p.add("--eval-steps", e.eval_steps, "default: logging steps; below 1 a share of the run");
+  p.add("--eval-delay", e.eval_delay, "epochs or steps before the first evaluation");
+  p.add_named("--save-strategy", "steps", "no, steps, epoch, best", [&e](const std::string& name) { e.save_strategy = train::parse_strategy(name); });
+  p.add("--save-steps", e.save_steps, "below 1 a share of the run");
+  p.add("--save-seconds", e.save_seconds, "also save when so many seconds have passed since the last save; 0: off");
+  p.add("--save-total-limit", e.save_total_limit, "keep so many checkpoints, never deleting the best or the only valid one; 0: all");
+  p.add("--load-best-model-at-end", e.load_best_model_at_end, "the final model is the best checkpoint's");
+  p.add("--metric-for-best-model", e.metric_for_best_model, "default: loss");
+  p.add("--greater-is-better", e.greater_is_better, "default: false for losses and perplexity, else true");
+  p.add("--early-stopping-patience", e.early_stopping_patience, "stop after so many evaluations without improvement; 0: off");
+  p.add("--early-stopping-threshold", e.early_stopping_threshold, "what counts as an improvement");
+}
+
+void add_logging(Parser& p, TrainCommand& c) {
+  p.group("Logging");
+  train::LoggingOptions& l = c.options.logging;
+  p.add("--logging-steps", l.logging_steps, "below 1 a share of the run");
+  p.add("--logging-first-step", l.logging_first_step, "");
+  p.add("--report-to", l.report_to, "jsonl, tensorboard, both, or none");
+  p.add("--logging-dir", l.logging_dir, "of TensorBoard; default: tensorboard/ in the run folder");
+  p.add("--disable-tqdm", c.disable_tqdm, "no progress bar, plain lines");
+  p.add_named("--on-nan", "stop", "what to do at a step that is not finite: stop (exit code 4) or skip it", [&c](const std::string& what) {
+    check_usage(what == "stop" || what == "skip", "--on-nan ", what, " is not known; use stop or skip");
+    c.options.on_nan = what == "skip" ? train::OnNan::kSkip : train::OnNan::kStop;
+  });
+}
+
+void add_train(CLI::App& app, TrainCommand& c) {
+  Parser p(app);
+  add_train_data(p, c.options);
+  add_batch(p, c.options);
+  add_optimizer(p, c.options);
+  add_model(p, c.options);
+  add_evaluation(p, c.options);
+  add_logging(p, c);
+  add_device(p, c.device);
+  p.add("--ddp-bucket-cap-mb", c.options.ddp_bucket_cap_mb, "size of the gradient buckets that are reduced while backward goes on");
+}
+
+void add_evaluate(CLI::App& app, EvaluateCommand& c) {
+  Parser p(app);
+  p.add("--model,--model-name-or-path", c.model, "a fine-tuned model: a run folder, a checkpoint, or a transformers folder")->required();
+  p.add("--data", c.data, "the .h5 file that berth prepare wrote")->required();
+  p.add("--split", c.split, "train, validation or test");
+  p.add("--output-dir", c.output_dir, "also write eval_results.json there");
+  p.add("--per-device-eval-batch-size", c.per_device_eval_batch_size, "samples of one micro-batch");
+  p.add("--max-eval-samples", c.max_eval_samples, "evaluate only the first so many; -1: all");
+  p.add("--bf16", c.bf16, "compute in bfloat16");
+  add_device(p, c.device);
+}
+
+void add_predict(CLI::App& app, PredictCommand& c) {
+  Parser p(app);
+  p.add("--model,--model-name-or-path", c.model, "a fine-tuned model: a run folder, a checkpoint, or a transformers folder")->required();
+  app.add_option("--text", c.text, "a text; may be given several times")->group("Options");
+  app.add_option("--text-pair", c.text_pair, "the second text of a pair, one for each --text")->group("Options");
+  p.add("--input", c.input, "a CSV, TSV or JSONL file, or - for plain lines on standard input");
+  p.add("--output", c.output, "JSONL file; default: standard output");
+  p.add("--max-length,--max-seq-length", c.max_length, "tokens of a text at most");
+  p.add("--per-device-eval-batch-size", c.per_device_eval_batch_size, "samples of one micro-batch");
+  p.add("--logits", c.logits, "also the raw outputs");
+  p.add("--bf16", c.bf16, "compute in bfloat16");
+  add_reader(p, c.reader);
+  add_device(p, c.device);
+}
+
+void add_prepare(CLI::App& app, data::PrepareOptions& o) {
+  Parser p(app);
+  p.add("--task", o.task, "sequence-classification (one text or a pair)");
+  p.add("--train-file", o.train_file, "CSV, TSV or JSONL");
+  p.add("--validation-file", o.validation_file, "");
+  p.add("--validation-split", o.validation_split, "this share of the training file becomes the validation split, stratified by label");
+  p.add("--test-file", o.test_file, "labels are not needed here");
+  p.add("--tokenizer", o.tokenizer, "a model folder or a vocab.txt")->required();
+  p.add("--output", o.output, "the .h5 file")->required();
+  p.add("--max-length,--max-seq-length", o.max_length, "tokens of a sample at most, special ones included");
+  p.add("--seed", o.seed, "of the validation split");
+  p.add("--threads,--preprocessing-num-workers", o.threads, "0: one per core; the output does not depend on it");
+  p.add("--max-train-samples", o.max_train_samples, "only the first so many rows; -1: all");
+  p.add("--max-eval-samples", o.max_eval_samples, "of the validation split; -1: all");
+  p.add("--max-predict-samples", o.max_predict_samples, "of the test split; -1: all");
+  add_reader(p, o.reader);
+  p.add("--label-column,--label-column-name", o.reader.columns.label, "column of the label; guessed");
+  p.add_list("--label-names", o.label_names, "classes in this order, separated by commas; default: those of the training file, sorted");
+}
+
+template <class T, class Declare>
+Subcommand subcommand(const std::string& name, const std::string& help, Declare declare) {
+  return {name, help, [declare](CLI::App& app, CommandLine& line) { declare(app, line.command.emplace<T>()); }};
+}
+
+}  // namespace
+
+const std::vector<Subcommand>& subcommands() {
+  static const std::vector<Subcommand> all{
+      subcommand<data::PrepareOptions>("prepare", "raw text (CSV, TSV, JSONL) to a tokenized .h5 data set", add_prepare),
+      subcommand<TrainCommand>("train", "fine-tune on all ranks; resumes by itself", add_train),
+      subcommand<EvaluateCommand>("evaluate", "metrics of a model on a split", add_evaluate),
+      subcommand<PredictCommand>("predict", "labels and scores of new texts", add_predict),
+  };
+  return all;
+}
+
+}  // namespace berth::launch

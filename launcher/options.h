@@ -1,0 +1,49 @@
+// The command line. The only place that names flags: every other file sees plain structs.
+//
+// Names are those of Hugging Face's TrainingArguments and example scripts, with dashes or underscores alike. A JSON or TOML file given by
+// --config can hold any option of the subcommand; the command line wins.
+#pragma once
+
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "data/prepare.h"
+#include "launcher/cmd_evaluate.h"
+#include "launcher/cmd_predict.h"
+#include "launcher/cmd_train.h"
+
+namespace CLI {
+class App;
+}
+
+namespace berth::launch {
+
+struct CommandLine {
+  std::variant<data::PrepareOptions, TrainCommand, EvaluateCommand, PredictCommand> command;
+  std::string log_level = "info";
+  std::string text;                // the command line as given
+  nlohmann::ordered_json options;  // every option of the subcommand and its value, for provenance
+};
+
+// One subcommand: its name, its line in the overview, and what declares its options on `app`, to be stored in `line`.
+struct Subcommand {
+  std::string name, help;
+  std::function<void(CLI::App& app, CommandLine& line)> declare;
+};
+const std::vector<Subcommand>& subcommands();
+
+// Thrown for --help and --version: print `what` to stdout and leave with exit code 0.
+struct HelpRequested {
+  std::string what;
+};
+
+// Throws Error(kUsage) with a hint, or HelpRequested.
+CommandLine parse_command_line(const std::vector<std::string>& arguments);
+
+// The options of --config FILE as command line arguments ("--name", "value", …). JSON if the name ends in .json, else TOML.
+std::vector<std::string> read_config_file(const std::string& path);
+
+}  // namespace berth::launch

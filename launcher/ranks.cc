@@ -1,0 +1,38 @@
+#include "launcher/ranks.h"
+
+#include "data/check.h"
+#include "launcher/device.h"
+#include "launcher/logging.h"
+#include "launcher/mpi_session.h"
+#include "launcher/signals.h"
+
+namespace berth::launch {
+namespace {
+
+std::unique_ptr<comm::Communicator> connect(const DeviceOptions& options) {
+  comm::CommOptions comm_options{.timeout_seconds = options.timeout};
+  auto comm = comm::make_mpi_communicator(comm_options);
+  comm_options.device = choose_device(options.device, comm->local_rank(), comm->local_size());
+  if (comm_options.device.is_cuda()) comm = comm::make_nccl_communicator(std::move(comm), comm_options);
+  at::set_num_threads(options.threads > 0 ? options.threads : choose_threads(*comm));
+  return comm;
+}
+
+}  // namespace
+
+int on_all_ranks(const DeviceOptions& options, const std::string& log_level, const std::function<int(Rank&)>& work) {
+  parse_log_level(log_level);
+  install_signal_handlers();
+  const int code = run_ranks([&] {
+    const auto comm = connect(options);
+    const auto console = std::make_shared<Console>();
+    start_logging(console, log_level, comm->rank());
+    if (comm->rank() == 0) BOOST_LOG_TRIVIAL(debug) << comm->description();
+    Rank rank{*comm, console};
+    return work(rank);
+  });
+  stop_logging();
+  return code;
+}
+
+}  // namespace berth::launch

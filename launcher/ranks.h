@@ -1,0 +1,29 @@
+// A subcommand on all ranks: MPI, signals, device, threads and logging around its work.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "launcher/console.h"
+#include "trainer/comm/communicator.h"
+
+namespace berth::launch {
+
+// Where a subcommand with a model computes.
+struct DeviceOptions {
+  std::string device = "auto";  // auto, cpu, cuda, cuda:N
+  int threads = 0;              // per rank; 0: OMP_NUM_THREADS, or this rank's share of the cores
+  double timeout = 1800;        // seconds until a collective that does not finish ends the job
+};
+
+struct Rank {
+  comm::Communicator& comm;
+  std::shared_ptr<Console> console;
+};
+
+// Runs `work` on every rank and returns its exit code. Errors are printed once and become exit codes (mpi_session.h).
+int on_all_ranks(const DeviceOptions& options, const std::string& log_level, const std::function<int(Rank&)>& work);
+
+}  // namespace berth::launch

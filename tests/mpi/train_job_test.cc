@@ -1,0 +1,139 @@
+// Whole training jobs: the real program on real ranks.
+#include <gtest/gtest.h>
+
+#include "tests/support/job.h"
+
+namespace berth::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+class TrainJob : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    dir_ = std::make_unique<TempDir>();
+    write_tiny_model(*dir_ / "model");
+    write_tiny_reviews(*dir_ / "train.csv", 125);
+    write_tiny_reviews(*dir_ / "validation.csv", 41, 2);
+    const JobResult result = run_berth("prepare --train-file " + at("train.csv") + " --validation-file " + at("validation.csv") + " --tokenizer " +
+                                       at("model") + " --max-length 32 --output " + at("data.h5"));
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+  }
+  static void TearDownTestSuite() { dir_.reset(); }
+
+  static std::string at(const std::string& name) { return (*dir_ / name).string(); }
+  static JobResult train(const std::string& run, const std::string& options, int ranks = 1, const std::map<std::string, std::string>& env = {}) {
+    return run_berth("train --model " + at("model") + " --data " + at("data.h5") + " --output-dir " + at(run) +
+                         " --logging-steps 1 --learning-rate 1e-3 --disable-tqdm " + options,
+                     ranks, env);
+  }
+
+  static std::unique_ptr<TempDir> dir_;
+};
+std::unique_ptr<TempDir> TrainJob::dir_;
+
+// 125 samples in batches of 12: uneven lengths, uneven shares, and a last batch of 5.
+TEST_F(TrainJob, SameLossesOnAnyRankCount) {
+  const std::string options = "--global-batch-size 12 --num-train-epochs 2 --hidden-dropout-prob 0 --attention-probs-dropout-prob 0 --eval-strategy epoch --save-strategy no";
+  ASSERT_EQ(train("ranks1", options, 1).exit_code, 0);
+  const auto reference = losses(at("ranks1"));
+  ASSERT_EQ(reference.size(), 22u);
+  for (int ranks : {2, 3, 4, 8}) {
+    const std::string run = "ranks" + std::to_string(ranks);
+    const JobResult result = train(run, options, ranks);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    for (const auto& [step, loss] : losses(at(run))) EXPECT_NEAR(loss, reference.at(step), 2e-5 * reference.at(step)) << ranks << " ranks, step " << step;
+  }
+}
+
+// With dropout, too: masks are keyed by the sample, not by the rank.
+TEST_F(TrainJob, DropoutDoesNotDependOnTheRankCount) {
+  const std::string options = "--global-batch-size 12 --max-steps 8 --save-strategy no";
+  ASSERT_EQ(train("dropout1", options, 1).exit_code, 0);
+  ASSERT_EQ(train("dropout3", options, 3).exit_code, 0);
+  const auto one = losses(at("dropout1"));
+  for (const auto& [step, loss] : losses(at("dropout3"))) EXPECT_NEAR(loss, one.at(step), 2e-5 * loss);
+}
+
+// The run's records without what the clock says, a line each.
+std::string curve(const fs::path& run) {
+  std::string lines;
+  for (auto record : read_jsonl(run / "metrics.jsonl")) {
+    for (auto it = record.begin(); it != record.end();)
+      it = it.key().ends_with("_per_second") || it.key().ends_with("_runtime") ? record.erase(it) : std::next(it);
+    lines += record.dump() + "\n";
+  }
+  return lines;
+}
+
+constexpr const char* kResumable =
+    "--global-batch-size 12 --num-train-epochs 2 --save-steps 5 --eval-strategy steps --eval-steps 4 --warmup-steps 3 --weight-decay 0.01 ";
+
+class ResumedJob : public TrainJob, public testing::WithParamInterface<int> {
+ protected:
+  void expect_equal_runs(const std::string& run, const std::string& reference) {
+    EXPECT_EQ(curve(at(run)), curve(at(reference)));
+    EXPECT_TRUE(read_bytes(at(run) + "/model.safetensors") == read_bytes(at(reference) + "/model.safetensors"));
+    EXPECT_TRUE(read_bytes(at(run) + "/checkpoint-22/optimizer.safetensors") == read_bytes(at(reference) + "/checkpoint-22/optimizer.safetensors"));
+  }
+};
+
+// Killed twice without warning, in a step and in the middle of a save, and gone on: the same bits as if nothing had happened.
+TEST_P(ResumedJob, KilledAndResumedEqualsUninterrupted) {
+  const int ranks = GetParam();
+  const std::string reference = "whole" + std::to_string(ranks), run = "killed" + std::to_string(ranks);
+  ASSERT_EQ(train(reference, kResumable, ranks).exit_code, 0);
+  EXPECT_NE(train(run, kResumable, ranks, {{"BERTH_FAILPOINT", "step@8"}}).exit_code, 0);
+  EXPECT_FALSE(fs::exists(at(run) + "/model.safetensors"));
+  EXPECT_NE(train(run, kResumable, ranks, {{"BERTH_FAILPOINT", "before-manifest@2"}}).exit_code, 0);
+  const JobResult last = train(run, kResumable, ranks);
+  ASSERT_EQ(last.exit_code, 0) << last.err;
+  expect_equal_runs(run, reference);
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, ResumedJob, testing::Values(1, 2, 3));
+
+// Asked to stop by a signal, the ranks agree on a step, save, and leave with 75; the next job goes on.
+TEST_F(TrainJob, AStopSignalSavesAndLeavesWith75) {
+  const std::string options = "--global-batch-size 12 --max-steps 200 --save-strategy no --eval-strategy no";
+  ASSERT_EQ(train("unstopped", options, 2).exit_code, 0);
+  const std::string command = std::string(BERTH_BINARY_DIR) + "/berth train --model " + at("model") + " --data " + at("data.h5") + " --output-dir " +
+                              at("stopped") + " --logging-steps 1 --learning-rate 1e-3 --disable-tqdm " + options;
+  // mpiexec passes USR1 on to the ranks. The signal comes when the third step has been logged.
+  const JobResult stopped = run_shell("mpiexec --oversubscribe -n 2 " + command + " & job=$!; until [ -f " + at("stopped") +
+                                          "/metrics.jsonl ] && [ $(wc -l < " + at("stopped") +
+                                          "/metrics.jsonl) -ge 3 ]; do sleep 0.01; kill -0 $job || break; done; kill -USR1 $job; wait $job",
+                                      {{"OMPI_ALLOW_RUN_AS_ROOT", "1"}, {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}});
+  ASSERT_EQ(stopped.exit_code, 75) << stopped.err;
+  EXPECT_FALSE(fs::exists(at("stopped") + "/model.safetensors"));
+  const JobResult resumed = train("stopped", options, 2);
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_EQ(curve(at("stopped")), curve(at("unstopped")));
+  EXPECT_TRUE(read_bytes(at("stopped") + "/model.safetensors") == read_bytes(at("unstopped") + "/model.safetensors"));
+}
+
+// Another rank count takes the same samples in the same order.
+TEST_F(TrainJob, AnotherRankCountGoesOn) {
+  const std::string options = std::string(kResumable) + "--hidden-dropout-prob 0 --attention-probs-dropout-prob 0";
+  ASSERT_EQ(train("elastic_reference", options, 2).exit_code, 0);
+  EXPECT_NE(train("elastic", options, 2, {{"BERTH_FAILPOINT", "step@12"}}).exit_code, 0);
+  const JobResult resumed = train("elastic", options, 3);
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_NE(resumed.err.find("resumed with other ranks"), std::string::npos) << resumed.err;
+  const auto reference = losses(at("elastic_reference"));
+  ASSERT_EQ(losses(at("elastic")).size(), reference.size());
+  for (const auto& [step, loss] : losses(at("elastic"))) EXPECT_NEAR(loss, reference.at(step), 2e-5 * loss) << step;
+}
+
+TEST_F(TrainJob, ACompleteRunIsLeftAlone) {
+  const std::string options = "--global-batch-size 12 --max-steps 4 --save-strategy no";
+  ASSERT_EQ(train("complete", options).exit_code, 0);
+  const std::string before = read_bytes(at("complete") + "/metrics.jsonl");
+  const JobResult again = train("complete", options);
+  EXPECT_EQ(again.exit_code, 0);
+  EXPECT_NE(again.err.find("complete"), std::string::npos) << again.err;
+  EXPECT_EQ(read_bytes(at("complete") + "/metrics.jsonl"), before);
+}
+
+}  // namespace
+}  // namespace berth::test
