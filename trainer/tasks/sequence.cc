@@ -4,25 +4,44 @@
 #include <cmath>
 
 #include "data/check.h"
+#include "trainer/metrics/classification.h"
+#include "trainer/metrics/multi_label.h"
+#include "trainer/metrics/regression.h"
 #include "trainer/tasks/payload.h"
 
 namespace berth::train {
 namespace {
 
-struct ClassRecord {
-  double loss;
-  int32_t label, predicted;
-};
+using Json = nlohmann::ordered_json;
+
+// Row b of [B, C] logits.
+std::span<const float> row_of(const at::Tensor& logits, int64_t b) {
+  const int64_t width = logits.size(1);
+  return {logits.const_data_ptr<float>() + b * width, static_cast<size_t>(width)};
+}
 
 // log of the sum of exp(row), in double.
-double log_sum_exp(const float* row, int64_t n) {
-  const double largest = *std::max_element(row, row + n);
+double log_sum_exp(std::span<const float> row) {
+  const double largest = *std::max_element(row.begin(), row.end());
   double sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += std::exp(row[i] - largest);
+  for (float logit : row) sum += std::exp(logit - largest);
   return largest + std::log(sum);
 }
 
+size_t argmax(std::span<const float> row) { return static_cast<size_t>(std::max_element(row.begin(), row.end()) - row.begin()); }
+
+double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+[[noreturn]] void fail_unlabelled(int64_t sample) {
+  fail(ExitCode::kBadInput, "sample ", sample, " has no label: this split can be predicted, not evaluated");
+}
+
 class SequenceClassification final : public Task {
+  struct Outcome {
+    double loss, positive;  // positive: the probability of class 1
+    int32_t label, predicted;
+  };
+
  public:
   void configure(BertConfig& config, const std::vector<std::string>& label_names) const override {
     config.label_names = label_names;
@@ -30,41 +49,150 @@ class SequenceClassification final : public Task {
   }
 
   void record(const std::vector<at::Tensor>& logits, const data::Batch& batch, std::vector<EvalRecord>& out) const override {
-    const int64_t classes = logits[0].size(1);
     for (int64_t b = 0; b < batch.size(); ++b) {
-      const float* row = logits[0].const_data_ptr<float>() + b * classes;
+      const auto row = row_of(logits[0], b);
+      const int64_t sample = batch.sample_ids[static_cast<size_t>(b)];
       const int32_t label = batch.labels[static_cast<size_t>(b)];
-      check(label != data::kIgnoreIndex, "sample ", batch.sample_ids[static_cast<size_t>(b)],
-            " has no label: this split can be predicted, not evaluated");
-      const auto predicted = static_cast<int32_t>(std::max_element(row, row + classes) - row);
-      out.push_back({batch.sample_ids[static_cast<size_t>(b)],
-                     pack(ClassRecord{.loss = log_sum_exp(row, classes) - row[label], .label = label, .predicted = predicted})});
+      if (label == data::kIgnoreIndex) fail_unlabelled(sample);
+      const double total = log_sum_exp(row);
+      out.push_back({sample, pack(Outcome{.loss = total - row[static_cast<size_t>(label)],
+                                          .positive = std::exp(row[row.size() > 1 ? 1 : 0] - total),
+                                          .label = label,
+                                          .predicted = static_cast<int32_t>(argmax(row))})});
+    }
+  }
+
+  Metrics metrics(const std::vector<EvalRecord>& records, const BertConfig& config) const override {
+    const int classes = static_cast<int>(config.label_names.size());
+    double loss = 0;
+    std::vector<int32_t> labels, predictions;
+    std::vector<double> scores;  // of two classes: of more only the winner is kept
+    for (const EvalRecord& record : records) {
+      const auto outcome = unpack<Outcome>(record.payload);
+      loss += outcome.loss;
+      labels.push_back(outcome.label);
+      predictions.push_back(outcome.predicted);
+      if (classes == 2) scores.insert(scores.end(), {1 - outcome.positive, outcome.positive});
+    }
+    Metrics metrics{{"loss", loss / static_cast<double>(records.size())}};
+    for (auto& metric : classification_metrics(labels, predictions, scores, classes)) metrics.push_back(std::move(metric));
+    return metrics;
+  }
+
+  std::vector<Json> predictions(const std::vector<at::Tensor>& logits, const data::Batch& batch, const BertConfig& config,
+                                bool with_logits) const override {
+    std::vector<Json> results;
+    for (int64_t b = 0; b < batch.size(); ++b) {
+      const auto row = row_of(logits[0], b);
+      const double total = log_sum_exp(row);
+      const size_t best = argmax(row);
+      Json scores;
+      for (size_t c = 0; c < row.size(); ++c) scores[config.label_names[c]] = std::exp(row[c] - total);
+      Json result{{"label", config.label_names[best]}, {"score", std::exp(row[best] - total)}, {"scores", scores}};
+      if (with_logits) result["logits"] = std::vector<float>(row.begin(), row.end());
+      results.push_back(std::move(result));
+    }
+    return results;
+  }
+};
+
+class Regression final : public Task {
+  struct Outcome {
+    double predicted, target;
+  };
+
+ public:
+  void configure(BertConfig& config, const std::vector<std::string>&) const override {
+    config.label_names = {"LABEL_0"};
+    config.problem_type = "regression";
+  }
+
+  void record(const std::vector<at::Tensor>& logits, const data::Batch& batch, std::vector<EvalRecord>& out) const override {
+    for (int64_t b = 0; b < batch.size(); ++b) {
+      const float target = batch.float_labels[static_cast<size_t>(b)];
+      const int64_t sample = batch.sample_ids[static_cast<size_t>(b)];
+      if (std::isnan(target)) fail_unlabelled(sample);
+      out.push_back({sample, pack(Outcome{.predicted = row_of(logits[0], b)[0], .target = target})});
     }
   }
 
   Metrics metrics(const std::vector<EvalRecord>& records, const BertConfig&) const override {
-    double loss = 0, correct = 0;
+    std::vector<double> predicted, targets;
     for (const EvalRecord& record : records) {
-      const auto r = unpack<ClassRecord>(record.payload);
-      loss += r.loss;
-      correct += r.label == r.predicted;
+      const auto outcome = unpack<Outcome>(record.payload);
+      predicted.push_back(outcome.predicted);
+      targets.push_back(outcome.target);
     }
-    const double n = static_cast<double>(records.size());
-    return {{"loss", loss / n}, {"accuracy", correct / n}};
+    return {{"loss", mean_squared_error(predicted, targets)}, {"pearson", pearson(predicted, targets)}, {"spearmanr", spearman(predicted, targets)}};
   }
 
-  std::vector<nlohmann::ordered_json> predictions(const std::vector<at::Tensor>& logits, const data::Batch& batch, const BertConfig& config,
-                                                  bool with_logits) const override {
-    const int64_t classes = logits[0].size(1);
-    std::vector<nlohmann::ordered_json> results;
+  std::vector<Json> predictions(const std::vector<at::Tensor>& logits, const data::Batch& batch, const BertConfig&, bool) const override {
+    std::vector<Json> results;
+    for (int64_t b = 0; b < batch.size(); ++b) results.push_back({{"score", row_of(logits[0], b)[0]}});
+    return results;
+  }
+};
+
+class MultiLabel final : public Task {
+  static constexpr double kThreshold = 0.5;
+
+ public:
+  void configure(BertConfig& config, const std::vector<std::string>& label_names) const override {
+    config.label_names = label_names;
+    config.problem_type = "multi_label_classification";
+  }
+
+  // Payload: the loss (a double), then a byte per label: bit 0 the target, bit 1 the prediction.
+  void record(const std::vector<at::Tensor>& logits, const data::Batch& batch, std::vector<EvalRecord>& out) const override {
     for (int64_t b = 0; b < batch.size(); ++b) {
-      const float* row = logits[0].const_data_ptr<float>() + b * classes;
-      const double total = log_sum_exp(row, classes);
-      const auto best = static_cast<size_t>(std::max_element(row, row + classes) - row);
-      nlohmann::ordered_json scores;
-      for (int64_t c = 0; c < classes; ++c) scores[config.label_names[static_cast<size_t>(c)]] = std::exp(row[c] - total);
-      nlohmann::ordered_json result{{"label", config.label_names[best]}, {"score", std::exp(row[best] - total)}, {"scores", scores}};
-      if (with_logits) result["logits"] = std::vector<float>(row, row + classes);
+      const auto row = row_of(logits[0], b);
+      const int64_t sample = batch.sample_ids[static_cast<size_t>(b)];
+      const float* targets = batch.float_labels.data() + b * std::ssize(row);
+      double loss = 0;
+      std::string decisions;
+      for (size_t c = 0; c < row.size(); ++c) {
+        const double x = row[c], target = targets[c];
+        if (std::isnan(target)) fail_unlabelled(sample);
+        loss += std::max(x, 0.0) - x * target + std::log1p(std::exp(-std::abs(x)));
+        decisions += static_cast<char>((target > 0.5 ? 1 : 0) | (sigmoid(x) > kThreshold ? 2 : 0));
+      }
+      out.push_back({sample, pack(loss / static_cast<double>(row.size())) + decisions});
+    }
+  }
+
+  Metrics metrics(const std::vector<EvalRecord>& records, const BertConfig& config) const override {
+    MultiLabelCounts counts(static_cast<int>(config.label_names.size()));
+    double loss = 0;
+    for (const EvalRecord& record : records) {
+      loss += unpack<double>(record.payload.substr(0, sizeof(double)));
+      std::vector<int32_t> actual, predicted;
+      for (char decision : record.payload.substr(sizeof(double))) {
+        actual.push_back(decision & 1);
+        predicted.push_back(decision >> 1 & 1);
+      }
+      counts.add(actual, predicted);
+    }
+    const PrecisionRecallF1 micro = counts.micro(), macro = counts.macro();
+    return {{"loss", loss / static_cast<double>(records.size())},
+            {"accuracy", counts.subset_accuracy()},
+            {"f1_micro", micro.f1},
+            {"f1_macro", macro.f1},
+            {"precision_micro", micro.precision},
+            {"recall_micro", micro.recall}};
+  }
+
+  std::vector<Json> predictions(const std::vector<at::Tensor>& logits, const data::Batch& batch, const BertConfig& config,
+                                bool with_logits) const override {
+    std::vector<Json> results;
+    for (int64_t b = 0; b < batch.size(); ++b) {
+      const auto row = row_of(logits[0], b);
+      Json labels = Json::array(), scores;
+      for (size_t c = 0; c < row.size(); ++c) {
+        scores[config.label_names[c]] = sigmoid(row[c]);
+        if (sigmoid(row[c]) > kThreshold) labels.push_back(config.label_names[c]);
+      }
+      Json result{{"labels", labels}, {"scores", scores}};
+      if (with_logits) result["logits"] = std::vector<float>(row.begin(), row.end());
       results.push_back(std::move(result));
     }
     return results;
@@ -75,6 +203,16 @@ class SequenceClassification final : public Task {
 
 const Task& sequence_classification() {
   static const SequenceClassification task;
+  return task;
+}
+
+const Task& regression() {
+  static const Regression task;
+  return task;
+}
+
+const Task& multi_label() {
+  static const MultiLabel task;
   return task;
 }
 

@@ -1,4 +1,4 @@
-// One label for a text or a pair of texts.
+// One answer for a text or a pair of texts: a class, a number, or any number of labels.
 #pragma once
 
 #include "trainer/tasks/task.h"
@@ -6,5 +6,7 @@
 namespace berth::train {
 
 const Task& sequence_classification();
+const Task& regression();
+const Task& multi_label();
 
 }  // namespace berth::train

@@ -4,14 +4,26 @@
 #include "trainer/tasks/sequence.h"
 
 namespace berth::train {
+namespace {
+
+struct Entry {
+  data::TaskKind kind;
+  const Task& (*task)();
+};
+
+// Every task that can be trained.
+constexpr Entry kTasks[] = {
+    {data::TaskKind::kSequenceClassification, sequence_classification},
+    {data::TaskKind::kRegression, regression},
+    {data::TaskKind::kMultiLabel, multi_label},
+};
+
+}  // namespace
 
 const Task& find_task(data::TaskKind kind) {
-  switch (kind) {
-    case data::TaskKind::kSequenceClassification:
-      return sequence_classification();
-    default:
-      fail(ExitCode::kUsage, "task ", data::task_info(kind).name, " cannot be trained by this version of berth");
-  }
+  for (const Entry& entry : kTasks)
+    if (entry.kind == kind) return entry.task();
+  fail(ExitCode::kUsage, "task ", data::task_info(kind).name, " cannot be trained by this version of berth");
 }
 
 }  // namespace berth::train
