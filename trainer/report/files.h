@@ -1,4 +1,5 @@
-// Writing small files so that no reader ever sees half of one. Errors are Error(kBadInput) naming the file and the reason.
+// Files of a run folder that are read whole or only grow (those that are replaced: checkpoint/durable_file.h). Errors name the
+// file and the reason: Error(kBadInput) for reading, Error(kInternal) for writing.
 #pragma once
 
 #include <filesystem>
@@ -6,9 +7,6 @@
 #include <string_view>
 
 namespace berth::train {
-
-// Writes `text` under a temporary name beside `path`, syncs it and renames it over `path`.
-void replace_file(const std::filesystem::path& path, std::string_view text);
 
 // The whole file. A file larger than `max_bytes` is refused.
 std::string read_file(const std::filesystem::path& path, size_t max_bytes = size_t{1} << 30);

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <sstream>
 
+#include "trainer/checkpoint/durable_file.h"
+
 namespace berth::train {
 namespace {
 
@@ -26,7 +28,7 @@ std::filesystem::path cut(const std::filesystem::path& path, int64_t resume_step
   for (const LogRecord& record : records) {
     if (is_kept(record, resume_step)) text += record.dump() + "\n";
   }
-  replace_file(path, text);
+  write_durably(path, text);
   return path;
 }
 

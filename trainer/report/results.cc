@@ -2,12 +2,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include "trainer/checkpoint/durable_file.h"
 #include "trainer/report/files.h"
 
 namespace berth::train {
 namespace {
 
-void write_sorted(const std::filesystem::path& path, const nlohmann::json& values) { replace_file(path, values.dump(4) + "\n"); }
+void write_sorted(const std::filesystem::path& path, const nlohmann::json& values) { write_durably(path, values.dump(4) + "\n"); }
 
 }  // namespace
 

@@ -121,8 +121,7 @@ struct TensorBoard::Writer {
   AppendFile file;
 };
 
-TensorBoard::TensorBoard(const std::filesystem::path& folder, int64_t resume_step)
-    : writer_(std::make_unique<Writer>(folder)) {
+TensorBoard::TensorBoard(const std::filesystem::path& folder, int64_t resume_step) : writer_(std::make_unique<Writer>(folder)) {
   events::Event version;
   version.set_file_version("brain.Event:2");
   writer_->write(version, 0);

@@ -1,0 +1,264 @@
+#include "launcher/cmd_inspect.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "data/check.h"
+#include "data/store/dataset.h"
+#include "data/tokenizer/bert_tokenizer.h"
+#include "trainer/checkpoint/checkpoint.h"
+#include "trainer/checkpoint/model_weights.h"
+#include "trainer/model/config.h"
+#include "trainer/report/files.h"
+#include "trainer/report/metrics_file.h"
+#include "trainer/run_state.h"
+
+namespace berth::launch {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr int64_t kReadAtOnce = 4096;  // samples
+
+// An empty string, or what is wrong.
+template <class Work>
+std::string problem_of(Work work) {
+  try {
+    work();
+    return "";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+// Null if the file is missing or is no JSON.
+Json read_json(const fs::path& path) {
+  if (!fs::exists(path)) return nullptr;
+  const Json json = Json::parse(train::read_file(path), nullptr, /*allow_exceptions=*/false);
+  return json.is_discarded() ? Json() : json;
+}
+
+Json label_counts(const data::Split& split, const std::vector<std::string>& names) {
+  std::vector<int64_t> counts(names.size());
+  int64_t unlabelled = 0;
+  data::Batch batch;
+  for (int64_t begin = 0; begin < split.size(); begin += kReadAtOnce) {
+    std::vector<int64_t> samples(static_cast<size_t>(std::min(kReadAtOnce, split.size() - begin)));
+    std::iota(samples.begin(), samples.end(), begin);
+    split.read(samples, batch);
+    for (const int32_t label : batch.labels) {
+      const bool known = label >= 0 && static_cast<size_t>(label) < counts.size();
+      ++(known ? counts[static_cast<size_t>(label)] : unlabelled);
+    }
+  }
+  Json out = Json::object();
+  for (size_t i = 0; i < names.size(); ++i) out[names[i]] = counts[i];
+  if (unlabelled > 0) out["(none)"] = unlabelled;
+  return out;
+}
+
+Json describe_split(const data::Split& split) {
+  std::vector<int32_t> lengths(split.lengths().begin(), split.lengths().end());
+  std::sort(lengths.begin(), lengths.end());
+  const int64_t tokens = std::accumulate(lengths.begin(), lengths.end(), int64_t{0});
+  Json row = {{"split", split.name()}, {"samples", split.size()}, {"tokens", tokens}};
+  if (lengths.empty()) return row;
+  row["shortest"] = lengths.front();
+  row["median"] = lengths[lengths.size() / 2];
+  row["mean"] = std::round(10.0 * static_cast<double>(tokens) / static_cast<double>(lengths.size())) / 10;
+  row["longest"] = lengths.back();
+  return row;
+}
+
+Json describe_tokenizer(const fs::path& folder) {
+  Json out;
+  const std::string problem = problem_of([&] {
+    const auto tokenizer = data::BertTokenizer::load(folder);
+    out = {{"vocabulary", tokenizer.vocab().size()},
+           {"vocabulary_sha256", tokenizer.vocab().sha256()},
+           {"lower_case", tokenizer.options().do_lower_case}};
+  });
+  return problem.empty() ? out : Json(problem);
+}
+
+// What all that is saved as a model has: the folder of a model, of a checkpoint, and of a finished run.
+void describe_model(const fs::path& folder, Json& out) {
+  const train::BertConfig config = train::BertConfig::load(folder / "config.json");
+  const Json original = Json::parse(config.original_json);
+  out["architecture"] = original.value("architectures", Json::array());
+  out["config"] = {{"layers", config.num_hidden_layers},
+                   {"hidden", config.hidden_size},
+                   {"heads", config.num_attention_heads},
+                   {"intermediate", config.intermediate_size},
+                   {"vocabulary", config.vocab_size},
+                   {"positions", config.max_position_embeddings},
+                   {"activation", train::activation_name(config.hidden_act)},
+                   {"problem_type", config.problem_type.empty() ? Json() : Json(config.problem_type)}};
+  out["labels"] = config.label_names;
+  out["tokenizer"] = describe_tokenizer(folder);
+}
+
+void describe_weights(const fs::path& folder, Json& out) {
+  const train::ModelWeights weights = train::ModelWeights::open(folder);
+  int64_t parameters = 0;
+  Json tensors = Json::array();
+  for (const auto& [name, entry] : weights.tensors()) {
+    const int64_t elements = train::element_count(entry.tensor->shape).value_or(0);
+    if (!entry.redundant) parameters += elements;
+    tensors.push_back({{"name", entry.in_file},
+                       {"type", train::dtype_name(entry.tensor->dtype)},
+                       {"shape", train::shape_text(entry.tensor->shape)},
+                       {"elements", elements}});
+  }
+  Json files = Json::array();
+  for (const fs::path& path : weights.files())
+    files.push_back({{"file", path.filename().string()}, {"bytes", static_cast<int64_t>(fs::file_size(path))}});
+  out["parameters"] = parameters;
+  out["files"] = files;
+  out["tensors"] = tensors;
+}
+
+// The parts of trainer_state.json that say where a run stands.
+void describe_state(const fs::path& state_file, Json& out) {
+  const std::string text = train::read_file(state_file);
+  const train::RunState state = train::RunState::parse(text, state_file.string());
+  out["step"] = state.global_step;
+  out["steps_in_all"] = state.total_steps;
+  out["epoch"] = Json::parse(text).value("epoch", 0.0);
+  out["complete"] = state.complete;
+  out["samples_seen"] = state.samples_seen;
+  out["global_batch"] = state.global_batch;
+  out["seed"] = state.seed;
+  if (state.best_metric) {
+    out["best_metric"] = *state.best_metric;
+    out["best_step"] = state.best_step;
+  }
+}
+
+// The newest is read whole; of older ones only the files' sizes are looked at.
+Json describe_checkpoints(const std::vector<train::Checkpoint>& checkpoints, std::optional<int64_t>& newest_whole) {
+  Json rows = Json::array();
+  for (const train::Checkpoint& checkpoint : checkpoints) {
+    const bool newest = checkpoint.step == checkpoints.back().step;
+    const train::Verify verify = newest ? train::Verify::kContent : train::Verify::kSizes;
+    const std::string problem = problem_of([&] { train::verify_checkpoint(checkpoint.folder, verify); });
+    if (problem.empty()) newest_whole = checkpoint.step;
+    rows.push_back({{"checkpoint", checkpoint.folder.filename().string()},
+                    {"step", checkpoint.step},
+                    {"whole", problem.empty()},
+                    {"problem", problem.empty() ? Json() : Json(problem)}});
+  }
+  return rows;
+}
+
+// The last record that has `key`; null if none.
+Json last_with(const std::vector<train::LogRecord>& records, const char* key) {
+  const auto found = std::find_if(records.rbegin(), records.rend(), [&](const auto& record) { return record.contains(key); });
+  return found == records.rend() ? Json() : *found;
+}
+
+bool is_run(const fs::path& folder) {
+  for (const char* name : {"metrics.jsonl", "all_results.json", "provenance.json"})
+    if (fs::exists(folder / name)) return true;
+  return !train::list_checkpoints(folder).empty();
+}
+
+bool is_checkpoint(const fs::path& folder) {
+  return fs::exists(folder / train::kManifestName) || fs::exists(folder / train::kOptimizerFile) ||
+         folder.filename().string().starts_with("checkpoint-");
+}
+
+Json inspect(const fs::path& path) {
+  check(fs::exists(path), "there is no ", path.string());
+  if (!fs::is_directory(path)) return inspect_dataset(path);
+  if (is_checkpoint(path)) return inspect_checkpoint(path);
+  if (is_run(path)) return inspect_run(path);
+  check(fs::exists(path / "config.json"), path.string(),
+        " is neither a model folder (no config.json), nor a checkpoint, nor a run folder of berth");
+  return inspect_model(path);
+}
+
+}  // namespace
+
+Json inspect_dataset(const fs::path& path) {
+  const auto dataset = data::Dataset::open(path);
+  const data::DatasetInfo& info = dataset->info();
+  Json out = {{"kind", "data set"},
+              {"path", path.string()},
+              {"bytes", static_cast<int64_t>(fs::file_size(path))},
+              {"schema_version", info.schema_version},
+              {"task", data::task_info(info.task).name},
+              {"labels", info.label_names},
+              {"max_length", info.max_length},
+              {"vocabulary", info.vocab_size},
+              {"vocabulary_sha256", info.vocab_sha256},
+              {"command", info.command},
+              {"sources", info.source_sha256}};
+  Json splits = Json::array(), counts = Json::object();
+  for (const std::string& name : info.splits) {
+    const auto split = dataset->split(name);
+    splits.push_back(describe_split(*split));
+    if (data::task_info(info.task).labels == data::LabelShape::kClass) counts[name] = label_counts(*split, info.label_names);
+  }
+  out["splits"] = splits;
+  if (!counts.empty()) out["samples_by_label"] = counts;
+  return out;
+}
+
+Json inspect_model(const fs::path& folder) {
+  Json out = {{"kind", "model"}, {"path", folder.string()}};
+  describe_model(folder, out);
+  describe_weights(folder, out);
+  return out;
+}
+
+Json inspect_checkpoint(const fs::path& folder) {
+  const std::string problem = problem_of([&] { train::verify_checkpoint(folder); });
+  Json out = {{"kind", "checkpoint"}, {"path", folder.string()}, {"whole", problem.empty()}};
+  if (!problem.empty()) {
+    out["problem"] = problem;
+    return out;
+  }
+  describe_state(folder / train::kTrainerStateFile, out);
+  describe_model(folder, out);
+  describe_weights(folder, out);
+  return out;
+}
+
+Json inspect_run(const fs::path& folder) {
+  Json out = {{"kind", "run"}, {"path", folder.string()}};
+  bool complete = false;
+  if (const fs::path state = folder / train::kTrainerStateFile; fs::exists(state)) {
+    const std::string problem = problem_of([&] { describe_state(state, out); });
+    if (!problem.empty()) out["problem"] = problem;
+    complete = out.value("complete", false);
+  }
+  const auto checkpoints = train::list_checkpoints(folder);
+  std::optional<int64_t> newest_whole;
+  const Json rows = describe_checkpoints(checkpoints, newest_whole);
+  out["goes_on"] = complete       ? Json("no, it is complete")
+                   : newest_whole ? Json(concat("from step ", *newest_whole))
+                                  : Json("from the start: there is no whole checkpoint");
+  out["results"] = read_json(folder / "all_results.json");
+  const auto records = train::read_records(folder / "metrics.jsonl");
+  out["last_log"] = last_with(records, "loss");
+  out["last_evaluation"] = last_with(records, "eval_loss");
+  const Json provenance = read_json(folder / "provenance.json");
+  if (provenance.is_object()) {
+    out["berth_version"] = provenance.value("berth_version", "");
+    out["jobs"] = provenance.value("jobs", Json::array());
+  }
+  out["checkpoints"] = rows;
+  return out;
+}
+
+int run_inspect(const InspectOptions& options, std::ostream& out) {
+  const Json description = inspect(options.path);
+  out << (options.json ? description.dump(2, ' ', false, Json::error_handler_t::replace) + "\n" : describe_as_text(description));
+  const bool broken = description["kind"] == "checkpoint" && !description["whole"].get<bool>();
+  return static_cast<int>(broken ? ExitCode::kBadInput : ExitCode::kOk);
+}
+
+}  // namespace berth::launch
