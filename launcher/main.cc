@@ -33,7 +33,7 @@ int run(const std::vector<std::string>& arguments) {
     if (is_first_rank()) std::cout << help.what;
     return static_cast<int>(ExitCode::kOk);
   } catch (const Error& error) {
-    if (is_first_rank()) std::cerr << "berth: error: " << error.what() << "\n";
+    if (is_first_rank()) std::cerr << "berth: " << error.what() << "\n";
     return static_cast<int>(error.code());
   } catch (const std::exception& error) {
     if (is_first_rank()) std::cerr << "berth: internal error: " << error.what() << "\n";

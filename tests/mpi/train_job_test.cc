@@ -1,36 +1,14 @@
 // Whole training jobs: the real program on real ranks.
 #include <gtest/gtest.h>
 
-#include "tests/support/job.h"
+#include "tests/support/tiny_job.h"
 
 namespace berth::test {
 namespace {
 
 namespace fs = std::filesystem;
 
-class TrainJob : public testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    dir_ = std::make_unique<TempDir>();
-    write_tiny_model(*dir_ / "model");
-    write_tiny_reviews(*dir_ / "train.csv", 125);
-    write_tiny_reviews(*dir_ / "validation.csv", 41, 2);
-    const JobResult result = run_berth("prepare --train-file " + at("train.csv") + " --validation-file " + at("validation.csv") + " --tokenizer " +
-                                       at("model") + " --max-length 32 --output " + at("data.h5"));
-    ASSERT_EQ(result.exit_code, 0) << result.err;
-  }
-  static void TearDownTestSuite() { dir_.reset(); }
-
-  static std::string at(const std::string& name) { return (*dir_ / name).string(); }
-  static JobResult train(const std::string& run, const std::string& options, int ranks = 1, const std::map<std::string, std::string>& env = {}) {
-    return run_berth("train --model " + at("model") + " --data " + at("data.h5") + " --output-dir " + at(run) +
-                         " --logging-steps 1 --learning-rate 1e-3 --disable-tqdm " + options,
-                     ranks, env);
-  }
-
-  static std::unique_ptr<TempDir> dir_;
-};
-std::unique_ptr<TempDir> TrainJob::dir_;
+using TrainJob = TinyJob;
 
 // 125 samples in batches of 12: uneven lengths, uneven shares, and a last batch of 5.
 TEST_F(TrainJob, SameLossesOnAnyRankCount) {

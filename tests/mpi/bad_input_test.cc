@@ -1,0 +1,127 @@
+// Bad input ends with one clear error, the right exit code, and nothing half-written.
+#include <fstream>
+
+#include "tests/support/tiny_job.h"
+
+namespace berth::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+class BadInput : public TinyJob {
+ protected:
+  void SetUp() override { before_ = files(); }
+
+  static std::set<std::string> files() {
+    std::set<std::string> names;
+    for (const auto& entry : fs::recursive_directory_iterator(dir_->path())) names.insert(entry.path().string());
+    return names;
+  }
+
+  // The command fails with `code` and prints one error line that holds `text`.
+  static void expect_error(const JobResult& result, int code, const std::string& text) {
+    EXPECT_EQ(result.exit_code, code) << result.err;
+    int lines = 0;
+    std::istringstream in(result.err);
+    for (std::string line; std::getline(in, line);) lines += line.starts_with("berth: ");
+    EXPECT_EQ(lines, 1) << result.err;
+    EXPECT_NE(result.err.find(text), std::string::npos) << result.err;
+  }
+
+  JobResult prepare(const std::string& csv, const std::string& options = "") {
+    std::ofstream(at("bad.csv")) << csv;
+    const JobResult result = run_berth("prepare --train-file " + at("bad.csv") + " --tokenizer " + at("model") + " --output " + at("bad.h5") + " " + options);
+    fs::remove(at("bad.csv"));
+    EXPECT_EQ(files(), before_);
+    return result;
+  }
+
+  // A run folder may exist afterwards, but neither model nor checkpoint.
+  void expect_no_model(const std::string& run) {
+    if (!fs::exists(at(run))) return;
+    for (const auto& entry : fs::recursive_directory_iterator(at(run))) {
+      EXPECT_NE(entry.path().filename(), "model.safetensors");
+      EXPECT_FALSE(entry.path().filename().string().starts_with("checkpoint-")) << entry.path();
+    }
+    fs::remove_all(at(run));
+  }
+
+  std::set<std::string> before_;
+};
+
+TEST_F(BadInput, Files) {
+  expect_error(prepare(""), 3, "bad.csv");
+  expect_error(prepare("text,label\n"), 3, "bad.csv");
+  expect_error(prepare("words,label\na,0\nb,1\n", "--text-column text"), 3, "words, label");
+  expect_error(prepare("text,label\na,0\nb,0\n"), 3, "one class");
+  expect_error(prepare("text,label\na,0\nb\n"), 3, "row 2");
+  expect_error(prepare("text,label\na,0\n\xff\xfe,1\n"), 3, "row 2");
+}
+
+TEST_F(BadInput, AnUnknownLabelInAnotherSplit) {
+  std::ofstream(at("other.csv")) << "text,label\na,2\n";
+  before_ = files();
+  expect_error(prepare("text,label\na,0\nb,1\n", "--validation-file " + at("other.csv")), 3, "other.csv");
+  fs::remove(at("other.csv"));
+}
+
+TEST_F(BadInput, TheCommandLine) {
+  expect_error(run_berth("trian"), 2, "did you mean train?");
+  expect_error(run_berth("train --learning-rat 1"), 2, "did you mean --learning-rate?");
+  expect_error(run_berth("train"), 2, "--model is missing");
+  expect_error(train("run", "--max-steps 1 --lr-scheduler-type linaer"), 2, "cosine");
+  expect_error(train("run", "--global-batch-size 2", 3), 2, "3 ranks");
+  expect_error(train("run", "--load-best-model-at-end"), 2, "--eval-strategy");
+  expect_no_model("run");
+}
+
+TEST_F(BadInput, Models) {
+  expect_error(run_berth("train --model " + at("nowhere") + " --data " + at("data.h5") + " --output-dir " + at("run"), 2), 3, "nowhere");
+  expect_no_model("run");
+
+  fs::copy(at("model"), at("other_vocab"));
+  std::ofstream(at("other_vocab") + "/vocab.txt", std::ios::app) << "more\n";
+  expect_error(run_berth("train --model " + at("other_vocab") + " --data " + at("data.h5") + " --output-dir " + at("run"), 2), 3, "vocabulary");
+  expect_no_model("run");
+
+  fs::copy(at("model"), at("truncated"));
+  fs::resize_file(at("truncated") + "/model.safetensors", fs::file_size(at("truncated") + "/model.safetensors") / 2);
+  expect_error(run_berth("train --model " + at("truncated") + " --data " + at("data.h5") + " --output-dir " + at("run"), 2), 3, "model.safetensors");
+  expect_no_model("run");
+  for (const char* name : {"other_vocab", "truncated"}) fs::remove_all(at(name));
+}
+
+TEST_F(BadInput, DataSets) {
+  fs::copy(at("data.h5"), at("truncated.h5"));
+  fs::resize_file(at("truncated.h5"), fs::file_size(at("data.h5")) / 2);
+  const std::string common = " --model " + at("model") + " --output-dir " + at("run") + " --max-steps 2";
+  expect_error(run_berth("train --data " + at("truncated.h5") + common, 2), 3, "truncated.h5");
+  expect_error(run_berth("train --data " + at("missing.h5") + common, 2), 3, "missing.h5");
+  expect_error(run_berth("train --data " + at("train.csv") + common, 2), 3, "train.csv");
+  expect_error(run_berth("evaluate --model " + at("model") + " --data " + at("data.h5") + " --split test"), 3, "validation");
+  expect_no_model("run");
+  fs::remove(at("truncated.h5"));
+}
+
+TEST_F(BadInput, OutputFolders) {
+  // Root may write anywhere, but not below a file.
+  expect_error(run_berth("train --model " + at("model") + " --data " + at("data.h5") + " --output-dir " + at("data.h5") + "/run", 2), 3, "data.h5/run");
+  ASSERT_EQ(train("kept", "--max-steps 2").exit_code, 0);
+  const std::string model = read_bytes(at("kept") + "/model.safetensors");
+  expect_error(train("kept", "--max-steps 2 --resume-from-checkpoint none"), 2, "--overwrite-output-dir");
+  expect_error(train("kept", "--max-steps 3"), 2, "--allow-horizon-change");
+  EXPECT_TRUE(read_bytes(at("kept") + "/model.safetensors") == model);
+  EXPECT_EQ(train("kept", "--max-steps 3 --overwrite-output-dir").exit_code, 0);
+  fs::remove_all(at("kept"));
+}
+
+// A step that is not finite stops all ranks with exit code 4 and says where it was.
+TEST_F(BadInput, Divergence) {
+  const JobResult result = train("diverged", "--max-steps 20 --learning-rate 1e30 --max-grad-norm 0", 2);
+  expect_error(result, 4, "is not finite");
+  EXPECT_NE(result.err.find("samples"), std::string::npos) << result.err;
+  expect_no_model("diverged");
+}
+
+}  // namespace
+}  // namespace berth::test

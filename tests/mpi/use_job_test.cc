@@ -1,0 +1,107 @@
+// What is done with a trained model: evaluated and asked, on any number of ranks.
+#include <fstream>
+
+#include "tests/support/tiny_job.h"
+
+namespace berth::test {
+namespace {
+
+class UseJob : public TinyJob {
+ protected:
+  static void SetUpTestSuite() {
+    TinyJob::SetUpTestSuite();
+    ASSERT_EQ(train("run", "--max-steps 6 --save-strategy no").exit_code, 0);
+  }
+
+  static nlohmann::json evaluate(int ranks) {
+    const JobResult result = run_berth("evaluate --model " + at("run") + " --data " + at("data.h5"), ranks);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    nlohmann::json metrics = nlohmann::json::parse(result.out);
+    for (const char* timed : {"eval_runtime", "eval_samples_per_second", "eval_steps_per_second"}) metrics.erase(timed);
+    return metrics;
+  }
+};
+
+TEST_F(UseJob, TheSameMetricsOnAnyRankCount) {
+  const nlohmann::json one = evaluate(1);
+  EXPECT_EQ(one["eval_samples"], 41);
+  for (int ranks : {2, 3, 5, 8}) EXPECT_EQ(evaluate(ranks), one) << ranks << " ranks";
+}
+
+TEST_F(UseJob, EvaluationOfARunIsThatOfItsEnd) {
+  ASSERT_EQ(train("evaluated", "--max-steps 6 --save-strategy no --eval-strategy steps --eval-steps 6").exit_code, 0);
+  const auto results = nlohmann::json::parse(read_bytes(at("evaluated") + "/eval_results.json"));
+  const auto separate = nlohmann::json::parse(run_berth("evaluate --model " + at("evaluated") + " --data " + at("data.h5")).out);
+  EXPECT_EQ(separate["eval_loss"], results["eval_loss"]);
+  EXPECT_EQ(separate["eval_accuracy"], results["eval_accuracy"]);
+}
+
+TEST_F(UseJob, PredictionsKeepTheOrderOfTheInputOnAnyRankCount) {
+  const std::string command = "predict --logits --model " + at("run") + " --input " + at("validation.csv") + " --output ";
+  ASSERT_EQ(run_berth(command + at("one.jsonl"), 1).exit_code, 0);
+  ASSERT_EQ(run_berth(command + at("three.jsonl"), 3).exit_code, 0);
+  EXPECT_EQ(read_bytes(at("one.jsonl")), read_bytes(at("three.jsonl")));
+  const auto lines = read_jsonl(at("one.jsonl"));
+  ASSERT_EQ(lines.size(), 41u);
+  for (size_t i = 0; i < lines.size(); ++i) EXPECT_EQ(lines[i]["row"], i + 1);
+  EXPECT_EQ(lines[0]["logits"].size(), 2u);
+  EXPECT_NEAR(lines[0]["scores"]["positive"].get<double>() + lines[0]["scores"]["negative"].get<double>(), 1, 1e-9);
+}
+
+TEST_F(UseJob, TextsOfTheCommandLineArePrintedForPeople) {
+  const JobResult result = run_berth("predict --model " + at("run") + " --text \"ban bas\" --text \"tus tut\"");
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.out.substr(0, 25), "Text: ban bas => Label: " + result.out.substr(24, 1));
+  EXPECT_EQ(std::count(result.out.begin(), result.out.end(), '\n'), 2);
+}
+
+TEST_F(UseJob, TheRunFolderHoldsWhatHuggingFacesTrainerWrites) {
+  ASSERT_EQ(train("folder", "--max-steps 6 --save-steps 3 --save-total-limit 1 --eval-strategy steps --eval-steps 3").exit_code, 0);
+  for (const char* name : {"config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json", "train_results.json", "eval_results.json",
+                           "all_results.json", "trainer_state.json", "metrics.jsonl", "berth.log", "provenance.json", "tensorboard",
+                           "checkpoint-6/optimizer.safetensors", "checkpoint-6/manifest.json"})
+    EXPECT_TRUE(std::filesystem::exists(at("folder") + "/" + name)) << name;
+  EXPECT_FALSE(std::filesystem::exists(at("folder") + "/checkpoint-3")) << "--save-total-limit 1";
+  const auto all = nlohmann::json::parse(read_bytes(at("folder") + "/all_results.json"));
+  for (const char* name : {"train_loss", "train_runtime", "train_samples_per_second", "train_steps_per_second", "epoch", "eval_loss", "eval_accuracy"})
+    EXPECT_TRUE(all.contains(name)) << name;
+  const auto config = nlohmann::json::parse(read_bytes(at("folder") + "/config.json"));
+  EXPECT_EQ(config["id2label"], (nlohmann::json{{"0", "negative"}, {"1", "positive"}}));
+}
+
+TEST_F(UseJob, TheBestModelIsKeptAndLoadedAtTheEnd) {
+  // A learning rate this high ends worse than it once was.
+  const JobResult result = train("best", "--max-steps 12 --learning-rate 0.05 --eval-strategy steps --eval-steps 2 --save-strategy steps --save-steps 2 "
+                                         "--save-total-limit 1 --load-best-model-at-end");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const auto state = nlohmann::json::parse(read_bytes(at("best") + "/trainer_state.json"));
+  const std::string best = state["best_model_checkpoint"];
+  double lowest = 1e9;
+  for (const auto& record : read_jsonl(at("best") + "/metrics.jsonl"))
+    if (record.contains("eval_loss")) lowest = std::min(lowest, record["eval_loss"].get<double>());
+  EXPECT_EQ(state["best_metric"].get<double>(), lowest);
+  EXPECT_TRUE(read_bytes(at("best") + "/model.safetensors") == read_bytes(at("best") + "/" + best + "/model.safetensors"));
+}
+
+TEST_F(UseJob, EarlyStoppingEndsTheRun) {
+  const JobResult result = train("early", "--max-steps 40 --learning-rate 0.05 --eval-strategy steps --eval-steps 2 --save-strategy no "
+                                          "--early-stopping-patience 2 --early-stopping-threshold 10");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(nlohmann::json::parse(read_bytes(at("early") + "/trainer_state.json"))["global_step"], 6);
+}
+
+TEST_F(UseJob, OptionsComeFromAFileAndInEitherSpelling) {
+  std::ofstream(at("options.json")) << R"({"max_steps": 2, "per_device_train_batch_size": 4, "bf16": false, "save_strategy": "no"})";
+  std::ofstream(at("options.toml")) << "max_steps = 2\nper-device-train-batch-size = 4\nsave_strategy = \"no\"\n";
+  ASSERT_EQ(train("from_json", "--config " + at("options.json")).exit_code, 0);
+  ASSERT_EQ(train("from_toml", "--config=" + at("options.toml")).exit_code, 0);
+  ASSERT_EQ(train("from_line", "--max_steps 2 --per_device_train_batch_size 4 --bf16 False --save-strategy no").exit_code, 0);
+  const std::string model = read_bytes(at("from_line") + "/model.safetensors");
+  EXPECT_TRUE(read_bytes(at("from_json") + "/model.safetensors") == model);
+  EXPECT_TRUE(read_bytes(at("from_toml") + "/model.safetensors") == model);
+  ASSERT_EQ(train("line_wins", "--config " + at("options.json") + " --max-steps 3").exit_code, 0);
+  EXPECT_EQ(nlohmann::json::parse(read_bytes(at("line_wins") + "/trainer_state.json"))["global_step"], 3);
+}
+
+}  // namespace
+}  // namespace berth::test
