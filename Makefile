@@ -27,7 +27,9 @@ test: build
 	@launcher/setup/get_model.sh >/dev/null
 	@ctest --preset $(PRESET)
 
-demo: build
+demo: deps
+	@cmake --preset $(PRESET) --log-level=WARNING
+	@cmake --build --preset $(PRESET) --target berth demo_baseline
 	@launcher/setup/demo.sh
 
 test-fresh:

@@ -22,6 +22,7 @@ int dispatch(const CommandLine& line) {
     int operator()(const TrainCommand& command) const { return run_train(command, line.text, line.options, line.log_level); }
     int operator()(const EvaluateCommand& command) const { return run_evaluate(command, line.log_level); }
     int operator()(const PredictCommand& command) const { return run_predict(command, line.log_level); }
+    int operator()(const InspectOptions& options) const { return run_inspect(options, std::cout); }
   };
   return std::visit(Run{line}, line.command);
 }

@@ -188,6 +188,11 @@ void add_predict(CLI::App& app, PredictCommand& c) {
   add_device(p, c.device);
 }
 
+void add_inspect(CLI::App& app, InspectOptions& o) {
+  app.add_option_function<std::string>("path", [&o](const std::string& path) { o.path = path; }, "what to look at")->required();
+  app.add_flag("--json", o.json, "one JSON object, for programs");
+}
+
 void add_prepare(CLI::App& app, data::PrepareOptions& o) {
   Parser p(app);
   p.add("--task", o.task, "sequence-classification (one text or a pair)");
@@ -221,6 +226,7 @@ const std::vector<Subcommand>& subcommands() {
       subcommand<TrainCommand>("train", "fine-tune on all ranks; resumes by itself", add_train),
       subcommand<EvaluateCommand>("evaluate", "metrics of a model on a split", add_evaluate),
       subcommand<PredictCommand>("predict", "labels and scores of new texts", add_predict),
+      subcommand<InspectOptions>("inspect", "what is in this .h5, model folder, checkpoint or run", add_inspect),
   };
   return all;
 }

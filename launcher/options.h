@@ -12,6 +12,7 @@
 
 #include "data/prepare.h"
 #include "launcher/cmd_evaluate.h"
+#include "launcher/cmd_inspect.h"
 #include "launcher/cmd_predict.h"
 #include "launcher/cmd_train.h"
 
@@ -22,7 +23,7 @@ class App;
 namespace berth::launch {
 
 struct CommandLine {
-  std::variant<data::PrepareOptions, TrainCommand, EvaluateCommand, PredictCommand> command;
+  std::variant<data::PrepareOptions, TrainCommand, EvaluateCommand, PredictCommand, InspectOptions> command;
   std::string log_level = "info";
   std::string text;                // the command line as given
   nlohmann::ordered_json options;  // every option of the subcommand and its value, for provenance
