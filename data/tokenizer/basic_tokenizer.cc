@@ -1,7 +1,6 @@
 #include "data/tokenizer/basic_tokenizer.h"
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 #include <string>
 

@@ -1,6 +1,7 @@
 #include "data/tokenizer/bert_tokenizer.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "data/check.h"
 

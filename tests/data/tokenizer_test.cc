@@ -1,11 +1,10 @@
 // The tokenizer against goldens that Hugging Face's tokenizers wrote (tests/golden/tokenizer_golden.py), without data sets.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <fstream>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <random>
-#include <sstream>
 
 #include "data/check.h"
 #include "data/sha256.h"
