@@ -1,5 +1,7 @@
 #include "trainer/kernels/gemm.h"
 
+#include "trainer/kernels/pointwise.h"
+
 namespace berth::train {
 
 at::Tensor linear_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
@@ -20,6 +22,11 @@ void linear_backward_weight(const at::Tensor& dy, const at::Tensor& x, const at:
     weight_grad.add_(at::mm(dy.t(), x));
 }
 
-void linear_backward_bias(const at::Tensor& dy, const at::Tensor& bias_grad) { bias_grad.add_(dy.sum(0, false, at::kFloat)); }
+void linear_backward_bias(const at::Tensor& dy, const at::Tensor& bias_grad) {
+  if (dy.is_cpu())
+    add_column_sums(dy, bias_grad);
+  else
+    bias_grad.add_(dy.sum(0, false, at::kFloat));
+}
 
 }  // namespace berth::train

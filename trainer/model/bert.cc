@@ -199,7 +199,7 @@ at::Tensor BertEncoder::forward_layer(const at::Tensor& x, int64_t index, const 
   const at::Tensor middle =
       add_norm(parameters_, linear(parameters_, attended, layer.attention_output), residual, layer.attention_norm,
                dropout(config_.hidden_dropout_prob, Purpose::kAttentionOutputDropout), rows);
-  const at::Tensor inner = activate(linear(parameters_, middle, layer.intermediate), config_.hidden_act);
+  const at::Tensor inner = linear_activated(parameters_, middle, layer.intermediate, config_.hidden_act);
   return add_norm(parameters_, linear(parameters_, inner, layer.output), middle, layer.output_norm,
                   dropout(config_.hidden_dropout_prob, Purpose::kFfnOutputDropout), rows);
 }

@@ -1,7 +1,10 @@
 #include "trainer/model/functions.h"
 
 #include "data/check.h"
+#include "trainer/kernels/attention.h"
 #include "trainer/kernels/gemm.h"
+#include "trainer/kernels/norm.h"
+#include "trainer/kernels/pointwise.h"
 
 namespace berth::train {
 namespace {
@@ -33,42 +36,71 @@ at::Tensor first_trained(std::initializer_list<const Parameter*> parameters) {
   return (*parameters.begin())->value;
 }
 
+// Backward of one linear layer: adds to the gradients of its parameters and announces them.
+void backward_parameters(const ParameterStore& store, const at::Tensor& x, const at::Tensor& dy, const Parameter& weight,
+                         const Parameter& bias) {
+  if (!bias.frozen) {
+    linear_backward_bias(dy, bias.grad);
+    store.announce_grad(bias.index);
+  }
+  if (!weight.frozen) {
+    linear_backward_weight(dy, x, weight.grad);
+    store.announce_grad(weight.index);
+  }
+}
+
+void announce(const ParameterStore& store, const Parameter& parameter) {
+  if (!parameter.frozen) store.announce_grad(parameter.index);
+}
+
+// Indices of parameters are kept as integers; Parameter objects stay where they are for the store's life.
+void keep_parameters(AutogradContext* ctx, const ParameterStore* store, const std::vector<const Parameter*>& parameters) {
+  std::vector<int64_t> addresses;
+  for (const Parameter* parameter : parameters) addresses.push_back(static_cast<int64_t>(reinterpret_cast<intptr_t>(parameter)));
+  ctx->saved_data["parameters"] = addresses;
+  keep(ctx, "store", store);
+}
+std::vector<const Parameter*> kept_parameters(AutogradContext* ctx) {
+  std::vector<const Parameter*> parameters;
+  for (const int64_t address : ctx->saved_data["parameters"].toIntVector())
+    parameters.push_back(reinterpret_cast<const Parameter*>(static_cast<intptr_t>(address)));
+  return parameters;
+}
+
+void keep_dropout(AutogradContext* ctx, const Dropout& dropout) {
+  ctx->saved_data["p"] = static_cast<double>(dropout.p);
+  ctx->saved_data["key"] = static_cast<int64_t>(uint64_t{dropout.key[0]} << 32 | dropout.key[1]);
+}
+Dropout kept_dropout(AutogradContext* ctx) {
+  const auto key = static_cast<uint64_t>(ctx->saved_data["key"].toInt());
+  return {static_cast<float>(ctx->saved_data["p"].toDouble()), {static_cast<uint32_t>(key >> 32), static_cast<uint32_t>(key)}};
+}
+
+// `link`, here and below: see first_trained.
 struct LinearFunction : Function<LinearFunction> {
-  static variable_list forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& link, const ParameterStore* store,
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& /*link*/, const ParameterStore* store,
                                const std::vector<Linear>& layers) {
-    (void)link;
     ctx->set_materialize_grads(false);
     ctx->save_for_backward({x});
-    keep(ctx, "store", store);
-    std::vector<int64_t> indices;
+    std::vector<const Parameter*> parameters;
     variable_list outputs;
     for (const Linear& layer : layers) {
-      outputs.push_back(linear_forward(x, weight_of(*layer.weight, x.scalar_type()), layer.bias->value.detach()));
-      indices.push_back(layer.weight->index);
-      indices.push_back(layer.bias->index);
+      outputs.push_back(linear_forward(x, weight_of(*layer.weight, x.scalar_type()), layer.bias->value));
+      parameters.insert(parameters.end(), {layer.weight, layer.bias});
     }
-    ctx->saved_data["parameters"] = indices;
+    keep_parameters(ctx, store, parameters);
     return outputs;
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const at::Tensor x = ctx->get_saved_variables()[0];
-    const ParameterStore& store = *kept<ParameterStore>(ctx, "store");
-    const std::vector<int64_t> indices = ctx->saved_data["parameters"].toIntVector();
+    const auto parameters = kept_parameters(ctx);
     at::Tensor dx;
     for (size_t i = grads.size(); i-- > 0;) {
       if (!grads[i].defined()) continue;
       const at::Tensor dy = grads[i].contiguous();
-      const Parameter& weight = store.parameters()[indices[2 * i]];
-      const Parameter& bias = store.parameters()[indices[2 * i + 1]];
-      if (!bias.frozen) {
-        linear_backward_bias(dy, bias.grad);
-        store.announce_grad(bias.index);
-      }
-      if (!weight.frozen) {
-        linear_backward_weight(dy, x, weight.grad);
-        store.announce_grad(weight.index);
-      }
+      const Parameter &weight = *parameters[2 * i], &bias = *parameters[2 * i + 1];
+      backward_parameters(*kept<ParameterStore>(ctx, "store"), x, dy, weight, bias);
       if (!ctx->needs_input_grad(0)) continue;
       const bool accumulate = dx.defined();
       if (!accumulate) dx = at::empty_like(x);
@@ -78,32 +110,133 @@ struct LinearFunction : Function<LinearFunction> {
   }
 };
 
-struct EmbeddingSum : Function<EmbeddingSum> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& link, const ParameterStore* store,
-                            const Embeddings* embeddings, const EmbeddingIds& ids) {
-    (void)link;
-    ctx->save_for_backward({ids.words, ids.positions, ids.types});
-    keep(ctx, "store", store);
-    ctx->saved_data["parameters"] =
-        std::vector<int64_t>{embeddings->words->index, embeddings->positions->index, embeddings->types->index};
-    ctx->saved_data["padding"] = embeddings->padding_id;
-    return embeddings->words->value.index_select(0, ids.words) + embeddings->positions->value.index_select(0, ids.positions) +
-           embeddings->types->value.index_select(0, ids.types);
+struct LinearActivatedFunction : Function<LinearActivatedFunction> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& /*link*/, const ParameterStore* store,
+                            const Linear& layer, Activation activation) {
+    const at::Tensor inner = linear_forward(x, weight_of(*layer.weight, x.scalar_type()), layer.bias->value);
+    const at::Tensor out = activation_forward(inner, activation);  // inner now holds the derivative
+    ctx->save_for_backward({x, inner});
+    keep_parameters(ctx, store, {layer.weight, layer.bias});
+    return out;
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    const ParameterStore& store = *kept<ParameterStore>(ctx, "store");
-    const std::vector<int64_t> indices = ctx->saved_data["parameters"].toIntVector();
-    const variable_list ids = ctx->get_saved_variables();
-    for (int i = 2; i >= 0; --i) {
-      const Parameter& table = store.parameters()[indices[i]];
-      if (table.frozen) continue;
-      at::Tensor d = grads[0];
-      if (i == 0) d = d.masked_fill(ids[0].eq(ctx->saved_data["padding"].toInt()).unsqueeze(1), 0);
-      table.grad.index_add_(0, ids[i], d);
-      store.announce_grad(table.index);
+    const variable_list saved = ctx->get_saved_variables();
+    const auto parameters = kept_parameters(ctx);
+    const at::Tensor dy = activation_backward(grads[0], saved[1]);
+    backward_parameters(*kept<ParameterStore>(ctx, "store"), saved[0], dy, *parameters[0], *parameters[1]);
+    at::Tensor dx;
+    if (ctx->needs_input_grad(0)) {
+      dx = at::empty_like(saved[0]);
+      linear_backward_input(dy, weight_of(*parameters[0], dy.scalar_type()), dx, false);
     }
-    return {at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+    return {dx, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+struct AddNormFunction : Function<AddNormFunction> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& residual, const at::Tensor& /*link*/,
+                            const ParameterStore* store, const Norm& norm, const Dropout& dropout, const RowIds& rows) {
+    NormState state;
+    const at::Tensor out = add_norm_forward(x, residual, norm.gamma->value, norm.beta->value, norm.eps, dropout, rows, state);
+    ctx->save_for_backward({state.normalized, state.rstd, rows.samples, rows.positions});
+    keep_parameters(ctx, store, {norm.gamma, norm.beta});
+    keep_dropout(ctx, dropout);
+    return out;
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    const auto parameters = kept_parameters(ctx);
+    const auto [dx, d_residual] = add_norm_backward(grads[0], {saved[0], saved[1]}, parameters[0]->value, kept_dropout(ctx),
+                                                    {saved[2], saved[3]}, parameters[0]->grad, parameters[1]->grad);
+    for (const Parameter* parameter : parameters) announce(*kept<ParameterStore>(ctx, "store"), *parameter);
+    return {dx, d_residual, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+struct AttendFunction : Function<AttendFunction> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            const Segments& segments, const Dropout& dropout) {
+    at::Tensor weights;
+    const at::Tensor out = attention_forward(q, k, v, segments, dropout, weights);
+    ctx->save_for_backward({q, k, v, weights, segments.cu_seqlens, segments.samples});
+    ctx->saved_data["sizes"] = std::vector<int64_t>{segments.max_seqlen, segments.heads, segments.first_query_only};
+    keep_dropout(ctx, dropout);
+    return out;
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    const auto sizes = ctx->saved_data["sizes"].toIntVector();
+    const Segments segments{saved[4], saved[5], sizes[0], sizes[1], sizes[2] != 0};
+    const auto [dq, dk, dv] = attention_backward(grads[0], saved[0], saved[1], saved[2], saved[3], segments, kept_dropout(ctx));
+    return {dq, dk, dv, at::Tensor(), at::Tensor()};
+  }
+};
+
+struct DropFunction : Function<DropFunction> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const Dropout& dropout, const RowIds& rows) {
+    ctx->save_for_backward({rows.samples, rows.positions});
+    keep_dropout(ctx, dropout);
+    return dropout_rows(x, dropout, rows);
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    return {dropout_rows(grads[0], kept_dropout(ctx), {saved[0], saved[1]}), at::Tensor(), at::Tensor()};
+  }
+};
+
+// The CPU's embeddings: one kernel.
+struct EmbedFunction : Function<EmbedFunction> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& /*link*/, const ParameterStore* store, const Embeddings& e,
+                            const EmbeddingIds& ids, const Dropout& dropout, const RowIds& rows, at::ScalarType type) {
+    NormState state;
+    const at::Tensor out =
+        embed_forward({e.words->value, e.positions->value, e.types->value, ids.words, ids.positions, ids.types},
+                      e.norm.gamma->value, e.norm.beta->value, e.norm.eps, dropout, rows, type, state);
+    ctx->save_for_backward({state.normalized, state.rstd, rows.samples, rows.positions, ids.words, ids.positions, ids.types});
+    keep_parameters(ctx, store, {e.words, e.positions, e.types, e.norm.gamma, e.norm.beta});
+    keep_dropout(ctx, dropout);
+    ctx->saved_data["padding"] = e.padding_id;
+    return out;
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    const auto parameters = kept_parameters(ctx);
+    const at::Tensor d = embed_backward(grads[0], {saved[0], saved[1]}, parameters[3]->value, kept_dropout(ctx),
+                                        {saved[2], saved[3]}, parameters[3]->grad, parameters[4]->grad);
+    for (int table = 0; table < 3; ++table)
+      if (!parameters[table]->frozen)
+        scatter_rows(d, saved[4 + table], table == 0 ? ctx->saved_data["padding"].toInt() : -1, parameters[table]->grad);
+    for (const Parameter* parameter : parameters) announce(*kept<ParameterStore>(ctx, "store"), *parameter);
+    return variable_list(7);
+  }
+};
+
+// Other devices' embeddings: the sum of the three tables' rows, fp32, for norm_reference to follow.
+struct EmbeddingSum : Function<EmbeddingSum> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& /*link*/, const ParameterStore* store,
+                            const Embeddings& embeddings, const EmbeddingIds& ids) {
+    ctx->save_for_backward({ids.words, ids.positions, ids.types});
+    keep_parameters(ctx, store, {embeddings.words, embeddings.positions, embeddings.types});
+    ctx->saved_data["padding"] = embeddings.padding_id;
+    return embeddings.words->value.index_select(0, ids.words) + embeddings.positions->value.index_select(0, ids.positions) +
+           embeddings.types->value.index_select(0, ids.types);
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const auto parameters = kept_parameters(ctx);
+    const variable_list ids = ctx->get_saved_variables();
+    for (int table = 0; table < 3; ++table) {
+      if (parameters[table]->frozen) continue;
+      at::Tensor d = grads[0];
+      if (table == 0) d = d.masked_fill(ids[0].eq(ctx->saved_data["padding"].toInt()).unsqueeze(1), 0);
+      parameters[table]->grad.index_add_(0, ids[table], d);
+      announce(*kept<ParameterStore>(ctx, "store"), *parameters[table]);
+    }
+    return variable_list(4);
   }
 };
 
@@ -113,31 +246,40 @@ std::vector<at::Tensor> linears(const ParameterStore& store, const at::Tensor& x
   at::Tensor link = layers[0].weight->value;
   for (const Linear& layer : layers)
     if (!link.requires_grad()) link = first_trained({layer.weight, layer.bias});
-  return LinearFunction::apply(x, link, &store, layers);
+  return LinearFunction::apply(x.contiguous(), link, &store, layers);
 }
 
 at::Tensor linear(const ParameterStore& store, const at::Tensor& x, const Linear& layer) { return linears(store, x, {layer})[0]; }
 
+at::Tensor linear_activated(const ParameterStore& store, const at::Tensor& x, const Linear& layer, Activation activation) {
+  if (!x.is_cpu()) return activation_reference(linear(store, x, layer), activation);
+  return LinearActivatedFunction::apply(x.contiguous(), first_trained({layer.weight, layer.bias}), &store, layer, activation);
+}
+
 at::Tensor embed(const ParameterStore& store, const Embeddings& embeddings, const EmbeddingIds& ids, const Dropout& dropout,
                  const RowIds& rows, at::ScalarType type) {
-  const at::Tensor link = first_trained({embeddings.words, embeddings.positions, embeddings.types});
-  const at::Tensor sum = EmbeddingSum::apply(link, &store, &embeddings, ids);
   const Norm& norm = embeddings.norm;
+  const at::Tensor link = first_trained({embeddings.words, embeddings.positions, embeddings.types, norm.gamma, norm.beta});
+  if (ids.words.is_cpu()) return EmbedFunction::apply(link, &store, embeddings, ids, dropout, rows, type);
+  const at::Tensor sum = EmbeddingSum::apply(link, &store, embeddings, ids);
   return norm_reference(sum, norm.gamma->value, norm.beta->value, norm.eps, dropout, rows).to(type);
 }
 
 at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Segments& segments,
                   const Dropout& dropout) {
-  return attention_reference(q, k, v, segments, dropout);
+  if (!q.is_cpu()) return attention_reference(q, k, v, segments, dropout);
+  return AttendFunction::apply(q, k, v, segments, dropout);
 }
 
-at::Tensor add_norm(const ParameterStore&, const at::Tensor& x, const at::Tensor& residual, const Norm& norm,
+at::Tensor add_norm(const ParameterStore& store, const at::Tensor& x, const at::Tensor& residual, const Norm& norm,
                     const Dropout& dropout, const RowIds& rows) {
-  return add_norm_reference(x, residual, norm.gamma->value, norm.beta->value, norm.eps, dropout, rows);
+  if (!x.is_cpu()) return add_norm_reference(x, residual, norm.gamma->value, norm.beta->value, norm.eps, dropout, rows);
+  return AddNormFunction::apply(x, residual, first_trained({norm.gamma, norm.beta}), &store, norm, dropout, rows);
 }
 
-at::Tensor drop(const at::Tensor& x, const Dropout& dropout, const RowIds& rows) { return dropout_reference(x, dropout, rows); }
-
-at::Tensor activate(const at::Tensor& x, Activation activation) { return activation_reference(x, activation); }
+at::Tensor drop(const at::Tensor& x, const Dropout& dropout, const RowIds& rows) {
+  if (!dropout.on() || !x.is_cpu()) return dropout_reference(x, dropout, rows);
+  return DropFunction::apply(x, dropout, rows);
+}
 
 }  // namespace berth::train

@@ -23,6 +23,9 @@ struct Norm {
 std::vector<at::Tensor> linears(const ParameterStore& store, const at::Tensor& x, const std::vector<Linear>& layers);
 at::Tensor linear(const ParameterStore& store, const at::Tensor& x, const Linear& layer);
 
+// activation(x W^T + b).
+at::Tensor linear_activated(const ParameterStore& store, const at::Tensor& x, const Linear& layer, Activation activation);
+
 struct Embeddings {
   const Parameter* words;  // [V, H]
   const Parameter* positions;
@@ -42,6 +45,5 @@ at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
 at::Tensor add_norm(const ParameterStore& store, const at::Tensor& x, const at::Tensor& residual, const Norm& norm,
                     const Dropout& dropout, const RowIds& rows);
 at::Tensor drop(const at::Tensor& x, const Dropout& dropout, const RowIds& rows);
-at::Tensor activate(const at::Tensor& x, Activation activation);
 
 }  // namespace berth::train
