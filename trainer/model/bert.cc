@@ -206,9 +206,9 @@ at::Tensor BertEncoder::forward_layer(const at::Tensor& x, int64_t index, const 
 
 at::Tensor BertEncoder::checkpoint_layer(const at::Tensor& x, int64_t index, const DeviceBatch& batch,
                                          const ForwardContext& context, bool first_tokens_only) const {
-  at::Tensor link = x;
+  at::Tensor link = parameters_.anchor().detach();
   for (const Parameter& parameter : parameters_.parameters())
-    if (!link.requires_grad() && parameter.name.starts_with(layer_prefix(index))) link = parameter.value;
+    if (!parameter.frozen && parameter.name.starts_with(layer_prefix(index))) link = parameters_.anchor();
   return Checkpoint::apply(
       x, link, [=, this](const at::Tensor& input) { return forward_layer(input, index, batch, context, first_tokens_only); });
 }

@@ -29,11 +29,11 @@ at::Tensor weight_of(const Parameter& parameter, at::ScalarType type) {
   return parameter.compute_value;
 }
 
-// A node is only made if one of its inputs requires a gradient: where x does not, a parameter that does makes up for it.
-at::Tensor first_trained(std::initializer_list<const Parameter*> parameters) {
+// An input that requires a gradient iff one of the parameters takes one: see ParameterStore::anchor().
+at::Tensor link_to(const ParameterStore& store, std::initializer_list<const Parameter*> parameters) {
   for (const Parameter* parameter : parameters)
-    if (!parameter->frozen) return parameter->value;
-  return (*parameters.begin())->value;
+    if (!parameter->frozen) return store.anchor();
+  return store.anchor().detach();
 }
 
 // Backward of one linear layer: adds to the gradients of its parameters and announces them.
@@ -76,7 +76,7 @@ Dropout kept_dropout(AutogradContext* ctx) {
   return {static_cast<float>(ctx->saved_data["p"].toDouble()), {static_cast<uint32_t>(key >> 32), static_cast<uint32_t>(key)}};
 }
 
-// `link`, here and below: see first_trained.
+// `link`, here and below: see link_to.
 struct LinearFunction : Function<LinearFunction> {
   static variable_list forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& /*link*/, const ParameterStore* store,
                                const std::vector<Linear>& layers) {
@@ -243,9 +243,9 @@ struct EmbeddingSum : Function<EmbeddingSum> {
 }  // namespace
 
 std::vector<at::Tensor> linears(const ParameterStore& store, const at::Tensor& x, const std::vector<Linear>& layers) {
-  at::Tensor link = layers[0].weight->value;
+  at::Tensor link = store.anchor().detach();
   for (const Linear& layer : layers)
-    if (!link.requires_grad()) link = first_trained({layer.weight, layer.bias});
+    if (!layer.weight->frozen || !layer.bias->frozen) link = store.anchor();
   return LinearFunction::apply(x.contiguous(), link, &store, layers);
 }
 
@@ -253,13 +253,13 @@ at::Tensor linear(const ParameterStore& store, const at::Tensor& x, const Linear
 
 at::Tensor linear_activated(const ParameterStore& store, const at::Tensor& x, const Linear& layer, Activation activation) {
   if (!x.is_cpu()) return activation_reference(linear(store, x, layer), activation);
-  return LinearActivatedFunction::apply(x.contiguous(), first_trained({layer.weight, layer.bias}), &store, layer, activation);
+  return LinearActivatedFunction::apply(x.contiguous(), link_to(store, {layer.weight, layer.bias}), &store, layer, activation);
 }
 
 at::Tensor embed(const ParameterStore& store, const Embeddings& embeddings, const EmbeddingIds& ids, const Dropout& dropout,
                  const RowIds& rows, at::ScalarType type) {
   const Norm& norm = embeddings.norm;
-  const at::Tensor link = first_trained({embeddings.words, embeddings.positions, embeddings.types, norm.gamma, norm.beta});
+  const at::Tensor link = link_to(store, {embeddings.words, embeddings.positions, embeddings.types, norm.gamma, norm.beta});
   if (ids.words.is_cpu()) return EmbedFunction::apply(link, &store, embeddings, ids, dropout, rows, type);
   const at::Tensor sum = EmbeddingSum::apply(link, &store, embeddings, ids);
   return norm_reference(sum, norm.gamma->value, norm.beta->value, norm.eps, dropout, rows).to(type);
@@ -274,7 +274,7 @@ at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
 at::Tensor add_norm(const ParameterStore& store, const at::Tensor& x, const at::Tensor& residual, const Norm& norm,
                     const Dropout& dropout, const RowIds& rows) {
   if (!x.is_cpu()) return add_norm_reference(x, residual, norm.gamma->value, norm.beta->value, norm.eps, dropout, rows);
-  return AddNormFunction::apply(x, residual, first_trained({norm.gamma, norm.beta}), &store, norm, dropout, rows);
+  return AddNormFunction::apply(x, residual, link_to(store, {norm.gamma, norm.beta}), &store, norm, dropout, rows);
 }
 
 at::Tensor drop(const at::Tensor& x, const Dropout& dropout, const RowIds& rows) {

@@ -88,6 +88,10 @@ class ParameterStore {
     if (grad_ready_callback_) grad_ready_callback_(parameter);
   }
 
+  // A leaf that requires a gradient and never gets one. Autograd makes a node only if an input requires a gradient, so Functions
+  // that add to Parameter::grad themselves take this as an input instead of the parameters, whose hooks would fire a second time.
+  const at::Tensor& anchor() const { return anchor_; }
+
   // bf16 computing: keeps a bf16 copy of all values, from which Parameter::compute_value views. Whoever changes values calls
   // refresh_compute_copy() afterwards (it does nothing without a copy), or writes Bucket::compute_values itself.
   void enable_compute_copy();
@@ -100,6 +104,7 @@ class ParameterStore {
   std::vector<Bucket> buckets_;
   std::unordered_map<std::string, int> index_;
   std::function<void(int)> grad_ready_callback_;
+  at::Tensor anchor_ = at::zeros({1}).set_requires_grad(true);
 };
 
 }  // namespace berth::train

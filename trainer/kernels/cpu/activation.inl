@@ -8,7 +8,7 @@ BERTH_INLINE F absolute(F x) { return (F)((I)x & INT32_MAX); }
 BERTH_INLINE F tanh(F x) {
   // 1 - 2 / (exp(2 |x|) + 1), with x's sign; the argument is limited where tanh is 1 in fp32. Near zero, x itself is nearer.
   const F a = absolute(x);
-  const F limited = a < set1(10.f) ? a : set1(10.f);
+  const F limited = a > set1(10.f) ? set1(10.f) : a;  // lets NaN through
   const F t = 1.f - 2.f / (exp(limited + limited) + 1.f);
   const F small = a * (1.f - a * a * (1.f / 3.f) + a * a * a * a * (2.f / 15.f));
   const F magnitude = a < set1(0.1f) ? small : t;

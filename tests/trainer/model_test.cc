@@ -1,0 +1,201 @@
+// What must hold of a whole model's pass: the same gradients in any batch order and with checkpointing, one announcement per
+// gradient, frozen parameters, bf16 near fp32.
+#include <gtest/gtest.h>
+
+#include "data/check.h"
+#include "tests/support/golden.h"
+#include "trainer/model/heads.h"
+
+namespace berth::train {
+namespace {
+
+BertConfig small_config() {
+  BertConfig config;
+  config.vocab_size = 50;
+  config.hidden_size = 64;
+  config.num_hidden_layers = 3;
+  config.num_attention_heads = 4;
+  config.intermediate_size = 128;
+  config.max_position_embeddings = 40;
+  config.initializer_range = 0.08;
+  config.label_names = {"a", "b", "c"};
+  return config;
+}
+
+data::Batch batch_of(const std::vector<int>& samples) {
+  data::Batch batch;
+  batch.cu_seqlens = {0};
+  for (const int id : samples) {
+    const int length = 1 + id * 7 % 31;
+    for (int i = 0; i < length; ++i) {
+      batch.input_ids.push_back(1 + (id * 31 + i * i * 17) % 49);
+      batch.token_type_ids.push_back(i > length / 2);
+      batch.position_ids.push_back(i);
+    }
+    batch.sample_ids.push_back(id);
+    batch.cu_seqlens.push_back(batch.cu_seqlens.back() + length);
+    batch.labels.push_back(id % 3);
+  }
+  return batch;
+}
+
+struct Fixture {
+  explicit Fixture(const std::vector<std::string>& frozen = {}) {
+    const Architecture& architecture = architecture_of(data::TaskKind::kSequenceClassification);
+    const auto specs = architecture.parameters(small_config(), true);
+    store = std::make_unique<ParameterStore>(specs, *comm, 1 << 16, frozen);
+    store->initialize(specs, small_config().initializer_range, 9);
+    model = architecture.make(small_config(), *store);
+  }
+
+  // Logits; the gradients of the loss sum are added to the store's.
+  at::Tensor run(const std::vector<int>& samples, const ForwardContext& context) {
+    const DeviceBatch batch = to_device(batch_of(samples), at::kCPU);
+    const auto logits = model->logits(batch, context);
+    model->loss_sums(logits, batch, 0).sum().backward();
+    store->check_grads_are_views();
+    return logits[0].detach();
+  }
+  at::Tensor gradients() const {
+    std::vector<at::Tensor> all;
+    for (const Bucket& bucket : store->buckets())
+      if (!bucket.frozen) all.push_back(bucket.grads);
+    return at::cat(all).clone();
+  }
+
+  std::unique_ptr<comm::Communicator> comm = comm::make_local_communicator();
+  std::unique_ptr<ParameterStore> store;
+  std::unique_ptr<Model> model;
+};
+
+ForwardContext training(at::ScalarType type = at::kFloat) {
+  ForwardContext context;
+  context.training = true;
+  context.step = 12;
+  context.compute_type = type;
+  return context;
+}
+
+TEST(Model, OrderAndMicroBatchesDoNotMatter) {
+  Fixture together, apart;
+  const at::Tensor logits = together.run({4, 9, 2, 11, 5, 20}, training());
+  const at::Tensor first = apart.run({20, 2}, training()), second = apart.run({5, 11, 4}, training()),
+                   third = apart.run({9}, training());
+  EXPECT_LT(test::relative_error(at::stack({second[2], third[0], first[1], second[1], second[0], first[0]}), logits), 1e-5);
+  EXPECT_LT(test::relative_error(apart.gradients(), together.gradients()), 1e-5);
+}
+
+TEST(Model, DropoutActsAndChangesWithTheStep) {
+  Fixture fixture;
+  ForwardContext context = training();
+  const at::Tensor once = fixture.run({4, 9}, context), again = fixture.run({4, 9}, context);
+  EXPECT_TRUE(once.equal(again));
+  context.step = 13;
+  EXPECT_FALSE(once.equal(fixture.run({4, 9}, context)));
+  context.training = false;
+  EXPECT_FALSE(once.equal(fixture.run({4, 9}, context)));
+}
+
+TEST(Model, CheckpointingGivesTheSameBits) {
+  Fixture plain, checkpointed;
+  ForwardContext context = training();
+  plain.run({4, 9, 2}, context);
+  context.gradient_checkpointing = true;
+  checkpointed.run({4, 9, 2}, context);
+  EXPECT_TRUE(plain.gradients().equal(checkpointed.gradients()));
+}
+
+TEST(Model, TheSameThreadsGiveTheSameBits) {
+  const int before = at::get_num_threads();
+  for (const int threads : {1, 2, 3}) {
+    at::set_num_threads(threads);
+    Fixture one, other;
+    std::vector<int> samples(30);
+    for (int i = 0; i < 30; ++i) samples[i] = i;
+    one.run(samples, training());
+    other.run(samples, training());
+    EXPECT_TRUE(one.gradients().equal(other.gradients())) << threads;
+  }
+  at::set_num_threads(before);
+}
+
+TEST(Model, AnnouncesEveryGradientOncePerPass) {
+  for (const bool checkpointing : {false, true}) {
+    Fixture fixture(
+        {"bert.embeddings.position_embeddings.weight", "bert.encoder.layer.1.attention.self.key.bias", "classifier.bias"});
+    std::map<int, int> announced;
+    fixture.store->set_grad_ready_callback([&](int parameter) { ++announced[parameter]; });
+    ForwardContext context = training();
+    context.gradient_checkpointing = checkpointing;
+    fixture.run({4, 9, 2}, context);
+    for (const Parameter& parameter : fixture.store->parameters())
+      EXPECT_EQ(announced[parameter.index], parameter.frozen ? 0 : 1) << parameter.name;
+  }
+}
+
+TEST(Model, FrozenEncoderTrainsTheHeadAlone) {
+  for (const bool checkpointing : {false, true})
+    for (const bool only_embeddings : {false, true}) {
+      Fixture all, part([&] {
+        std::vector<std::string> frozen;
+        for (const ParameterSpec& spec : encoder_parameters(small_config(), false, true))
+          if (!only_embeddings || spec.name.starts_with("bert.embeddings.")) frozen.push_back(spec.name);
+        return frozen;
+      }());
+      ForwardContext context = training();
+      context.gradient_checkpointing = checkpointing;
+      all.run({4, 9, 2}, context);
+      part.run({4, 9, 2}, context);
+      for (const Parameter& parameter : part.store->parameters()) {
+        if (parameter.frozen) continue;
+        EXPECT_TRUE(parameter.grad.equal((*all.store)[parameter.name].grad)) << parameter.name;
+      }
+    }
+}
+
+TEST(Model, OnlyTouchedWordRowsHaveGradients) {
+  Fixture fixture;
+  fixture.run({4, 9}, training());
+  const at::Tensor touched = fixture.store->find("bert.embeddings.word_embeddings.weight")->grad.abs().sum(1).gt(0);
+  const data::Batch batch = batch_of({4, 9});
+  for (int32_t row = 0; row < 50; ++row)
+    EXPECT_EQ(touched[row].item<bool>(), std::count(batch.input_ids.begin(), batch.input_ids.end(), row) > 0) << row;
+}
+
+TEST(Model, Bf16StaysNearFp32) {
+  Fixture exact, rounded;
+  rounded.store->enable_compute_copy();
+  const at::Tensor logits = exact.run({4, 9, 2, 11, 5, 20, 3}, training());
+  const at::Tensor near = rounded.run({4, 9, 2, 11, 5, 20, 3}, training(at::kBFloat16));
+  EXPECT_EQ(near.scalar_type(), at::kBFloat16);
+  EXPECT_LT(test::relative_error(near, logits), 0.03);
+  const at::Tensor a = rounded.gradients(), b = exact.gradients();
+  EXPECT_LT(((a - b).norm() / b.norm()).item<double>(), 0.02);
+  for (const Parameter& parameter : exact.store->parameters()) {
+    if (parameter.name.ends_with("key.bias")) continue;  // zero but for rounding
+    const at::Tensor g = (*rounded.store)[parameter.name].grad;
+    EXPECT_LT(((g - parameter.grad).norm() / parameter.grad.norm()).item<double>(), 0.06) << parameter.name;
+  }
+}
+
+TEST(Model, Bf16WithoutItsCopyIsRefused) {
+  Fixture fixture;
+  EXPECT_THROW(fixture.run({4}, training(at::kBFloat16)), Error);
+}
+
+TEST(Model, IdsOutsideTheirTablesAreRefused) {
+  Fixture fixture;
+  for (const auto& spoil : std::initializer_list<std::function<void(data::Batch&)>>{
+           [](data::Batch& b) { b.input_ids[1] = 50; }, [](data::Batch& b) { b.input_ids[1] = -1; },
+           [](data::Batch& b) { b.position_ids[1] = 40; }, [](data::Batch& b) { b.token_type_ids[1] = 2; }}) {
+    data::Batch batch = batch_of({4, 9});
+    spoil(batch);
+    EXPECT_THROW(fixture.model->logits(to_device(batch, at::kCPU), {}), Error);
+  }
+  data::Batch torn = batch_of({4, 9});
+  torn.cu_seqlens.back() -= 1;
+  EXPECT_THROW(to_device(torn, at::kCPU), Error);
+}
+
+}  // namespace
+}  // namespace berth::train
