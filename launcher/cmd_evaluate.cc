@@ -14,7 +14,8 @@
 namespace berth::launch {
 
 int run_evaluate(const EvaluateCommand& command, const std::string& log_level) {
-  check_usage(command.per_device_eval_batch_size > 0, "--per-device-eval-batch-size must be positive, got ", command.per_device_eval_batch_size);
+  check_usage(command.per_device_eval_batch_size > 0, "--per-device-eval-batch-size must be positive, got ",
+              command.per_device_eval_batch_size);
   return on_all_ranks(command.device, log_level, [&](Rank& rank) {
     comm::Communicator& comm = rank.comm;
     std::unique_ptr<data::Dataset> dataset;
@@ -32,14 +33,16 @@ int run_evaluate(const EvaluateCommand& command, const std::string& log_level) {
                                                      [] { return stop_signal() != 0; });
     if (result.stopped) fail(ExitCode::kInternal, "evaluation was stopped by signal ", stop_signal());
     if (comm.rank() != 0) return 0;
-    train::EvalReport report{.step = 0, .epoch = 0, .prefix = command.split == "test" ? "test" : "eval", .metrics = result.metrics};
+    train::EvalReport report{
+        .step = 0, .epoch = 0, .prefix = command.split == "test" ? "test" : "eval", .metrics = result.metrics};
     report.metrics.emplace_back("samples", static_cast<double>(result.samples));
     train::add_speed(report.metrics, result.seconds, result.samples, result.batches);
     train::Metrics values = train::scalars(report);
     std::erase_if(values, [](const auto& value) { return value.first == "epoch"; });
     if (!command.output_dir.empty()) train::write_results(command.output_dir, report.prefix, values);
     nlohmann::ordered_json json;
-    for (const auto& [name, value] : values) json[name] = std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
+    for (const auto& [name, value] : values)
+      json[name] = std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
     std::cout << json.dump(2) << "\n";
     return 0;
   });

@@ -56,8 +56,9 @@ class Output {
 
   void operator()(const data::Record& record, const Json& prediction) {
     if (command_.output.empty() && !command_.text.empty() && !command_.logits && prediction.contains("label")) {
-      std::cout << "Text: " << record.text << (record.has_pair ? " | " + record.text_pair : "") << " => Label: " << prediction["label"].get<std::string>()
-                << std::fixed << std::setprecision(4) << " (" << prediction["score"].get<double>() << ")\n";
+      std::cout << "Text: " << record.text << (record.has_pair ? " | " + record.text_pair : "")
+                << " => Label: " << prediction["label"].get<std::string>() << std::fixed << std::setprecision(4) << " ("
+                << prediction["score"].get<double>() << ")\n";
       return;
     }
     Json line{{"row", record.row}, {"text", record.text}};
@@ -81,10 +82,12 @@ class Output {
 };
 
 void check_command(const PredictCommand& command) {
-  check_usage(command.text.empty() != command.input.empty(), "give texts with --text, or a file with --input (- for standard input)");
-  check_usage(command.text_pair.empty() || command.text_pair.size() == command.text.size(), "there are ", command.text.size(), " --text but ",
-              command.text_pair.size(), " --text-pair: give one for each, or none");
-  check_usage(command.per_device_eval_batch_size > 0, "--per-device-eval-batch-size must be positive, got ", command.per_device_eval_batch_size);
+  check_usage(command.text.empty() != command.input.empty(),
+              "give texts with --text, or a file with --input (- for standard input)");
+  check_usage(command.text_pair.empty() || command.text_pair.size() == command.text.size(), "there are ", command.text.size(),
+              " --text but ", command.text_pair.size(), " --text-pair: give one for each, or none");
+  check_usage(command.per_device_eval_batch_size > 0, "--per-device-eval-batch-size must be positive, got ",
+              command.per_device_eval_batch_size);
 }
 
 }  // namespace
@@ -101,13 +104,14 @@ int run_predict(const PredictCommand& command, const std::string& log_level) {
       next = open_input(command);
       output = std::make_unique<Output>(command);
     });
-    train::predict(*loaded.model, *loaded.tokenizer, comm,
-                   {.max_length = static_cast<int>(std::min(command.max_length, loaded.model->config().max_position_embeddings)),
-                    .batch_size = command.per_device_eval_batch_size,
-                    .with_logits = command.logits,
-                    .compute_type = command.bf16 ? at::kBFloat16 : at::kFloat},
-                   next, [&](const data::Record& record, const Json& prediction) { (*output)(record, prediction); },
-                   [] { return stop_signal() != 0; });
+    train::predict(
+        *loaded.model, *loaded.tokenizer, comm,
+        {.max_length = static_cast<int>(std::min(command.max_length, loaded.model->config().max_position_embeddings)),
+         .batch_size = command.per_device_eval_batch_size,
+         .with_logits = command.logits,
+         .compute_type = command.bf16 ? at::kBFloat16 : at::kFloat},
+        next, [&](const data::Record& record, const Json& prediction) { (*output)(record, prediction); },
+        [] { return stop_signal() != 0; });
     comm::agree_on_root(comm, [&] {
       check_internal(stop_signal() == 0, "stopped by signal ", stop_signal(), ": the predictions are not complete");
       output->finish();

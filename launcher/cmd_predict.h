@@ -25,7 +25,8 @@ struct PredictCommand {
   DeviceOptions device;
 };
 
-// One result a text, in the order of the input. Texts of the command line are printed as "Text: … => Label: …" unless an output file is given.
+// One result a text, in the order of the input. Texts of the command line are printed as "Text: … => Label: …" unless an output
+// file is given.
 int run_predict(const PredictCommand& command, const std::string& log_level);
 
 }  // namespace berth::launch

@@ -17,8 +17,9 @@ int run_prepare(data::PrepareOptions options, const std::string& command_line, c
   std::optional<Progress> progress;
   const auto show = [&](const data::PrepareProgress& p) {
     if (!progress || progress->state().label != p.stage) {
-      progress.emplace(console, ProgressState{.label = p.stage, .total = static_cast<int64_t>(p.bytes_total), .unit = ProgressUnit::kBytes},
-                       Progress::Options{});
+      progress.emplace(
+          console, ProgressState{.label = p.stage, .total = static_cast<int64_t>(p.bytes_total), .unit = ProgressUnit::kBytes},
+          Progress::Options{});
     }
     progress->update(static_cast<int64_t>(p.bytes_done), {format_count(static_cast<double>(p.rows)) + " rows"});
   };

@@ -2,15 +2,16 @@
 
 #include "data/check.h"
 #include "launcher/logging.h"
+#include "launcher/signals.h"
 #include "launcher/train_progress.h"
 #include "launcher/version.h"
-#include "launcher/signals.h"
 #include "trainer/run_folder.h"
 #include "trainer/train_loop.h"
 
 namespace berth::launch {
 
-int run_train(const TrainCommand& command, const std::string& command_line, const nlohmann::ordered_json& all_options, const std::string& log_level) {
+int run_train(const TrainCommand& command, const std::string& command_line, const nlohmann::ordered_json& all_options,
+              const std::string& log_level) {
   command.options.validate();
   return on_all_ranks(command.device, log_level, [&](Rank& rank) {
     const train::RunFolder folder(command.options, rank.comm);
@@ -26,7 +27,8 @@ int run_train(const TrainCommand& command, const std::string& command_line, cons
     }
     const train::TrainOutcome outcome = train::train(command.options, folder, rank.comm, std::move(hooks));
     if (outcome == train::TrainOutcome::kDone) return static_cast<int>(ExitCode::kOk);
-    if (rank.comm.rank() == 0) BOOST_LOG_TRIVIAL(info) << "stopped early on signal " << stop_signal() << ": start the same command again to go on";
+    if (rank.comm.rank() == 0)
+      BOOST_LOG_TRIVIAL(info) << "stopped early on signal " << stop_signal() << ": start the same command again to go on";
     return static_cast<int>(ExitCode::kStoppedEarly);
   });
 }

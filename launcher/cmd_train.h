@@ -16,6 +16,7 @@ struct TrainCommand {
 };
 
 // `command_line` and `all_options` go to berth.log and provenance.json. Returns the exit code.
-int run_train(const TrainCommand& command, const std::string& command_line, const nlohmann::ordered_json& all_options, const std::string& log_level);
+int run_train(const TrainCommand& command, const std::string& command_line, const nlohmann::ordered_json& all_options,
+              const std::string& log_level);
 
 }  // namespace berth::launch

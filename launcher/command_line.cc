@@ -18,15 +18,15 @@ std::string canonical(const std::string& argument) {
   return name + argument.substr(end);
 }
 
-bool is_boolean(const std::string& word) {
-  return word == "true" || word == "True" || word == "false" || word == "False";
-}
+bool is_boolean(const std::string& word) { return word == "true" || word == "True" || word == "false" || word == "False"; }
 
-// Flags may be followed by a value, as in transformers' scripts ("--bf16 True"): joined with "=", as CLI11 wants it. "--flag none" is left alone.
+// Flags may be followed by a value, as in transformers' scripts ("--bf16 True"): joined with "=", as CLI11 wants it. "--flag
+// none" is left alone.
 std::vector<std::string> join_flag_values(const CLI::App& app, const std::vector<std::string>& arguments) {
   std::vector<std::string> joined;
   for (const std::string& argument : arguments) {
-    const CLI::Option* previous = joined.empty() || !joined.back().starts_with("--") ? nullptr : app.get_option_no_throw(joined.back());
+    const CLI::Option* previous =
+        joined.empty() || !joined.back().starts_with("--") ? nullptr : app.get_option_no_throw(joined.back());
     if (previous != nullptr && previous->get_expected_min() == 0 && is_boolean(argument))
       joined.back() += argument[0] == 't' || argument[0] == 'T' ? "=true" : "=false";
     else
@@ -45,7 +45,8 @@ std::vector<std::string> expand_config(const std::vector<std::string>& arguments
       continue;
     }
     check_usage(!separate || i + 1 < arguments.size(), "--config needs a file");
-    for (const std::string& option : read_config_file(separate ? arguments[++i] : arguments[i].substr(9))) from_file.push_back(canonical(option));
+    for (const std::string& option : read_config_file(separate ? arguments[++i] : arguments[i].substr(9)))
+      from_file.push_back(canonical(option));
   }
   from_file.insert(from_file.end(), rest.begin(), rest.end());
   return from_file;
@@ -101,16 +102,19 @@ nlohmann::ordered_json effective_options(const CLI::App& app) {
 std::string overview() {
   std::string text = version() + "\nBERT fine-tuning for HPC clusters.\n\nUsage: berth SUBCOMMAND [options]\n\n";
   for (const Subcommand& s : subcommands()) text += "  " + s.name + std::string(10 - s.name.size(), ' ') + s.help + "\n";
-  return text + "\nberth SUBCOMMAND --help lists its options with their defaults. Options may be written with dashes or underscores, and come\n"
-                "from a file: --config FILE (JSON or TOML). Ranks are started by mpirun or srun: mpirun -np 8 berth train …\n"
-                "Exit codes: 0 done, 1 internal error, 2 usage, 3 bad input, 4 diverged, 75 stopped early with a good checkpoint.\n";
+  return text +
+         "\nberth SUBCOMMAND --help lists its options with their defaults. Options may be written with dashes or underscores, "
+         "and come\n"
+         "from a file: --config FILE (JSON or TOML). Ranks are started by mpirun or srun: mpirun -np 8 berth train …\n"
+         "Exit codes: 0 done, 1 internal error, 2 usage, 3 bad input, 4 diverged, 75 stopped early with a good checkpoint.\n";
 }
 
 }  // namespace
 
 CommandLine parse_command_line(const std::vector<std::string>& arguments) {
   if (!arguments.empty() && (arguments[0] == "--version" || arguments[0] == "-V")) throw HelpRequested{version() + "\n"};
-  if (!arguments.empty() && (arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "help")) throw HelpRequested{overview()};
+  if (!arguments.empty() && (arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "help"))
+    throw HelpRequested{overview()};
   check_usage(!arguments.empty(), "no subcommand given; use prepare, train, evaluate, predict or inspect (berth --help)");
 
   std::vector<std::string> names;
@@ -121,7 +125,8 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments) {
   }
   if (chosen == nullptr) {
     const std::string guess = nearest(arguments[0], names);
-    fail(ExitCode::kUsage, "unknown subcommand ", arguments[0], guess.empty() ? "" : "; did you mean " + guess + "?", " (berth --help lists them)");
+    fail(ExitCode::kUsage, "unknown subcommand ", arguments[0], guess.empty() ? "" : "; did you mean " + guess + "?",
+         " (berth --help lists them)");
   }
 
   CommandLine line;

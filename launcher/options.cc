@@ -8,7 +8,8 @@
 namespace berth::launch {
 namespace {
 
-// CLI11 with berth's habits: "--some-name" registered once accepts dashes or underscores (see canonical()), defaults are shown, the last of two wins.
+// CLI11 with berth's habits: "--some-name" registered once accepts dashes or underscores (see canonical()), defaults are shown,
+// the last of two wins.
 class Parser {
  public:
   Parser(CLI::App& app) : app_(app) {}
@@ -24,10 +25,18 @@ class Parser {
   }
   template <class T>
   CLI::Option* add(const std::string& names, std::optional<T>& value, const std::string& help) {
-    return app_.add_option_function<T>(names, [&value](const T& given) { value = given; }, help)->group(group_)->take_last();
+    return app_
+        .add_option_function<T>(
+            names, [&value](const T& given) { value = given; }, help)
+        ->group(group_)
+        ->take_last();
   }
   CLI::Option* add(const std::string& names, std::filesystem::path& value, const std::string& help) {
-    return app_.add_option_function<std::string>(names, [&value](const std::string& given) { value = given; }, help)->group(group_)->take_last();
+    return app_
+        .add_option_function<std::string>(
+            names, [&value](const std::string& given) { value = given; }, help)
+        ->group(group_)
+        ->take_last();
   }
   CLI::Option* add_list(const std::string& names, std::vector<std::string>& values, const std::string& help) {
     return app_.add_option(names, values, help)->group(group_)->delimiter(',');
@@ -47,7 +56,8 @@ void add_device(Parser& p, DeviceOptions& o) {
   p.group("Device");
   p.add("--device", o.device, "auto, cpu, cuda or cuda:N");
   p.add("--threads", o.threads, "threads of each rank; 0: OMP_NUM_THREADS, or its share of the cores");
-  p.add("--ddp-timeout", o.timeout, "seconds until a collective that does not finish ends the job, naming the ranks that are missing");
+  p.add("--ddp-timeout", o.timeout,
+        "seconds until a collective that does not finish ends the job, naming the ranks that are missing");
 }
 
 void add_reader(Parser& p, data::ReaderOptions& o) {
@@ -60,7 +70,8 @@ void add_reader(Parser& p, data::ReaderOptions& o) {
   });
   p.add("--no-header", o.no_header, "the first row of a CSV or TSV is an example; columns are named by number, from 0");
   p.add_list("--column-names", o.column_names, "names of the columns of a CSV or TSV without a header, separated by commas");
-  p.add("--text-column,--text-column-name", o.columns.text, "column of the text, or several to join: title,body; guessed from the usual names");
+  p.add("--text-column,--text-column-name", o.columns.text,
+        "column of the text, or several to join: title,body; guessed from the usual names");
   p.add("--text-pair-column,--text-pair-column-name", o.columns.text_pair, "column of the second text of a pair; guessed");
 }
 
@@ -70,8 +81,10 @@ void add_train_data(Parser& p, train::TrainOptions& o) {
   p.add("--data", o.data, "the .h5 file that berth prepare wrote");
   p.add("--output-dir", o.output_dir, "the run folder: final model, checkpoints, results, logs");
   p.add("--overwrite-output-dir", o.overwrite_output_dir, "start afresh over an existing run");
-  p.add("--resume-from-checkpoint", o.resume_from_checkpoint, "auto (newest valid one in the run folder), none, or a checkpoint folder");
-  p.add("--allow-horizon-change", o.allow_horizon_change, "resume although the number of steps or the schedule is not the checkpoint's");
+  p.add("--resume-from-checkpoint", o.resume_from_checkpoint,
+        "auto (newest valid one in the run folder), none, or a checkpoint folder");
+  p.add("--allow-horizon-change", o.allow_horizon_change,
+        "resume although the number of steps or the schedule is not the checkpoint's");
   p.add("--from-scratch", o.from_scratch, "random weights; only the model folder's config and tokenizer are used");
   p.add("--seed", o.seed, "of initialisation, dropout and the order of samples");
   p.add("--data-seed", o.data_seed, "of the order of samples alone");
@@ -83,7 +96,8 @@ void add_batch(Parser& p, train::TrainOptions& o) {
   p.add("--per-device-train-batch-size", b.per_device_train_batch_size, "samples of one micro-batch of one rank");
   p.add("--per-device-eval-batch-size", b.per_device_eval_batch_size, "samples of one micro-batch in evaluation");
   p.add("--gradient-accumulation-steps", b.gradient_accumulation_steps, "micro-batches a step");
-  p.add("--global-batch-size", b.global_batch_size, "samples a step, whatever the number of ranks; 0: per device x ranks x accumulation");
+  p.add("--global-batch-size", b.global_batch_size,
+        "samples a step, whatever the number of ranks; 0: per device x ranks x accumulation");
   p.add("--dataloader-drop-last", b.drop_last, "drop an epoch's last, smaller batch");
   p.add("--num-train-epochs", o.num_train_epochs, "epochs; fractions are allowed");
   p.add("--max-steps", o.max_steps, "steps; wins over the epochs if positive");
@@ -99,7 +113,8 @@ void add_optimizer(Parser& p, train::TrainOptions& o) {
   p.add("--adam-beta2", o.optimizer.beta2, "");
   p.add("--adam-epsilon", o.optimizer.epsilon, "");
   p.add("--max-grad-norm", o.optimizer.max_grad_norm, "clip the global gradient norm; 0: off");
-  p.add_named("--lr-scheduler-type", "linear", "linear, cosine, cosine_with_restarts, polynomial, constant, constant_with_warmup, inverse_sqrt",
+  p.add_named("--lr-scheduler-type", "linear",
+              "linear, cosine, cosine_with_restarts, polynomial, constant, constant_with_warmup, inverse_sqrt",
               [&o](const std::string& name) { o.lr_scheduler_type = train::parse_schedule(name); });
   p.add("--warmup-steps", o.warmup_steps, "steps, or below 1 a share of the run");
   p.add("--warmup-ratio", o.warmup_ratio, "share of the run");
@@ -124,10 +139,12 @@ void add_evaluation(Parser& p, train::TrainOptions& o) {
               [&e](const std::string& name) { e.eval_strategy = train::parse_strategy(name); });
   p.add("--eval-steps", e.eval_steps, "default: logging steps; below 1 a share of the run");
   p.add("--eval-delay", e.eval_delay, "epochs or steps before the first evaluation");
-  p.add_named("--save-strategy", "steps", "no, steps, epoch, best", [&e](const std::string& name) { e.save_strategy = train::parse_strategy(name); });
+  p.add_named("--save-strategy", "steps", "no, steps, epoch, best",
+              [&e](const std::string& name) { e.save_strategy = train::parse_strategy(name); });
   p.add("--save-steps", e.save_steps, "below 1 a share of the run");
   p.add("--save-seconds", e.save_seconds, "also save when so many seconds have passed since the last save; 0: off");
-  p.add("--save-total-limit", e.save_total_limit, "keep so many checkpoints, never deleting the best or the only valid one; 0: all");
+  p.add("--save-total-limit", e.save_total_limit,
+        "keep so many checkpoints, never deleting the best or the only valid one; 0: all");
   p.add("--load-best-model-at-end", e.load_best_model_at_end, "the final model is the best checkpoint's");
   p.add("--metric-for-best-model", e.metric_for_best_model, "default: loss");
   p.add("--greater-is-better", e.greater_is_better, "default: false for losses and perplexity, else true");
@@ -143,10 +160,11 @@ void add_logging(Parser& p, TrainCommand& c) {
   p.add("--report-to", l.report_to, "jsonl, tensorboard, both, or none");
   p.add("--logging-dir", l.logging_dir, "of TensorBoard; default: tensorboard/ in the run folder");
   p.add("--disable-tqdm", c.disable_tqdm, "no progress bar, plain lines");
-  p.add_named("--on-nan", "stop", "what to do at a step that is not finite: stop (exit code 4) or skip it", [&c](const std::string& what) {
-    check_usage(what == "stop" || what == "skip", "--on-nan ", what, " is not known; use stop or skip");
-    c.options.on_nan = what == "skip" ? train::OnNan::kSkip : train::OnNan::kStop;
-  });
+  p.add_named("--on-nan", "stop", "what to do at a step that is not finite: stop (exit code 4) or skip it",
+              [&c](const std::string& what) {
+                check_usage(what == "stop" || what == "skip", "--on-nan ", what, " is not known; use stop or skip");
+                c.options.on_nan = what == "skip" ? train::OnNan::kSkip : train::OnNan::kStop;
+              });
 }
 
 void add_train(CLI::App& app, TrainCommand& c) {
@@ -158,12 +176,14 @@ void add_train(CLI::App& app, TrainCommand& c) {
   add_evaluation(p, c.options);
   add_logging(p, c);
   add_device(p, c.device);
-  p.add("--ddp-bucket-cap-mb", c.options.ddp_bucket_cap_mb, "size of the gradient buckets that are reduced while backward goes on");
+  p.add("--ddp-bucket-cap-mb", c.options.ddp_bucket_cap_mb,
+        "size of the gradient buckets that are reduced while backward goes on");
 }
 
 void add_evaluate(CLI::App& app, EvaluateCommand& c) {
   Parser p(app);
-  p.add("--model,--model-name-or-path", c.model, "a fine-tuned model: a run folder, a checkpoint, or a transformers folder")->required();
+  p.add("--model,--model-name-or-path", c.model, "a fine-tuned model: a run folder, a checkpoint, or a transformers folder")
+      ->required();
   p.add("--data", c.data, "the .h5 file that berth prepare wrote")->required();
   p.add("--split", c.split, "train, validation or test");
   p.add("--output-dir", c.output_dir, "also write eval_results.json there");
@@ -175,7 +195,8 @@ void add_evaluate(CLI::App& app, EvaluateCommand& c) {
 
 void add_predict(CLI::App& app, PredictCommand& c) {
   Parser p(app);
-  p.add("--model,--model-name-or-path", c.model, "a fine-tuned model: a run folder, a checkpoint, or a transformers folder")->required();
+  p.add("--model,--model-name-or-path", c.model, "a fine-tuned model: a run folder, a checkpoint, or a transformers folder")
+      ->required();
   app.add_option("--text", c.text, "a text; may be given several times")->group("Options");
   app.add_option("--text-pair", c.text_pair, "the second text of a pair, one for each --text")->group("Options");
   p.add("--input", c.input, "a CSV, TSV or JSONL file, or - for plain lines on standard input");
@@ -189,7 +210,9 @@ void add_predict(CLI::App& app, PredictCommand& c) {
 }
 
 void add_inspect(CLI::App& app, InspectOptions& o) {
-  app.add_option_function<std::string>("path", [&o](const std::string& path) { o.path = path; }, "what to look at")->required();
+  app.add_option_function<std::string>(
+         "path", [&o](const std::string& path) { o.path = path; }, "what to look at")
+      ->required();
   app.add_flag("--json", o.json, "one JSON object, for programs");
 }
 
@@ -198,7 +221,8 @@ void add_prepare(CLI::App& app, data::PrepareOptions& o) {
   p.add("--task", o.task, "sequence-classification (one text or a pair)");
   p.add("--train-file", o.train_file, "CSV, TSV or JSONL");
   p.add("--validation-file", o.validation_file, "");
-  p.add("--validation-split", o.validation_split, "this share of the training file becomes the validation split, stratified by label");
+  p.add("--validation-split", o.validation_split,
+        "this share of the training file becomes the validation split, stratified by label");
   p.add("--test-file", o.test_file, "labels are not needed here");
   p.add("--tokenizer", o.tokenizer, "a model folder or a vocab.txt")->required();
   p.add("--output", o.output, "the .h5 file")->required();
@@ -210,7 +234,8 @@ void add_prepare(CLI::App& app, data::PrepareOptions& o) {
   p.add("--max-predict-samples", o.max_predict_samples, "of the test split; -1: all");
   add_reader(p, o.reader);
   p.add("--label-column,--label-column-name", o.reader.columns.label, "column of the label; guessed");
-  p.add_list("--label-names", o.label_names, "classes in this order, separated by commas; default: those of the training file, sorted");
+  p.add_list("--label-names", o.label_names,
+             "classes in this order, separated by commas; default: those of the training file, sorted");
 }
 
 template <class T, class Declare>

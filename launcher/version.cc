@@ -8,7 +8,8 @@
 namespace berth::launch {
 
 std::string version() {
-  return concat("berth ", BERTH_VERSION, " (libtorch ", TORCH_VERSION, ", ", at::get_cpu_capability(), at::hasCUDA() ? ", CUDA)" : ")");
+  return concat("berth ", BERTH_VERSION, " (libtorch ", TORCH_VERSION, ", ", at::get_cpu_capability(),
+                at::hasCUDA() ? ", CUDA)" : ")");
 }
 
 }  // namespace berth::launch

@@ -7,8 +7,8 @@
 
 namespace berth::train {
 
-// {"ranks", "ranks_per_host", "threads", "instruction_set", "libtorch", "device"}: the same on all ranks. If `stored` (a checkpoint's, or null) differs, rank 0 warns which results will
-// only be equal to rounding. A collective call.
+// {"ranks", "ranks_per_host", "threads", "instruction_set", "libtorch", "device"}: the same on all ranks. If `stored` (a
+// checkpoint's, or null) differs, rank 0 warns which results will only be equal to rounding. A collective call.
 nlohmann::ordered_json describe_environment(comm::Communicator& comm, const nlohmann::ordered_json& stored);
 
 }  // namespace berth::train

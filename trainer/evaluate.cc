@@ -58,14 +58,16 @@ Metrics broadcast_metrics(Metrics metrics, comm::Communicator& comm) {
 
 }  // namespace
 
-std::vector<at::Tensor> host_logits(const ModelInstance& model, const data::Batch& batch, at::Device device, const ForwardContext& context) {
+std::vector<at::Tensor> host_logits(const ModelInstance& model, const data::Batch& batch, at::Device device,
+                                    const ForwardContext& context) {
   std::vector<at::Tensor> logits = model.model().logits(to_device(batch, device), context);
   for (at::Tensor& tensor : logits) tensor = tensor.to(at::kCPU, at::kFloat).contiguous();
   return logits;
 }
 
-EvalResult evaluate(const ModelInstance& model, const data::Split& split, comm::Communicator& comm, const EvaluateOptions& options,
-                    const std::function<bool()>& stop, const std::function<void(int64_t, int64_t)>& progress) {
+EvalResult evaluate(const ModelInstance& model, const data::Split& split, comm::Communicator& comm,
+                    const EvaluateOptions& options, const std::function<bool()>& stop,
+                    const std::function<void(int64_t, int64_t)>& progress) {
   const auto start = std::chrono::steady_clock::now();
   at::NoGradGuard no_grad;
   const int64_t samples = options.max_samples < 0 ? split.size() : std::min(split.size(), options.max_samples);
@@ -94,7 +96,8 @@ EvalResult evaluate(const ModelInstance& model, const data::Split& split, comm::
   const std::vector<EvalRecord> records = parse_records(comm.gather(bytes, 0));
   Metrics metrics;
   if (comm.rank() == 0) {
-    check_internal(static_cast<int64_t>(records.size()) == samples, "evaluation gathered ", records.size(), " results for ", samples, " samples");
+    check_internal(static_cast<int64_t>(records.size()) == samples, "evaluation gathered ", records.size(), " results for ",
+                   samples, " samples");
     metrics = model.task().metrics(records, model.config());
   }
   metrics = broadcast_metrics(std::move(metrics), comm);

@@ -15,7 +15,8 @@ data::TaskKind task_of(const std::string& text, const std::string& origin) {
   check(json.is_object(), origin, ": not a JSON object");
   const auto classes = json.value("architectures", nlohmann::json::array());
   const std::string name = classes.is_array() && !classes.empty() && classes[0].is_string() ? classes[0].get<std::string>() : "";
-  const std::string problem = json.contains("problem_type") && json["problem_type"].is_string() ? json["problem_type"].get<std::string>() : "";
+  const std::string problem =
+      json.contains("problem_type") && json["problem_type"].is_string() ? json["problem_type"].get<std::string>() : "";
   for (const data::TaskInfo& info : data::tasks()) {
     if (name != architecture_of(info.kind).name) continue;
     if (problem == "regression" && info.kind != data::TaskKind::kRegression) continue;
@@ -62,8 +63,8 @@ data::BertTokenizer share_tokenizer(const std::filesystem::path& folder, comm::C
 LoadedModel fill(const BertConfig& config, const std::filesystem::path& folder, data::TaskKind task, comm::Communicator& comm) {
   LoadedModel loaded{.folder = folder, .model = nullptr, .tokenizer = share_tokenizer(folder, comm)};
   comm::agree(comm, [&] {
-    check(loaded.tokenizer->vocab().size() <= config.vocab_size, folder.string(), ": its vocabulary has ", loaded.tokenizer->vocab().size(),
-          " tokens, its config.json a vocab_size of ", config.vocab_size);
+    check(loaded.tokenizer->vocab().size() <= config.vocab_size, folder.string(), ": its vocabulary has ",
+          loaded.tokenizer->vocab().size(), " tokens, its config.json a vocab_size of ", config.vocab_size);
   });
   loaded.model = std::make_unique<ModelInstance>(config, task, comm);
   load_pretrained(folder, loaded.model->parameters(), comm, {.allow_new_head = false});
@@ -92,12 +93,12 @@ LoadedModel load_model_for(const data::Dataset& dataset, const std::string& name
   LoadedModel loaded = fill(config, found.folder, info.task, comm);
   comm::agree(comm, [&] {
     check(loaded.tokenizer->vocab().sha256() == info.vocab_sha256, dataset.path().string(),
-          ": was prepared with another vocabulary than the model's in ", found.folder.string(), ": run berth prepare again with --tokenizer ",
-          found.folder.string());
+          ": was prepared with another vocabulary than the model's in ", found.folder.string(),
+          ": run berth prepare again with --tokenizer ", found.folder.string());
     check(info.max_length <= config.max_position_embeddings, dataset.path().string(), ": holds texts of up to ", info.max_length,
           " tokens, the model has ", config.max_position_embeddings, " positions");
-    check(info.label_names.empty() || config.label_names == info.label_names, dataset.path().string(), ": its ", info.label_names.size(),
-          " labels are not the ", config.label_names.size(), " that ", found.folder.string(),
+    check(info.label_names.empty() || config.label_names == info.label_names, dataset.path().string(), ": its ",
+          info.label_names.size(), " labels are not the ", config.label_names.size(), " that ", found.folder.string(),
           " was trained with: prepare the data set with the labels of the training data");
   });
   return loaded;

@@ -19,8 +19,8 @@ struct LoadedModel {
   std::optional<data::BertTokenizer> tokenizer;
 };
 
-// `name`: a folder, or a name in the local Hugging Face cache. The head must be there: a pretrained encoder alone cannot evaluate or predict. Collective calls; rank 0 reads.
-// The task is the one that config.json names. Throws comm::AgreedError.
+// `name`: a folder, or a name in the local Hugging Face cache. The head must be there: a pretrained encoder alone cannot evaluate
+// or predict. Collective calls; rank 0 reads. The task is the one that config.json names. Throws comm::AgreedError.
 LoadedModel load_model(const std::string& name, comm::Communicator& comm);
 // With the task of the data set, whose vocabulary, labels and lengths must fit the model.
 LoadedModel load_model_for(const data::Dataset& dataset, const std::string& name, comm::Communicator& comm);

@@ -62,11 +62,12 @@ std::vector<std::vector<size_t>> micro_batches(const std::vector<data::Record>& 
 
 }  // namespace
 
-int64_t predict(const ModelInstance& model, const data::BertTokenizer& tokenizer, comm::Communicator& comm, const PredictOptions& options,
-                const std::function<bool(data::Record&)>& next,
+int64_t predict(const ModelInstance& model, const data::BertTokenizer& tokenizer, comm::Communicator& comm,
+                const PredictOptions& options, const std::function<bool(data::Record&)>& next,
                 const std::function<void(const data::Record&, const Json&)>& emit, const std::function<bool()>& stop) {
   at::NoGradGuard no_grad;
-  const auto features = data::make_features(model.architecture().task, tokenizer, {.max_length = options.max_length, .label_names = model.config().label_names});
+  const auto features = data::make_features(model.architecture().task, tokenizer,
+                                            {.max_length = options.max_length, .label_names = model.config().label_names});
   const ForwardContext context{.compute_type = options.compute_type};
   int64_t total = 0;
   for (;;) {
@@ -79,7 +80,8 @@ int64_t predict(const ModelInstance& model, const data::BertTokenizer& tokenizer
         std::vector<data::Record> records;
         for (size_t index : batches[b]) records.push_back(window[index]);
         const data::Batch batch = data::encode_batch(records, *features, 0);
-        const auto results = model.task().predictions(host_logits(model, batch, comm.device(), context), batch, model.config(), options.with_logits);
+        const auto results = model.task().predictions(host_logits(model, batch, comm.device(), context), batch, model.config(),
+                                                      options.with_logits);
         for (size_t i = 0; i < results.size(); ++i) own.push_back({batches[b][i], results[i]});
       }
     });

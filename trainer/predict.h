@@ -21,10 +21,12 @@ struct PredictOptions {
   at::ScalarType compute_type = at::kFloat;
 };
 
-// `next` gives the records one by one and false at the end; it is called on rank 0 only, as is `emit`, with each record and its prediction, in order. Records travel to the ranks a window
-// at a time; micro-batches do not depend on the number of ranks. `stop`: give up between windows. A collective call. Returns the number of records.
-int64_t predict(const ModelInstance& model, const data::BertTokenizer& tokenizer, comm::Communicator& comm, const PredictOptions& options,
-                const std::function<bool(data::Record&)>& next,
-                const std::function<void(const data::Record&, const nlohmann::ordered_json&)>& emit, const std::function<bool()>& stop);
+// `next` gives the records one by one and false at the end; it is called on rank 0 only, as is `emit`, with each record and its
+// prediction, in order. Records travel to the ranks a window at a time; micro-batches do not depend on the number of ranks.
+// `stop`: give up between windows. A collective call. Returns the number of records.
+int64_t predict(const ModelInstance& model, const data::BertTokenizer& tokenizer, comm::Communicator& comm,
+                const PredictOptions& options, const std::function<bool(data::Record&)>& next,
+                const std::function<void(const data::Record&, const nlohmann::ordered_json&)>& emit,
+                const std::function<bool()>& stop);
 
 }  // namespace berth::train

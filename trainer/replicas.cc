@@ -44,7 +44,8 @@ void check_replicas(ParameterStore& parameters, comm::Communicator& comm, int64_
     if (hashes[rank] != hashes[0]) different += concat(different.empty() ? "" : ", ", rank);
   if (!different.empty())
     throw comm::AgreedError(ExitCode::kDiverged, concat("after step ", step, " the parameters of rank ", different,
-                                                        " are not those of rank 0: a fault of hardware or of a library; nothing was saved. Resume from the last checkpoint, without that host"));
+                                                        " are not those of rank 0: a fault of hardware or of a library; nothing "
+                                                        "was saved. Resume from the last checkpoint, without that host"));
 }
 
 }  // namespace berth::train

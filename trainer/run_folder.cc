@@ -22,7 +22,8 @@ std::optional<Checkpoint> choose_checkpoint(const TrainOptions& options) {
     for (const std::string& warning : search.warnings) BOOST_LOG_TRIVIAL(warning) << warning;
     return search.newest;
   }
-  check(fs::is_directory(choice), "--resume-from-checkpoint ", choice, ": no such folder; give a checkpoint-<step> folder, auto or none");
+  check(fs::is_directory(choice), "--resume-from-checkpoint ", choice,
+        ": no such folder; give a checkpoint-<step> folder, auto or none");
   verify_checkpoint(choice);
   const RunState state = RunState::parse(read_file(fs::path(choice) / kTrainerStateFile), choice);
   supersede_after(options.output_dir, state.global_step);
@@ -42,7 +43,8 @@ RunFolder::RunFolder(const TrainOptions& options, comm::Communicator& comm) {
       fs::remove(folder / kTrainerStateFile);
     } else if (options.resume_from_checkpoint == "none") {
       check_usage(!holds_a_run(folder), "--output-dir ", folder.string(),
-                  " holds a run already: give another folder, leave --resume-from-checkpoint away to go on with it, or --overwrite-output-dir to start over");
+                  " holds a run already: give another folder, leave --resume-from-checkpoint away to go on with it, or "
+                  "--overwrite-output-dir to start over");
     }
   });
 }

@@ -20,9 +20,9 @@ RunPlan RunPlan::make(const TrainOptions& options, int64_t split_size, int ranks
   RunPlan plan;
   const BatchOptions& batch = options.batch;
   plan.num_samples = batch.max_train_samples < 0 ? split_size : std::min(split_size, batch.max_train_samples);
-  plan.global_batch = batch.global_batch_size > 0   ? batch.global_batch_size
-                      : stored_global_batch > 0 ? stored_global_batch
-                                                : batch.per_device_train_batch_size * ranks * batch.gradient_accumulation_steps;
+  plan.global_batch = batch.global_batch_size > 0 ? batch.global_batch_size
+                      : stored_global_batch > 0   ? stored_global_batch
+                                                  : batch.per_device_train_batch_size * ranks * batch.gradient_accumulation_steps;
   check_usage(ranks <= plan.global_batch, "there are ", ranks, " ranks, but the global batch has only ", plan.global_batch,
               " samples: start fewer ranks or raise --global-batch-size");
   plan.sampler = {.num_samples = plan.num_samples,

@@ -1,4 +1,5 @@
-// The numbers of a run that follow from options, data set and ranks: pure, the same on all ranks, and what a checkpoint must agree with.
+// The numbers of a run that follow from options, data set and ranks: pure, the same on all ranks, and what a checkpoint must
+// agree with.
 #pragma once
 
 #include <cstdint>

@@ -60,8 +60,9 @@ RunState RunState::parse(const std::string& text, const std::string& origin) {
   } catch (const Json::exception& error) {
     fail(ExitCode::kBadInput, origin, ": not a training state that berth can resume: ", error.what());
   }
-  check(s.global_step >= 0 && s.global_step <= s.total_steps && s.global_batch > 0 && s.num_samples > 0 && s.samples_seen >= 0, origin,
-        ": impossible numbers (step ", s.global_step, " of ", s.total_steps, ", global batch ", s.global_batch, ", ", s.num_samples, " samples)");
+  check(s.global_step >= 0 && s.global_step <= s.total_steps && s.global_batch > 0 && s.num_samples > 0 && s.samples_seen >= 0,
+        origin, ": impossible numbers (step ", s.global_step, " of ", s.total_steps, ", global batch ", s.global_batch, ", ",
+        s.num_samples, " samples)");
   return s;
 }
 
@@ -80,7 +81,8 @@ void RunState::check_resumable(const RunPlan& plan, const TrainOptions& options)
   const auto same = [](const char* what, auto now, auto stored, const char* advice) {
     check_usage(now == stored, "the checkpoint was made with ", what, " ", stored, ", this run has ", now, ": ", advice);
   };
-  const char* order = "resuming would repeat or skip samples; use the same data set and options, or start afresh in another --output-dir";
+  const char* order =
+      "resuming would repeat or skip samples; use the same data set and options, or start afresh in another --output-dir";
   same("a training split of", plan.num_samples, num_samples, order);
   same("--seed", options.seed, seed, order);
   same("--data-seed", plan.sampler.seed, data_seed, order);

@@ -1,4 +1,5 @@
-// The position of a run and all that goes on from it: what a checkpoint's trainer_state.json holds. Positions are steps and samples, never ranks.
+// The position of a run and all that goes on from it: what a checkpoint's trainer_state.json holds. Positions are steps and
+// samples, never ranks.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +34,8 @@ struct RunState {
   int64_t best_step = 0;
   int64_t evaluations_without_improvement = 0;
 
-  std::string run_log;          // RunLog::state()
-  std::string log_history = "[]";  // a JSON array, as transformers has it
+  std::string run_log;                 // RunLog::state()
+  std::string log_history = "[]";      // a JSON array, as transformers has it
   nlohmann::ordered_json environment;  // what bit-for-bit equality depends on: environment.h
 
   // Keys that transformers' TrainerState has carry its names; berth's own are under "berth".
@@ -44,8 +45,8 @@ struct RunState {
 
   // Takes over the plan's numbers for a fresh run.
   void begin(const RunPlan& plan, const TrainOptions& options);
-  // Throws Error(kUsage) if `plan` would change the order of samples (num_samples, seeds, drop_last, global batch) or the horizon (total steps, warmup, schedule) without
-  // being allowed to; says which option to give.
+  // Throws Error(kUsage) if `plan` would change the order of samples (num_samples, seeds, drop_last, global batch) or the horizon
+  // (total steps, warmup, schedule) without being allowed to; says which option to give.
   void check_resumable(const RunPlan& plan, const TrainOptions& options) const;
 };
 

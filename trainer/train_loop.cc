@@ -1,7 +1,7 @@
 #include "trainer/train_loop.h"
 
-#include <boost/log/trivial.hpp>
 #include <algorithm>
+#include <boost/log/trivial.hpp>
 #include <chrono>
 #include <cmath>
 
@@ -82,7 +82,8 @@ void TrainLoop::open_log() {
     sinks.push_back(std::make_unique<MetricsFile>(options_.output_dir / "metrics.jsonl", state.global_step, state.log_history));
   if (all || to.find("tensorboard") != std::string::npos)
     sinks.push_back(std::make_unique<TensorBoard>(
-        options_.logging.logging_dir.empty() ? options_.output_dir / "tensorboard" : options_.logging.logging_dir, state.global_step));
+        options_.logging.logging_dir.empty() ? options_.output_dir / "tensorboard" : options_.logging.logging_dir,
+        state.global_step));
   sinks.push_back(std::make_unique<ResultsSink>(options_.output_dir));
   log_ = std::make_unique<RunLog>(std::move(sinks), state.run_log);
 }
@@ -118,7 +119,8 @@ TrainOutcome TrainLoop::run() {
   record_provenance();
   if (comm_.rank() == 0 && hooks_.started) hooks_.started(state.global_step, state.total_steps);
   if (!train_to_the_end()) {
-    if (!save("stopped early")) fail(ExitCode::kInternal, "stopped on request at step ", state.global_step, ", but its checkpoint could not be written");
+    if (!save("stopped early"))
+      fail(ExitCode::kInternal, "stopped on request at step ", state.global_step, ", but its checkpoint could not be written");
     return TrainOutcome::kStoppedEarly;
   }
   finish();
@@ -129,7 +131,8 @@ bool TrainLoop::train_to_the_end() {
   RunState& state = setup_.state;
   const RunPlan& plan = setup_.plan;
   // A run that was stopped while it evaluated, evaluates first.
-  if (state.global_step > 0 && plan.eval_due(state.global_step, options_.eval_save) && state.last_eval_step != state.global_step && !evaluate_now())
+  if (state.global_step > 0 && plan.eval_due(state.global_step, options_.eval_save) &&
+      state.last_eval_step != state.global_step && !evaluate_now())
     return false;
 
   comm::GradReducer reducer(setup_.model->parameters(), comm_);
@@ -156,7 +159,8 @@ bool TrainLoop::train_to_the_end() {
     const std::optional<data::StepData> data = prefetcher.next();
     check_internal(data.has_value(), "no data for step ", state.global_step + 1, " of ", state.total_steps);
     const std::span<const data::Batch> batches = data->micro_batches;
-    const bool timed = options_.eval_save.save_seconds > 0 && comm_.rank() == 0 && seconds_since(last_save_) >= options_.eval_save.save_seconds;
+    const bool timed =
+        options_.eval_save.save_seconds > 0 && comm_.rank() == 0 && seconds_since(last_save_) >= options_.eval_save.save_seconds;
     const ControlWord control = train_step.agree(batches, {.stop = hooks_.stop(), .save = timed});
     if (control.stop) return false;
     save_asked_ = control.save;
@@ -195,7 +199,9 @@ void TrainLoop::take_step(TrainStep& train_step, std::span<const data::Batch> ba
 void TrainLoop::not_finite(const TrainStep& train_step) {
   const std::string where = concat("step ", setup_.state.global_step + 1, " is not finite: ", train_step.culprit());
   if (options_.on_nan == OnNan::kStop)
-    throw comm::AgreedError(ExitCode::kDiverged, where + ". Nothing was updated; lower --learning-rate, look at these samples, or skip such steps with --on-nan skip");
+    throw comm::AgreedError(
+        ExitCode::kDiverged,
+        where + ". Nothing was updated; lower --learning-rate, look at these samples, or skip such steps with --on-nan skip");
   if (comm_.rank() == 0) BOOST_LOG_TRIVIAL(warning) << where << "; skipped";
 }
 
@@ -218,13 +224,14 @@ bool TrainLoop::evaluate_now() {
   const EvaluateOptions options{.batch_size = options_.batch.per_device_eval_batch_size,
                                 .max_samples = options_.batch.max_eval_samples,
                                 .compute_type = options_.model_options.bf16 ? at::kBFloat16 : at::kFloat};
-  const EvalResult result =
-      evaluate(*setup_.model, *setup_.validation, comm_, options, hooks_.stop, comm_.rank() == 0 ? hooks_.eval_progress : nullptr);
+  const EvalResult result = evaluate(*setup_.model, *setup_.validation, comm_, options, hooks_.stop,
+                                     comm_.rank() == 0 ? hooks_.eval_progress : nullptr);
   if (result.stopped) return false;
   state.last_eval_step = state.global_step;
   judge(result);
   if (log_) {
-    EvalReport report{.step = state.global_step, .epoch = setup_.plan.epoch_at(state.global_step), .prefix = "eval", .metrics = result.metrics};
+    EvalReport report{
+        .step = state.global_step, .epoch = setup_.plan.epoch_at(state.global_step), .prefix = "eval", .metrics = result.metrics};
     add_speed(report.metrics, result.seconds, result.samples, result.batches);
     log_->eval(report);
   }
@@ -242,7 +249,8 @@ void TrainLoop::judge(const EvalResult& result) {
   if (found == metrics.end()) {
     std::string known;
     for (const auto& [metric, value] : metrics) known += (known.empty() ? "" : ", ") + metric;
-    throw comm::AgreedError(ExitCode::kUsage, concat("--metric-for-best-model ", o.metric_for_best_model, " is not among the metrics: ", known));
+    throw comm::AgreedError(ExitCode::kUsage,
+                            concat("--metric-for-best-model ", o.metric_for_best_model, " is not among the metrics: ", known));
   }
   const bool greater = o.greater_is_better.value_or(!name.ends_with("loss") && name != "perplexity");
   const double value = found->second, sign = greater ? 1 : -1;
@@ -266,20 +274,24 @@ std::string TrainLoop::write_checkpoint() {
   state.run_log = log_->state();
   state.log_history = log_->log_history();
   const HostTensors moments(setup_.optimizer->state());
-  return save_checkpoint(options_.output_dir, {.step = state.global_step,
-                                               .write_model = [&](const std::filesystem::path& folder) { return write_model(folder); },
-                                               .optimizer = moments.views(),
-                                               .trainer_state = state_json()});
+  return save_checkpoint(options_.output_dir,
+                         {.step = state.global_step,
+                          .write_model = [&](const std::filesystem::path& folder) { return write_model(folder); },
+                          .optimizer = moments.views(),
+                          .trainer_state = state_json()});
 }
 
 std::vector<FileDigest> TrainLoop::write_model(const std::filesystem::path& folder) const {
   return save_pretrained(folder, setup_.model->config(), setup_.model->architecture().name, setup_.model->parameters(),
-                         [&](const std::filesystem::path& to) { setup_.tokenizer->save(to, static_cast<int>(setup_.model->config().max_position_embeddings)); });
+                         [&](const std::filesystem::path& to) {
+                           setup_.tokenizer->save(to, static_cast<int>(setup_.model->config().max_position_embeddings));
+                         });
 }
 
 std::string TrainLoop::state_json() const {
   const RunState& state = setup_.state;
-  return state.to_json(setup_.plan.epoch_at(state.global_step), state.best_step > 0 ? concat("checkpoint-", state.best_step) : "");
+  return state.to_json(setup_.plan.epoch_at(state.global_step),
+                       state.best_step > 0 ? concat("checkpoint-", state.best_step) : "");
 }
 
 // False, with a warning, if it could not be written: training goes on, the next save tries again.

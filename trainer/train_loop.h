@@ -26,8 +26,9 @@ struct TrainHooks {
 
 enum class TrainOutcome { kDone, kStoppedEarly };
 
-// A collective call. kStoppedEarly: all ranks agreed to stop, and a verified checkpoint was written. Throws comm::AgreedError for bad input, Error(kDiverged) for a step that
-// was not finite or replicas that differ, Error(kInternal) if the checkpoint of an early stop could not be written.
+// A collective call. kStoppedEarly: all ranks agreed to stop, and a verified checkpoint was written. Throws comm::AgreedError for
+// bad input, Error(kDiverged) for a step that was not finite or replicas that differ, Error(kInternal) if the checkpoint of an
+// early stop could not be written.
 TrainOutcome train(const TrainOptions& options, const RunFolder& folder, comm::Communicator& comm, TrainHooks hooks);
 
 }  // namespace berth::train

@@ -1,4 +1,5 @@
-// Everything a training run can be told. Names and defaults are those of Hugging Face's TrainingArguments unless a comment says why not.
+// Everything a training run can be told. Names and defaults are those of Hugging Face's TrainingArguments unless a comment says
+// why not.
 #pragma once
 
 #include <cstdint>
@@ -41,8 +42,8 @@ struct EvalSaveOptions {
   double eval_steps = 0;  // 0: logging_steps; below 1: a share of the run
   double eval_delay = 0;  // epochs or steps to wait before the first evaluation
   Strategy save_strategy = Strategy::kSteps;
-  double save_steps = 500;  // below 1: a share of the run
-  double save_seconds = 0;  // also save when so many seconds have passed since the last save; 0: off
+  double save_steps = 500;       // below 1: a share of the run
+  double save_seconds = 0;       // also save when so many seconds have passed since the last save; 0: off
   int64_t save_total_limit = 0;  // 0: keep all
   bool load_best_model_at_end = false;
   std::string metric_for_best_model;      // "": eval_loss

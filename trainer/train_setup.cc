@@ -19,7 +19,8 @@ void open_data(TrainSetup& setup, const TrainOptions& options, comm::Communicato
     setup.train = setup.dataset->split("train");
     if (options.eval_save.eval_strategy == Strategy::kNo) return;
     check(setup.dataset->has_split("validation"), options.data.string(),
-          ": has no validation split, but --eval-strategy asks for evaluations: prepare it with --validation-file or --validation-split");
+          ": has no validation split, but --eval-strategy asks for evaluations: prepare it with --validation-file or "
+          "--validation-split");
     setup.validation = setup.dataset->split("validation");
   });
 }
@@ -55,8 +56,9 @@ BertConfig load_config(TrainSetup& setup, const TrainOptions& options, comm::Com
     text = read_file(origin);
     setup.tokenizer = data::BertTokenizer::load(setup.model_folder);
     const data::DatasetInfo& info = setup.dataset->info();
-    check(setup.tokenizer->vocab().sha256() == info.vocab_sha256, options.data.string(), ": was prepared with another vocabulary (", info.vocab_size,
-          " tokens) than the model's in ", setup.model_folder.string(), " (", setup.tokenizer->vocab().size(),
+    check(setup.tokenizer->vocab().sha256() == info.vocab_sha256, options.data.string(),
+          ": was prepared with another vocabulary (", info.vocab_size, " tokens) than the model's in ",
+          setup.model_folder.string(), " (", setup.tokenizer->vocab().size(),
           " tokens): run berth prepare again with --tokenizer ", setup.model_folder.string());
   });
   comm.broadcast(text, 0);
@@ -67,7 +69,8 @@ BertConfig load_config(TrainSetup& setup, const TrainOptions& options, comm::Com
   if (o.classifier_dropout) config.classifier_dropout = *o.classifier_dropout;
   const data::DatasetInfo& info = setup.dataset->info();
   comm::agree(comm, [&] {
-    check(info.vocab_size <= config.vocab_size, origin, ": vocab_size ", config.vocab_size, " is smaller than the vocabulary of ", info.vocab_size, " tokens");
+    check(info.vocab_size <= config.vocab_size, origin, ": vocab_size ", config.vocab_size, " is smaller than the vocabulary of ",
+          info.vocab_size, " tokens");
     check(info.max_length <= config.max_position_embeddings, options.data.string(), ": holds texts of up to ", info.max_length,
           " tokens, the model has ", config.max_position_embeddings, " positions: prepare it again with --max-length ",
           config.max_position_embeddings);
@@ -79,7 +82,8 @@ BertConfig load_config(TrainSetup& setup, const TrainOptions& options, comm::Com
 void load_weights(TrainSetup& setup, const TrainOptions& options, comm::Communicator& comm) {
   setup.model->initialize(options.seed);
   if (options.from_scratch && !setup.resumed) return;
-  const PretrainedReport report = load_pretrained(setup.model_folder, setup.model->parameters(), comm, {.allow_new_head = !setup.resumed});
+  const PretrainedReport report =
+      load_pretrained(setup.model_folder, setup.model->parameters(), comm, {.allow_new_head = !setup.resumed});
   setup.model_sha256 = report.sha256;
   if (comm.rank() != 0 || setup.resumed) return;
   const auto joined = [](const std::vector<std::string>& names) {
@@ -87,7 +91,8 @@ void load_weights(TrainSetup& setup, const TrainOptions& options, comm::Communic
     for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
     return text;
   };
-  if (!report.missing.empty()) BOOST_LOG_TRIVIAL(info) << "not in the model's files, newly initialised: " << joined(report.missing);
+  if (!report.missing.empty())
+    BOOST_LOG_TRIVIAL(info) << "not in the model's files, newly initialised: " << joined(report.missing);
   if (!report.unexpected.empty()) BOOST_LOG_TRIVIAL(info) << "in the model's files, not used: " << joined(report.unexpected);
 }
 
@@ -100,8 +105,9 @@ TrainSetup set_up(const TrainOptions& options, const RunFolder& folder, comm::Co
   if (!plan_run(setup, point, options, comm)) return setup;
   choose_model_folder(setup, point, options, comm);
   const BertConfig config = load_config(setup, options, comm);
-  setup.model = std::make_unique<ModelInstance>(config, setup.dataset->info().task, comm,
-                                                static_cast<int64_t>(options.ddp_bucket_cap_mb * (1 << 20)), options.model_options.freeze);
+  setup.model =
+      std::make_unique<ModelInstance>(config, setup.dataset->info().task, comm,
+                                      static_cast<int64_t>(options.ddp_bucket_cap_mb * (1 << 20)), options.model_options.freeze);
   load_weights(setup, options, comm);
   setup.optimizer = std::make_unique<AdamW>(setup.model->parameters(), options.optimizer);
   if (setup.resumed) {

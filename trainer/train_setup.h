@@ -1,4 +1,5 @@
-// Everything a training run needs before its first step: data set, model, optimizer, and where to go on from. All ranks end up with the same.
+// Everything a training run needs before its first step: data set, model, optimizer, and where to go on from. All ranks end up
+// with the same.
 #pragma once
 
 #include <filesystem>
@@ -31,7 +32,8 @@ struct TrainSetup {
   std::unique_ptr<AdamW> optimizer;
 };
 
-// A collective call. If the run is complete already (state.complete), nothing but data set and state is there. Throws comm::AgreedError: bad data, model, checkpoint or options.
+// A collective call. If the run is complete already (state.complete), nothing but data set and state is there. Throws
+// comm::AgreedError: bad data, model, checkpoint or options.
 TrainSetup set_up(const TrainOptions& options, const RunFolder& folder, comm::Communicator& comm);
 
 }  // namespace berth::train

@@ -25,7 +25,8 @@ std::string describe(const data::Batch& batch, size_t index, double loss) {
 
 }  // namespace
 
-TrainStep::TrainStep(ModelInstance& model, AdamW& optimizer, comm::GradReducer& reducer, comm::Communicator& comm, Options options)
+TrainStep::TrainStep(ModelInstance& model, AdamW& optimizer, comm::GradReducer& reducer, comm::Communicator& comm,
+                     Options options)
     : model_(model), optimizer_(optimizer), reducer_(reducer), comm_(comm), options_(options) {}
 
 ControlWord TrainStep::agree(std::span<const data::Batch> micro_batches, ControlWord wish) {

@@ -16,10 +16,10 @@ namespace berth::train {
 
 // What rank 0's sinks, the progress line and the loop get to know of a step. The same on all ranks.
 struct StepResult {
-  double loss = 0;       // over all ranks: each term's sum / its valid targets
-  double grad_norm = 0;  // before clipping
+  double loss = 0;                  // over all ranks: each term's sum / its valid targets
+  double grad_norm = 0;             // before clipping
   int64_t samples = 0, tokens = 0;  // of all ranks
-  bool finite = true;  // else nothing was updated
+  bool finite = true;               // else nothing was updated
 };
 
 // What each rank wishes and all ranks learn before the forward pass.
@@ -38,7 +38,8 @@ class TrainStep {
   };
   TrainStep(ModelInstance& model, AdamW& optimizer, comm::GradReducer& reducer, comm::Communicator& comm, Options options);
 
-  // The small all-reduce before a step: sums this rank's valid targets, samples and tokens, and agrees on the control word (any rank's wish counts).
+  // The small all-reduce before a step: sums this rank's valid targets, samples and tokens, and agrees on the control word (any
+  // rank's wish counts).
   ControlWord agree(std::span<const data::Batch> micro_batches, ControlWord wish);
   // The step itself, with learning rate `lr`, after agree() for the same micro-batches. `step` counts from 0 over the whole run.
   StepResult run(std::span<const data::Batch> micro_batches, int64_t step, double lr);

@@ -27,7 +27,8 @@ struct DatasetInfo {
   std::vector<std::string> splits;                   // of "train", "validation", "test", those that are there
 };
 
-// One split of an open file. lengths() is in memory; read() goes to the file and is for one thread at a time.
+// One split of an open file. lengths() is in memory; read() goes to the file and is for one thread at a
+// time; another split may be read meanwhile (evaluation while the prefetcher reads ahead).
 class Split {
  public:
   virtual ~Split() = default;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <mutex>
 
 #include "data/check.h"
 #include "data/store/schema.h"
@@ -253,6 +254,8 @@ Handle open_dataset(hid_t parent, const char* name, uint64_t file_size, Shape& s
 
 void read_rows(hid_t dataset, const char* name, hid_t memory_type, uint64_t at, uint64_t rows, void* values) {
   if (rows == 0) return;
+  static std::mutex one_reader;
+  const std::lock_guard lock(one_reader);
   set_up();
   with_rows(dataset, at, rows, concat("cannot read the dataset '", name, "'"),
             [&](hid_t memory, hid_t file) { return H5Dread(dataset, memory_type, memory, file, H5P_DEFAULT, values); });

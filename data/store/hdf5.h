@@ -1,5 +1,5 @@
 // A thin layer over HDF5's serial C API: handles that close themselves, return codes that become Errors, and the few calls berth
-// makes. HDF5 is not thread-safe: one thread at a time may be in here.
+// makes. HDF5 need not be thread-safe: one thread at a time may be in here, but for read_rows(), which several may call.
 #pragma once
 
 #include <hdf5.h>

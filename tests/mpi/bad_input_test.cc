@@ -30,7 +30,8 @@ class BadInput : public TinyJob {
 
   JobResult prepare(const std::string& csv, const std::string& options = "") {
     std::ofstream(at("bad.csv")) << csv;
-    const JobResult result = run_berth("prepare --train-file " + at("bad.csv") + " --tokenizer " + at("model") + " --output " + at("bad.h5") + " " + options);
+    const JobResult result = run_berth("prepare --train-file " + at("bad.csv") + " --tokenizer " + at("model") + " --output " +
+                                       at("bad.h5") + " " + options);
     fs::remove(at("bad.csv"));
     EXPECT_EQ(files(), before_);
     return result;
@@ -76,17 +77,20 @@ TEST_F(BadInput, TheCommandLine) {
 }
 
 TEST_F(BadInput, Models) {
-  expect_error(run_berth("train --model " + at("nowhere") + " --data " + at("data.h5") + " --output-dir " + at("run"), 2), 3, "nowhere");
+  expect_error(run_berth("train --model " + at("nowhere") + " --data " + at("data.h5") + " --output-dir " + at("run"), 2), 3,
+               "nowhere");
   expect_no_model("run");
 
   fs::copy(at("model"), at("other_vocab"));
   std::ofstream(at("other_vocab") + "/vocab.txt", std::ios::app) << "more\n";
-  expect_error(run_berth("train --model " + at("other_vocab") + " --data " + at("data.h5") + " --output-dir " + at("run"), 2), 3, "vocabulary");
+  expect_error(run_berth("train --model " + at("other_vocab") + " --data " + at("data.h5") + " --output-dir " + at("run"), 2), 3,
+               "vocabulary");
   expect_no_model("run");
 
   fs::copy(at("model"), at("truncated"));
   fs::resize_file(at("truncated") + "/model.safetensors", fs::file_size(at("truncated") + "/model.safetensors") / 2);
-  expect_error(run_berth("train --model " + at("truncated") + " --data " + at("data.h5") + " --output-dir " + at("run"), 2), 3, "model.safetensors");
+  expect_error(run_berth("train --model " + at("truncated") + " --data " + at("data.h5") + " --output-dir " + at("run"), 2), 3,
+               "model.safetensors");
   expect_no_model("run");
   for (const char* name : {"other_vocab", "truncated"}) fs::remove_all(at(name));
 }
@@ -105,7 +109,9 @@ TEST_F(BadInput, DataSets) {
 
 TEST_F(BadInput, OutputFolders) {
   // Root may write anywhere, but not below a file.
-  expect_error(run_berth("train --model " + at("model") + " --data " + at("data.h5") + " --output-dir " + at("data.h5") + "/run", 2), 3, "data.h5/run");
+  expect_error(
+      run_berth("train --model " + at("model") + " --data " + at("data.h5") + " --output-dir " + at("data.h5") + "/run", 2), 3,
+      "data.h5/run");
   ASSERT_EQ(train("kept", "--max-steps 2").exit_code, 0);
   const std::string model = read_bytes(at("kept") + "/model.safetensors");
   expect_error(train("kept", "--max-steps 2 --resume-from-checkpoint none"), 2, "--overwrite-output-dir");

@@ -9,9 +9,9 @@ int main(int argc, char** argv) {
   berth::test::write_tiny_model(folder / "model");
   berth::test::write_tiny_reviews(folder / "train.csv", 125);
   berth::test::write_tiny_reviews(folder / "validation.csv", 41, 2);
-  const auto result = berth::test::run_berth("prepare --train-file " + (folder / "train.csv").string() + " --validation-file " +
-                                             (folder / "validation.csv").string() + " --tokenizer " + (folder / "model").string() +
-                                             " --max-length 32 --output " + (folder / "data.h5").string());
+  const auto result = berth::test::run_berth(
+      "prepare --train-file " + (folder / "train.csv").string() + " --validation-file " + (folder / "validation.csv").string() +
+      " --tokenizer " + (folder / "model").string() + " --max-length 32 --output " + (folder / "data.h5").string());
   std::cerr << result.err;
   return result.exit_code;
 }

@@ -12,7 +12,9 @@ using TrainJob = TinyJob;
 
 // 125 samples in batches of 12: uneven lengths, uneven shares, and a last batch of 5.
 TEST_F(TrainJob, SameLossesOnAnyRankCount) {
-  const std::string options = "--global-batch-size 12 --num-train-epochs 2 --hidden-dropout-prob 0 --attention-probs-dropout-prob 0 --eval-strategy epoch --save-strategy no";
+  const std::string options =
+      "--global-batch-size 12 --num-train-epochs 2 --hidden-dropout-prob 0 --attention-probs-dropout-prob 0 --eval-strategy "
+      "epoch --save-strategy no";
   ASSERT_EQ(train("ranks1", options, 1).exit_code, 0);
   const auto reference = losses(at("ranks1"));
   ASSERT_EQ(reference.size(), 22u);
@@ -20,7 +22,8 @@ TEST_F(TrainJob, SameLossesOnAnyRankCount) {
     const std::string run = "ranks" + std::to_string(ranks);
     const JobResult result = train(run, options, ranks);
     ASSERT_EQ(result.exit_code, 0) << result.err;
-    for (const auto& [step, loss] : losses(at(run))) EXPECT_NEAR(loss, reference.at(step), 2e-5 * reference.at(step)) << ranks << " ranks, step " << step;
+    for (const auto& [step, loss] : losses(at(run)))
+      EXPECT_NEAR(loss, reference.at(step), 2e-5 * reference.at(step)) << ranks << " ranks, step " << step;
   }
 }
 
@@ -45,14 +48,16 @@ std::string curve(const fs::path& run) {
 }
 
 constexpr const char* kResumable =
-    "--global-batch-size 12 --num-train-epochs 2 --save-steps 5 --eval-strategy steps --eval-steps 4 --warmup-steps 3 --weight-decay 0.01 ";
+    "--global-batch-size 12 --num-train-epochs 2 --save-steps 5 --eval-strategy steps --eval-steps 4 --warmup-steps 3 "
+    "--weight-decay 0.01 ";
 
 class ResumedJob : public TrainJob, public testing::WithParamInterface<int> {
  protected:
   void expect_equal_runs(const std::string& run, const std::string& reference) {
     EXPECT_EQ(curve(at(run)), curve(at(reference)));
     EXPECT_TRUE(read_bytes(at(run) + "/model.safetensors") == read_bytes(at(reference) + "/model.safetensors"));
-    EXPECT_TRUE(read_bytes(at(run) + "/checkpoint-22/optimizer.safetensors") == read_bytes(at(reference) + "/checkpoint-22/optimizer.safetensors"));
+    EXPECT_TRUE(read_bytes(at(run) + "/checkpoint-22/optimizer.safetensors") ==
+                read_bytes(at(reference) + "/checkpoint-22/optimizer.safetensors"));
   }
 };
 
@@ -75,13 +80,14 @@ INSTANTIATE_TEST_SUITE_P(Ranks, ResumedJob, testing::Values(1, 2, 3));
 TEST_F(TrainJob, AStopSignalSavesAndLeavesWith75) {
   const std::string options = "--global-batch-size 12 --max-steps 200 --save-strategy no --eval-strategy no";
   ASSERT_EQ(train("unstopped", options, 2).exit_code, 0);
-  const std::string command = std::string(BERTH_BINARY_DIR) + "/berth train --model " + at("model") + " --data " + at("data.h5") + " --output-dir " +
-                              at("stopped") + " --logging-steps 1 --learning-rate 1e-3 --disable-tqdm " + options;
+  const std::string command = std::string(BERTH_BINARY_DIR) + "/berth train --model " + at("model") + " --data " + at("data.h5") +
+                              " --output-dir " + at("stopped") + " --logging-steps 1 --learning-rate 1e-3 --disable-tqdm " +
+                              options;
   // mpiexec passes USR1 on to the ranks. The signal comes when the third step has been logged.
-  const JobResult stopped = run_shell("mpiexec --oversubscribe -n 2 " + command + " & job=$!; until [ -f " + at("stopped") +
-                                          "/metrics.jsonl ] && [ $(wc -l < " + at("stopped") +
-                                          "/metrics.jsonl) -ge 3 ]; do sleep 0.01; kill -0 $job || break; done; kill -USR1 $job; wait $job",
-                                      {{"OMPI_ALLOW_RUN_AS_ROOT", "1"}, {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}});
+  const JobResult stopped = run_shell(
+      "mpiexec --oversubscribe -n 2 " + command + " & job=$!; until [ -f " + at("stopped") + "/metrics.jsonl ] && [ $(wc -l < " +
+          at("stopped") + "/metrics.jsonl) -ge 3 ]; do sleep 0.01; kill -0 $job || break; done; kill -USR1 $job; wait $job",
+      {{"OMPI_ALLOW_RUN_AS_ROOT", "1"}, {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}});
   ASSERT_EQ(stopped.exit_code, 75) << stopped.err;
   EXPECT_FALSE(fs::exists(at("stopped") + "/model.safetensors"));
   const JobResult resumed = train("stopped", options, 2);

@@ -56,14 +56,16 @@ TEST_F(UseJob, TextsOfTheCommandLineArePrintedForPeople) {
 }
 
 TEST_F(UseJob, TheRunFolderHoldsWhatHuggingFacesTrainerWrites) {
-  ASSERT_EQ(train("folder", "--max-steps 6 --save-steps 3 --save-total-limit 1 --eval-strategy steps --eval-steps 3").exit_code, 0);
-  for (const char* name : {"config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json", "train_results.json", "eval_results.json",
-                           "all_results.json", "trainer_state.json", "metrics.jsonl", "berth.log", "provenance.json", "tensorboard",
-                           "checkpoint-6/optimizer.safetensors", "checkpoint-6/manifest.json"})
+  ASSERT_EQ(train("folder", "--max-steps 6 --save-steps 3 --save-total-limit 1 --eval-strategy steps --eval-steps 3").exit_code,
+            0);
+  for (const char* name : {"config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json", "train_results.json",
+                           "eval_results.json", "all_results.json", "trainer_state.json", "metrics.jsonl", "berth.log",
+                           "provenance.json", "tensorboard", "checkpoint-6/optimizer.safetensors", "checkpoint-6/manifest.json"})
     EXPECT_TRUE(std::filesystem::exists(at("folder") + "/" + name)) << name;
   EXPECT_FALSE(std::filesystem::exists(at("folder") + "/checkpoint-3")) << "--save-total-limit 1";
   const auto all = nlohmann::json::parse(read_bytes(at("folder") + "/all_results.json"));
-  for (const char* name : {"train_loss", "train_runtime", "train_samples_per_second", "train_steps_per_second", "epoch", "eval_loss", "eval_accuracy"})
+  for (const char* name : {"train_loss", "train_runtime", "train_samples_per_second", "train_steps_per_second", "epoch",
+                           "eval_loss", "eval_accuracy"})
     EXPECT_TRUE(all.contains(name)) << name;
   const auto config = nlohmann::json::parse(read_bytes(at("folder") + "/config.json"));
   EXPECT_EQ(config["id2label"], (nlohmann::json{{"0", "negative"}, {"1", "positive"}}));
@@ -71,8 +73,10 @@ TEST_F(UseJob, TheRunFolderHoldsWhatHuggingFacesTrainerWrites) {
 
 TEST_F(UseJob, TheBestModelIsKeptAndLoadedAtTheEnd) {
   // A learning rate this high ends worse than it once was.
-  const JobResult result = train("best", "--max-steps 12 --learning-rate 0.05 --eval-strategy steps --eval-steps 2 --save-strategy steps --save-steps 2 "
-                                         "--save-total-limit 1 --load-best-model-at-end");
+  const JobResult result =
+      train("best",
+            "--max-steps 12 --learning-rate 0.05 --eval-strategy steps --eval-steps 2 --save-strategy steps --save-steps 2 "
+            "--save-total-limit 1 --load-best-model-at-end");
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const auto state = nlohmann::json::parse(read_bytes(at("best") + "/trainer_state.json"));
   const std::string best = state["best_model_checkpoint"];
@@ -84,14 +88,16 @@ TEST_F(UseJob, TheBestModelIsKeptAndLoadedAtTheEnd) {
 }
 
 TEST_F(UseJob, EarlyStoppingEndsTheRun) {
-  const JobResult result = train("early", "--max-steps 40 --learning-rate 0.05 --eval-strategy steps --eval-steps 2 --save-strategy no "
-                                          "--early-stopping-patience 2 --early-stopping-threshold 10");
+  const JobResult result = train("early",
+                                 "--max-steps 40 --learning-rate 0.05 --eval-strategy steps --eval-steps 2 --save-strategy no "
+                                 "--early-stopping-patience 2 --early-stopping-threshold 10");
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(nlohmann::json::parse(read_bytes(at("early") + "/trainer_state.json"))["global_step"], 6);
 }
 
 TEST_F(UseJob, OptionsComeFromAFileAndInEitherSpelling) {
-  std::ofstream(at("options.json")) << R"({"max_steps": 2, "per_device_train_batch_size": 4, "bf16": false, "save_strategy": "no"})";
+  std::ofstream(at("options.json"))
+      << R"({"max_steps": 2, "per_device_train_batch_size": 4, "bf16": false, "save_strategy": "no"})";
   std::ofstream(at("options.toml")) << "max_steps = 2\nper-device-train-batch-size = 4\nsave_strategy = \"no\"\n";
   ASSERT_EQ(train("from_json", "--config " + at("options.json")).exit_code, 0);
   ASSERT_EQ(train("from_toml", "--config=" + at("options.toml")).exit_code, 0);

@@ -34,7 +34,9 @@ JobResult run_shell(const std::string& command, const std::map<std::string, std:
   for (const auto& [name, value] : environment) line += " " + name + "='" + value + "'";
   line += " sh -c '" + command + "' >" + (dir / "out").string() + " 2>" + (dir / "err").string() + " </dev/null";
   const int status = std::system(line.c_str());
-  return {.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), .out = read_bytes(dir / "out"), .err = read_bytes(dir / "err")};
+  return {.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+          .out = read_bytes(dir / "out"),
+          .err = read_bytes(dir / "err")};
 }
 
 JobResult run_berth(const std::string& arguments, int ranks, const std::map<std::string, std::string>& environment) {

@@ -36,7 +36,8 @@ JobResult run_berth(const std::string& arguments, int ranks = 1, const std::map<
 // A BERT of 2 layers and hidden size 32 with random weights and a vocabulary of a few hundred words, as a Hugging Face folder.
 void write_tiny_model(const std::filesystem::path& folder);
 
-// `rows` rows "text,label" with texts of 3 to 40 words of that vocabulary; the label (negative or positive) can be learned from the words.
+// `rows` rows "text,label" with texts of 3 to 40 words of that vocabulary; the label (negative or positive) can be learned from
+// the words.
 void write_tiny_reviews(const std::filesystem::path& csv, int rows, unsigned seed = 1);
 
 std::string read_bytes(const std::filesystem::path& path);

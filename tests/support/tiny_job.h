@@ -17,8 +17,8 @@ class TinyJob : public testing::Test {
     write_tiny_model(*dir_ / "model");
     write_tiny_reviews(*dir_ / "train.csv", 125);
     write_tiny_reviews(*dir_ / "validation.csv", 41, 2);
-    const JobResult result = run_berth("prepare --train-file " + at("train.csv") + " --validation-file " + at("validation.csv") + " --tokenizer " +
-                                       at("model") + " --max-length 32 --output " + at("data.h5"));
+    const JobResult result = run_berth("prepare --train-file " + at("train.csv") + " --validation-file " + at("validation.csv") +
+                                       " --tokenizer " + at("model") + " --max-length 32 --output " + at("data.h5"));
     ASSERT_EQ(result.exit_code, 0) << result.err;
   }
   static void TearDownTestSuite() { dir_.reset(); }
@@ -26,7 +26,8 @@ class TinyJob : public testing::Test {
   static std::string at(const std::string& name) { return (*dir_ / name).string(); }
 
   // Trains into the folder `run`, logging every step.
-  static JobResult train(const std::string& run, const std::string& options, int ranks = 1, const std::map<std::string, std::string>& env = {}) {
+  static JobResult train(const std::string& run, const std::string& options, int ranks = 1,
+                         const std::map<std::string, std::string>& env = {}) {
     return run_berth("train --model " + at("model") + " --data " + at("data.h5") + " --output-dir " + at(run) +
                          " --logging-steps 1 --learning-rate 1e-3 --disable-tqdm " + options,
                      ranks, env);

@@ -44,8 +44,9 @@ TEST_P(AdamWGolden, ParametersAndNormEqualTorch) {
   const auto golden = ::berth::train::golden()["adamw"][index];
   auto comm = comm::make_local_communicator();
   const int64_t rows = golden["rows"], width = golden["width"];
-  ParameterStore store({{.name = "table", .shape = {rows, width}, .kind = kind}, {.name = "bias", .shape = {width}, .decay = false}}, *comm,
-                       1 << 20);
+  ParameterStore store(
+      {{.name = "table", .shape = {rows, width}, .kind = kind}, {.name = "bias", .shape = {width}, .decay = false}}, *comm,
+      1 << 20);
   AdamW optimizer(store, {.learning_rate = 1e-2, .weight_decay = golden["decay"], .max_grad_norm = golden["max_norm"]});
   const auto set = [&](const std::string& name, const nlohmann::json& values, bool grad) {
     at::NoGradGuard no_grad;
@@ -70,7 +71,8 @@ INSTANTIATE_TEST_SUITE_P(All, AdamWGolden,
 
 TEST(AdamW, RestoredStateGoesOnBitForBit) {
   auto comm = comm::make_local_communicator();
-  const std::vector<ParameterSpec> specs{{.name = "table", .shape = {6, 4}, .kind = GradKind::kRows}, {.name = "w", .shape = {33}}};
+  const std::vector<ParameterSpec> specs{{.name = "table", .shape = {6, 4}, .kind = GradKind::kRows},
+                                         {.name = "w", .shape = {33}}};
   const auto run = [&](int stop_at) {
     ParameterStore store(specs, *comm, 1 << 20);
     store.initialize(specs, 0.02, 1);

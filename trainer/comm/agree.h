@@ -8,14 +8,15 @@
 
 namespace berth::comm {
 
-// An error that every rank throws at the same point with the same message: rank 0 prints it and all leave in order, without abort.
+// An error that every rank throws at the same point with the same message: rank 0 prints it and all leave in order, without
+// abort.
 class AgreedError : public Error {
  public:
   using Error::Error;
 };
 
-// Runs `work` on every rank (or on rank 0 alone), then all ranks learn whether it went well anywhere it ran. If not, every rank throws the AgreedError of the first
-// failing rank. A collective call.
+// Runs `work` on every rank (or on rank 0 alone), then all ranks learn whether it went well anywhere it ran. If not, every rank
+// throws the AgreedError of the first failing rank. A collective call.
 void agree(Communicator& comm, const std::function<void()>& work);
 void agree_on_root(Communicator& comm, const std::function<void()>& work);
 

@@ -20,8 +20,8 @@ std::vector<std::string> frozen_prefixes(const std::string& word, const BertConf
   if (word.starts_with("layer.") && layer_number(word.substr(6)) >= 0 && layer_number(word.substr(6)) < config.num_hidden_layers)
     return {"bert.encoder." + word + "."};
   const int64_t layers = layer_number(word);
-  check_usage(layers >= 0 && layers <= config.num_hidden_layers, "--freeze ", word, " is not known; use embeddings, encoder, layer.N or a number of layers up to ",
-              config.num_hidden_layers);
+  check_usage(layers >= 0 && layers <= config.num_hidden_layers, "--freeze ", word,
+              " is not known; use embeddings, encoder, layer.N or a number of layers up to ", config.num_hidden_layers);
   std::vector<std::string> prefixes{"bert.embeddings."};
   for (int64_t i = 0; i < layers; ++i) prefixes.push_back(concat("bert.encoder.layer.", i, "."));
   return prefixes;
@@ -33,7 +33,8 @@ std::vector<std::string> frozen_names(const std::vector<std::string>& words, con
   for (const std::string& word : words)
     for (const std::string& prefix : frozen_prefixes(word, config))
       for (const ParameterSpec& spec : specs)
-        if (spec.name.starts_with(prefix) && std::find(names.begin(), names.end(), spec.name) == names.end()) names.push_back(spec.name);
+        if (spec.name.starts_with(prefix) && std::find(names.begin(), names.end(), spec.name) == names.end())
+          names.push_back(spec.name);
   return names;
 }
 

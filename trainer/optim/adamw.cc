@@ -29,7 +29,8 @@ bool trainable(const Bucket& bucket) { return bucket.grads.defined(); }
 }  // namespace
 
 void AdamWOptions::validate() const {
-  check_usage(learning_rate >= 0 && std::isfinite(learning_rate), "--learning-rate must be a number from 0 on, got ", learning_rate);
+  check_usage(learning_rate >= 0 && std::isfinite(learning_rate), "--learning-rate must be a number from 0 on, got ",
+              learning_rate);
   check_usage(weight_decay >= 0 && std::isfinite(weight_decay), "--weight-decay must be a number from 0 on, got ", weight_decay);
   check_usage(beta1 >= 0 && beta1 < 1, "--adam-beta1 must lie in [0, 1), got ", beta1);
   check_usage(beta2 >= 0 && beta2 < 1, "--adam-beta2 must lie in [0, 1), got ", beta2);

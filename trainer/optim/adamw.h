@@ -2,10 +2,11 @@
 //
 // The update is that of torch.optim.AdamW (Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019), without
 // decay on the parameters that say so (biases, LayerNorm):
-//   p -= lr * decay * p;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= lr / (1 - b1^t) * m / (sqrt(v / (1 - b2^t)) + eps)
+//   p -= lr * decay * p;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= lr / (1 - b1^t) * m / (sqrt(v / (1 - b2^t)) +
+//   eps)
 //
-// In a kRows bucket only rows that were ever touched are visited: a row without a gradient so far has zero moments, so it does not
-// move, and with weight decay it only shrinks. The result is exactly that of the dense update.
+// In a kRows bucket only rows that were ever touched are visited: a row without a gradient so far has zero moments, so it does
+// not move, and with weight decay it only shrinks. The result is exactly that of the dense update.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +34,8 @@ class AdamW {
  public:
   AdamW(ParameterStore& parameters, AdamWOptions options);
 
-  // The 2-norm of the whole gradient, summed in double in a fixed order: the same on all ranks and for any number of threads. Not finite
-  // if any gradient is not. `touched` are the rows of the kRows bucket that may be non-zero.
+  // The 2-norm of the whole gradient, summed in double in a fixed order: the same on all ranks and for any number of threads. Not
+  // finite if any gradient is not. `touched` are the rows of the kRows bucket that may be non-zero.
   double gradient_norm(std::span<const int32_t> touched);
 
   // One update with learning rate `lr`; gradients are scaled as torch.nn.utils.clip_grad_norm_ does, given their `norm`.
@@ -44,7 +45,8 @@ class AdamW {
 
   // Moments by name, "exp_avg.<parameter>" and "exp_avg_sq.<parameter>": views, fp32, shaped like their parameter.
   std::vector<std::pair<std::string, at::Tensor>> state() const;
-  // To be called after state() was written to: the number of updates made so far, and which rows were ever touched is found again.
+  // To be called after state() was written to: the number of updates made so far, and which rows were ever touched is found
+  // again.
   void restored(int64_t steps);
 
  private:
@@ -57,8 +59,8 @@ class AdamW {
 
   ParameterStore& parameters_;
   AdamWOptions options_;
-  std::vector<Moments> moments_;         // one a bucket; undefined tensors for frozen buckets
-  std::vector<uint8_t> ever_touched_;    // of the kRows table, one byte a row
+  std::vector<Moments> moments_;       // one a bucket; undefined tensors for frozen buckets
+  std::vector<uint8_t> ever_touched_;  // of the kRows table, one byte a row
   int64_t steps_ = 0;
 };
 

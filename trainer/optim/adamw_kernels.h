@@ -6,11 +6,11 @@
 namespace berth::train::kernels {
 
 struct AdamWScalars {
-  float shrink;      // 1 - lr * weight_decay
+  float shrink;  // 1 - lr * weight_decay
   float beta1, beta2, epsilon;
-  float step_size;   // lr / (1 - beta1^t)
+  float step_size;                 // lr / (1 - beta1^t)
   float inverse_sqrt_correction2;  // 1 / sqrt(1 - beta2^t)
-  float grad_scale;  // of clipping
+  float grad_scale;                // of clipping
 };
 
 double sum_of_squares(const float* x, int64_t n);

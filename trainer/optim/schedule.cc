@@ -45,7 +45,8 @@ double Schedule::factor(int64_t step, double peak) const {
   if (type == ScheduleType::kConstant) return 1;
   if (step < warmup_steps) return static_cast<double>(step) / static_cast<double>(std::max<int64_t>(1, warmup_steps));
   const double remaining = static_cast<double>(total_steps - step);
-  const double progress = static_cast<double>(step - warmup_steps) / static_cast<double>(std::max<int64_t>(1, total_steps - warmup_steps));
+  const double progress =
+      static_cast<double>(step - warmup_steps) / static_cast<double>(std::max<int64_t>(1, total_steps - warmup_steps));
   switch (type) {
     case ScheduleType::kLinear:
       return std::max(0.0, remaining / static_cast<double>(std::max<int64_t>(1, total_steps - warmup_steps)));

@@ -7,15 +7,7 @@
 
 namespace berth::train {
 
-enum class ScheduleType {
-  kLinear,
-  kCosine,
-  kCosineWithRestarts,
-  kPolynomial,
-  kConstant,
-  kConstantWithWarmup,
-  kInverseSqrt
-};
+enum class ScheduleType { kLinear, kCosine, kCosineWithRestarts, kPolynomial, kConstant, kConstantWithWarmup, kInverseSqrt };
 
 // Names as Hugging Face's --lr_scheduler_type. Throws Error(kUsage) listing them.
 ScheduleType parse_schedule(std::string_view name);

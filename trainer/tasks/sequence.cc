@@ -123,10 +123,13 @@ class Regression final : public Task {
       predicted.push_back(outcome.predicted);
       targets.push_back(outcome.target);
     }
-    return {{"loss", mean_squared_error(predicted, targets)}, {"pearson", pearson(predicted, targets)}, {"spearmanr", spearman(predicted, targets)}};
+    return {{"loss", mean_squared_error(predicted, targets)},
+            {"pearson", pearson(predicted, targets)},
+            {"spearmanr", spearman(predicted, targets)}};
   }
 
-  std::vector<Json> predictions(const std::vector<at::Tensor>& logits, const data::Batch& batch, const BertConfig&, bool) const override {
+  std::vector<Json> predictions(const std::vector<at::Tensor>& logits, const data::Batch& batch, const BertConfig&,
+                                bool) const override {
     std::vector<Json> results;
     for (int64_t b = 0; b < batch.size(); ++b) results.push_back({{"score", row_of(logits[0], b)[0]}});
     return results;

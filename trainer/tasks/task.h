@@ -1,5 +1,5 @@
-// A task as evaluation and prediction see it: its metrics and what is said of a new text. One file a task family; the table is in task.cc. The head and its loss
-// are in model/heads.h, what the task looks like in files in data/features/task.h.
+// A task as evaluation and prediction see it: its metrics and what is said of a new text. One file a task family; the table is in
+// task.cc. The head and its loss are in model/heads.h, what the task looks like in files in data/features/task.h.
 #pragma once
 
 #include <cstdint>
