@@ -7,6 +7,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 berth=$1/berth
 out=${2:-$(mktemp -d)}
+mkdir -p "$out"
 data=${BERTH_DATASETS:?the folder with sst2/}/sst2
 model=$("$root/launcher/setup/get_model.sh")
 . "$root/launcher/setup/mpi_env.sh"
