@@ -112,7 +112,8 @@ TEST_F(PretrainedTest, SavesWhatItLoads) {
   }
   const PretrainedReport report = load_pretrained(folder_ / "run", store_, *comm_, {.allow_new_head = false});
   EXPECT_TRUE(report.missing.empty() && report.unexpected.empty());
-  for (const Parameter& parameter : store_.parameters()) EXPECT_EQ(values(parameter.name), named_values(parameter.name, parameter.value.numel()));
+  for (const Parameter& parameter : store_.parameters())
+    EXPECT_EQ(values(parameter.name), named_values(parameter.name, parameter.value.numel()));
 }
 
 TEST_F(PretrainedTest, ABareModelIsSavedUnderItsOwnNames) {
@@ -125,8 +126,12 @@ TEST_F(PretrainedTest, ABareModelIsSavedUnderItsOwnNames) {
 }
 
 TEST_F(PretrainedTest, AFailingTokenizerLeavesNothingBehind) {
-  expect_refused([&] { save_pretrained(folder_ / "run", tiny_config(), "BertModel", store_, [](const auto&) { fail(ExitCode::kBadInput, "no vocabulary"); }); },
-                 {"no vocabulary"});
+  expect_refused(
+      [&] {
+        save_pretrained(folder_ / "run", tiny_config(), "BertModel", store_,
+                        [](const auto&) { fail(ExitCode::kBadInput, "no vocabulary"); });
+      },
+      {"no vocabulary"});
   EXPECT_TRUE(std::filesystem::is_empty(folder_ / "run"));
 }
 

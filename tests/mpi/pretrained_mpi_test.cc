@@ -1,0 +1,56 @@
+#include <gtest/gtest.h>
+
+#include "tests/trainer/checkpoint/tensor_test_util.h"
+#include "trainer/checkpoint/pretrained.h"
+#include "trainer/replicas.h"
+
+namespace berth::train {
+namespace {
+
+const std::vector<NamedShape> kShapes{
+    {"bert.embeddings.word_embeddings.weight", {500, 7}}, {"bert.embeddings.LayerNorm.weight", {7}}, {"classifier.bias", {3}}};
+
+class PretrainedRanksTest : public ::testing::Test {
+ protected:
+  PretrainedRanksTest() {
+    if (comm_->rank() == 0) write_bytes(folder_ / "model.safetensors", safetensors_bytes(kShapes));
+  }
+  // Rank 0's folder; the other ranks have none, so that they would fail if they read.
+  std::filesystem::path mine() const { return comm_->rank() == 0 ? folder_.path() : "/no/such/folder"; }
+
+  TempFolder folder_;
+  std::unique_ptr<comm::Communicator> comm_ = comm::make_communicator({});
+  ParameterStore store_{
+      {{kShapes[0].name, kShapes[0].shape}, {kShapes[1].name, kShapes[1].shape}, {kShapes[2].name, kShapes[2].shape}},
+      *comm_,
+      64};
+};
+
+TEST_F(PretrainedRanksTest, OneRankReadsForAll) {
+  const PretrainedReport report = load_pretrained(mine(), store_, *comm_);
+  for (const Parameter& parameter : store_.parameters()) {
+    const auto expected = named_values(parameter.name, parameter.value.numel());
+    EXPECT_EQ(std::memcmp(parameter.value.const_data_ptr(), expected.data(), parameter.value.nbytes()), 0) << parameter.name;
+  }
+  EXPECT_EQ(report.sha256.size(), 1u);
+  EXPECT_TRUE(report.missing.empty());
+  check_replicas(store_, *comm_, 0);
+}
+
+TEST_F(PretrainedRanksTest, WhatRankZeroCannotReadFailsOnAll) {
+  if (comm_->rank() == 0) write_bytes(folder_ / "model.safetensors", "damaged");
+  expect_refused([&] { load_pretrained(mine(), store_, *comm_); }, {"model.safetensors", "truncated"});
+}
+
+TEST_F(PretrainedRanksTest, NamedTensorsReachAllRanks) {
+  NamedTensors tensors;
+  for (const NamedShape& shape : kShapes) tensors.emplace_back(shape.name, at::zeros(shape.shape));
+  load_named_tensors(mine() / "model.safetensors", tensors, *comm_);
+  for (const auto& [name, tensor] : tensors) {
+    const auto expected = named_values(name, tensor.numel());
+    EXPECT_EQ(std::memcmp(tensor.const_data_ptr(), expected.data(), tensor.nbytes()), 0) << name;
+  }
+}
+
+}  // namespace
+}  // namespace berth::train
