@@ -24,8 +24,7 @@ build: deps
 	@cmake --build --preset $(PRESET)
 
 test: build
-	@launcher/setup/get_model.sh >/dev/null
-	@ctest --preset $(PRESET)
+	@model=$$(launcher/setup/get_model.sh) && BERTH_MODEL=$$model ctest --preset $(PRESET)
 
 demo: deps
 	@cmake --preset $(PRESET) --log-level=WARNING

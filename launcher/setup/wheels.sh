@@ -10,20 +10,20 @@ die() {
 # fetch_wheels LIST FOLDER: downloads the pinned wheels of a requirements file; pip checks their SHA-256. The Python version and
 # platform are those of the wheels, not of this machine, and pip's own configuration (mirror, proxy, certificates) is obeyed.
 fetch_wheels() {
-  local list=$1 folder=$2 machine
+  local list=$1 folder=$2 machine log
   machine=$(uname -m)
   command -v unzip >/dev/null || die "unzip is missing: run launcher/setup/install_deps.sh"
   python3 -m pip --version >/dev/null 2>&1 || die "pip is missing: run launcher/setup/install_deps.sh"
-  mkdir -p "$folder" || die "cannot write to $folder: choose another cache folder with BERTH_CACHE=<folder>"
-  if ! python3 -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --require-hashes --only-binary=:all: \
-      --implementation cp --python-version 3.11 --platform "manylinux_2_28_$machine" --platform "manylinux_2_25_$machine" \
-      --platform "manylinux_2_17_$machine" --dest "$folder" --requirement "$list" 2>"$folder/pip.log"; then
-    if grep -q 'DO NOT MATCH THE HASHES' "$folder/pip.log"; then
-      die "a downloaded file does not have the SHA-256 of ${list##*/}: $(grep -m1 -B1 -A0 'Expected' "$folder/pip.log" | head -1 | xargs)"
-    elif grep -qi 'no space left' "$folder/pip.log"; then
-      die "no space left in $folder: free some, or choose another cache folder with BERTH_CACHE=<folder>"
-    fi
-    die "cannot download what ${list##*/} lists (no network, or no package index that has it): $(grep -m1 ERROR "$folder/pip.log")"
+  mkdir -p "$folder" 2>/dev/null || die "cannot write to $folder: choose another cache folder with BERTH_CACHE=<folder>"
+  if ! log=$(python3 -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --require-hashes \
+      --only-binary=:all: --implementation cp --python-version 3.11 --platform "manylinux_2_28_$machine" \
+      --platform "manylinux_2_25_$machine" --platform "manylinux_2_17_$machine" --dest "$folder" --requirement "$list" 2>&1); then
+    case "$log" in
+      *'DO NOT MATCH THE HASHES'*)
+        die "a downloaded file has not the SHA-256 that ${list##*/} pins: $(grep -m1 -B1 Expected <<<"$log" | sed -n '1s/ from .*//p' | xargs)" ;;
+      *'No space left'*) die "no space left in $folder: free some, or choose another cache folder with BERTH_CACHE=<folder>" ;;
+    esac
+    die "cannot download what ${list##*/} lists (no network, or no package index that has it): $(grep -m1 ERROR <<<"$log")"
   fi
 }
 

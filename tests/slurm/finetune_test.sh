@@ -39,7 +39,7 @@ ends() { wait_until "${3:-180}" ended "$1" && [ "$(state "$1")" = "$2" ]; }
 restarts() { [ "$(job_field "$1" Restarts)" = "$2" ]; }
 steps_logged() { [ -s "runs/$1/metrics.jsonl" ] && [ "$(wc -l <"runs/$1/metrics.jsonl")" -ge 3 ]; }
 
-export TRAIN_OPTIONS="--from-scratch --max-steps 2000 --logging-steps 20 --per-device-train-batch-size 16"
+export TRAIN_OPTIONS="--from-scratch --max-steps 3000 --logging-steps 20 --per-device-train-batch-size 16"
 job=$(submit whole)
 expect "with no options it trains on the demo reviews" ends "$job" COMPLETED
 expect "and says where the run is" grep -q "done: $PWD/runs/whole" whole.log
