@@ -62,6 +62,7 @@ class MpiCommunicator final : public Communicator {
   void barrier() override { host_.barrier(); }
 
   void set_stage(const std::string& stage) override { host_.roll_call().set_stage(stage); }
+  void count_collective(const char* name) override { host_.roll_call().enter(name); }
   [[noreturn]] void report_hang(const std::string& operation) override { host_.report_hang(operation); }
   [[noreturn]] void abort(int code) override { host_.abort(code); }
   std::string description() const override;
