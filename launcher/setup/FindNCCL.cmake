@@ -8,6 +8,6 @@ find_library(NCCL_LIBRARY NAMES nccl libnccl.so.2 HINTS ${_places} PATH_SUFFIXES
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(NCCL REQUIRED_VARS NCCL_LIBRARY NCCL_INCLUDE_DIR)
 if(NCCL_FOUND AND NOT TARGET nccl::nccl)
-  add_library(nccl::nccl UNKNOWN IMPORTED)
+  add_library(nccl::nccl UNKNOWN IMPORTED GLOBAL)
   set_target_properties(nccl::nccl PROPERTIES IMPORTED_LOCATION ${NCCL_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${NCCL_INCLUDE_DIR})
 endif()

@@ -14,6 +14,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstdlib>
 #include <deque>
 #include <iostream>
 #include <mutex>
@@ -60,8 +61,14 @@ class NcclCommunicator final : public Communicator {
 
   void set_stage(const std::string& stage) override { host_->set_stage(stage); }
   void count_collective(const char* name) override { host_->count_collective(name); }
-  [[noreturn]] void report_hang(const std::string& operation) override { host_->report_hang(operation); }
-  [[noreturn]] void abort(int code) override { host_->abort(code); }
+  [[noreturn]] void report_hang(const std::string& operation) override {
+    host_->report_hang(operation);
+    std::abort();
+  }
+  [[noreturn]] void abort(int code) override {
+    host_->abort(code);
+    std::abort();
+  }
   std::string description() const override;
 
  private:
