@@ -4,6 +4,7 @@
 #   TORCH_DIR        folder that holds include/ and lib/ (cache or environment variable); default: what
 #                    launcher/setup/get_libtorch.sh put into the cache folder
 #   torch::cpu       what the CPU binary links
+#   torch::cuda      what the CUDA binary links; only where this libtorch has CUDA and there is a CUDA toolkit (headers, cudart)
 #   TORCH_VERSION, TORCH_LIB_DIR
 set(_default "")
 if(DEFINED ENV{TORCH_DIR})
@@ -36,4 +37,16 @@ if(Torch_FOUND AND NOT TARGET torch::cpu)
   # --allow-shlib-undefined: the wheel's own needs (CUDA runtime and CUPTI) are found through its RPATH when it loads.
   target_link_libraries(torch::cpu INTERFACE torch::headers ${TORCH_CPU_LIBRARY} ${TORCH_C10_LIBRARY})
   target_link_options(torch::cpu INTERFACE -Wl,--allow-shlib-undefined)
+endif()
+
+find_library(TORCH_CUDA_LIBRARY torch_cuda PATHS ${TORCH_DIR}/lib NO_DEFAULT_PATH)
+find_library(TORCH_C10_CUDA_LIBRARY c10_cuda PATHS ${TORCH_DIR}/lib NO_DEFAULT_PATH)
+if(Torch_FOUND AND TORCH_CUDA_LIBRARY AND TORCH_C10_CUDA_LIBRARY AND NOT TARGET torch::cuda)
+  find_package(CUDAToolkit QUIET)
+  if(CUDAToolkit_FOUND)
+    add_library(torch::cuda INTERFACE IMPORTED)
+    # libtorch_cuda registers its operators when it loads; hardly anything refers to it by symbol, so the linker would drop it.
+    target_link_libraries(torch::cuda INTERFACE torch::cpu -Wl,--no-as-needed ${TORCH_CUDA_LIBRARY} ${TORCH_C10_CUDA_LIBRARY}
+                                                -Wl,--as-needed CUDA::cudart)
+  endif()
 endif()

@@ -56,6 +56,9 @@ class Communicator {
 
   // What this rank is doing, e.g. "step 120: backward": for the report on a collective that hangs.
   virtual void set_stage(const std::string& stage) = 0;
+  // A collective begins that another communicator carries on behalf of this one (NCCL), so that the report knows who is behind.
+  // `name` is a literal.
+  virtual void count_collective(const char* name) = 0;
   // Ends all ranks with exit code 1 because `operation` hangs, after printing which ranks are behind this one and what they do.
   [[noreturn]] virtual void report_hang(const std::string& operation) = 0;
   // Ends all ranks with `code`. Never returns.

@@ -27,6 +27,7 @@ class LocalCommunicator final : public Communicator {
   std::vector<std::string> all_gather(const std::string& bytes) override { return {bytes}; }
   void barrier() override {}
   void set_stage(const std::string&) override {}
+  void count_collective(const char*) override {}
   [[noreturn]] void report_hang(const std::string& operation) override {
     std::cerr << "berth: " << operation << " hangs" << std::endl;
     abort(1);

@@ -62,6 +62,7 @@ class MpiCommunicator final : public Communicator {
   void barrier() override { host_.barrier(); }
 
   void set_stage(const std::string& stage) override { host_.roll_call().set_stage(stage); }
+  void count_collective(const char* name) override { host_.roll_call().enter(name); }
   [[noreturn]] void report_hang(const std::string& operation) override { host_.report_hang(operation); }
   [[noreturn]] void abort(int code) override { host_.abort(code); }
   std::string description() const override;
@@ -214,16 +215,16 @@ void MpiCommunicator::work() {
   try {
     std::unique_lock lock(mutex_);
     while (!stop_) {
-      Watch watch(host_, "", /*calls_mpi=*/host_.threads(), 0);  // wait() has an eye on the clock
-      while (jobs_.empty() && !stop_) {
-        wake_.wait_for(lock, kLook, [this] { return !jobs_.empty() || stop_; });
+      Watch idle(host_, "", /*calls_mpi=*/host_.threads(), 0);  // wait() has an eye on the clock
+      while (!wake_.wait_for(lock, kLook, [this] { return !jobs_.empty() || stop_; })) {
         lock.unlock();
-        watch.look();
+        idle.look();
         lock.lock();
       }
       if (stop_) return;
       const Job job = jobs_.front();
       lock.unlock();
+      Watch watch(host_, "", /*calls_mpi=*/host_.threads(), 0);
       run(job, watch);
       lock.lock();
       jobs_.pop_front();
@@ -281,7 +282,8 @@ std::string MpiCommunicator::description() const {
   BERTH_MPI(MPI_Get_library_version(version, &length));
   std::string name(version, length);
   name = name.substr(0, name.find_first_of(",\n"));
-  std::string text = concat(name, ", ", size(), " ranks on ", host_.hosts(), " hosts");
+  std::string text = concat(name, ", ", size(), size() == 1 ? " rank" : " ranks", " on ", host_.hosts(),
+                            host_.hosts() == 1 ? " host" : " hosts");
   if (size() == 1) return text;
   text += shared_ ? ", gradients summed in shared memory" : ", no shared memory";
   if (background_) return text + ", while backward computes";

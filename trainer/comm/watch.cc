@@ -10,17 +10,17 @@ Watch::Watch(MpiHost& host, const char* operation, bool calls_mpi, double timeou
     : host_(host), operation_(operation), calls_mpi_(calls_mpi), timeout_seconds_(timeout_seconds) {}
 
 void Watch::pause() {
-  if (yields_ < kYields) {
-    ++yields_;
+  const auto now = Clock::now();
+  if (now - start_ < kSpin) return;
+  if (now - start_ < kYield) {
     sched_yield();
   } else {
     std::this_thread::sleep_for(kSleep);
-    look();
+    look(now);
   }
 }
 
-void Watch::look() {
-  const auto now = Clock::now();
+void Watch::look(Clock::time_point now) {
   if (now < next_look_) return;
   next_look_ = now + kInterval;
   if (calls_mpi_) host_.roll_call().answer();

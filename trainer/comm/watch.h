@@ -7,20 +7,22 @@
 
 namespace berth::comm {
 
-// One per wait. pause() gives way to other threads at first and sleeps once nothing has happened for a while: what is about to
-// finish is seen within microseconds, what takes long costs next to nothing. Now and then it answers roll calls.
+// One per wait. pause() spins for some microseconds, then gives way to other threads, then sleeps: what is about to finish is
+// seen at once, what takes long costs next to nothing. (Yielding for longer does not pay: on a busy core it can cost a whole
+// round of time slices, while a sleeper is woken promptly.) Now and then it answers roll calls.
 class Watch {
  public:
   // `calls_mpi`: this thread may call MPI. A wait longer than timeout_seconds ends the job with a report that names `operation`;
   // 0: another thread watches.
   Watch(MpiHost& host, const char* operation, bool calls_mpi, double timeout_seconds);
   void pause();
-  // The part of pause() that does not wait.
-  void look();
+  void look() { look(Clock::now()); }  // the part of pause() that does not wait
 
  private:
   using Clock = std::chrono::steady_clock;
-  static constexpr int kYields = 100;
+  void look(Clock::time_point now);
+  static constexpr auto kSpin = std::chrono::microseconds(20);
+  static constexpr auto kYield = std::chrono::microseconds(200);
   static constexpr auto kSleep = std::chrono::microseconds(50);
   static constexpr auto kInterval = std::chrono::milliseconds(100);
 
@@ -28,7 +30,6 @@ class Watch {
   const char* operation_;
   bool calls_mpi_;
   double timeout_seconds_;
-  int yields_ = 0;
   Clock::time_point start_ = Clock::now();
   Clock::time_point next_look_ = start_ + kInterval;
 };

@@ -1,0 +1,145 @@
+// The model, its gradients and the optimizer on a GPU against the CPU, which is tested against transformers.
+#include <ATen/cuda/CUDAContext.h>
+#include <gtest/gtest.h>
+
+#include "trainer/comm/communicator.h"
+#include "trainer/comm/grad_reducer.h"
+#include "trainer/model/heads.h"
+#include "trainer/optim/adamw.h"
+
+namespace berth::train {
+namespace {
+
+BertConfig small_config() {
+  BertConfig config;
+  config.vocab_size = 500;
+  config.hidden_size = 64;
+  config.num_hidden_layers = 3;
+  config.num_attention_heads = 4;
+  config.intermediate_size = 128;
+  config.max_position_embeddings = 64;
+  config.label_names = {"no", "yes", "perhaps"};
+  return config;
+}
+
+data::Batch some_batch(int samples) {
+  data::Batch batch;
+  batch.cu_seqlens = {0};
+  for (int b = 0; b < samples; ++b) {
+    const int length = 3 + b * 5 % 40;
+    for (int i = 0; i < length; ++i) {
+      batch.input_ids.push_back(1 + (b * 37 + i * 11) % 499);
+      batch.token_type_ids.push_back(i > length / 2);
+      batch.position_ids.push_back(i);
+    }
+    batch.sample_ids.push_back(b);
+    batch.cu_seqlens.push_back(static_cast<int32_t>(batch.input_ids.size()));
+    batch.labels.push_back(b % 3);
+  }
+  return batch;
+}
+
+struct Trainer {
+  explicit Trainer(at::Device device) : comm(comm::make_local_communicator(device)) {
+    const auto specs = architecture_of(data::TaskKind::kSequenceClassification).parameters(small_config(), /*rows=*/true);
+    store = std::make_unique<ParameterStore>(specs, *comm, /*bucket_bytes=*/1 << 16);
+    store->initialize(specs, /*initializer_range=*/0.05, /*seed=*/1);
+    model = architecture_of(data::TaskKind::kSequenceClassification).make(small_config(), *store);
+    reducer = std::make_unique<comm::GradReducer>(*store, *comm);
+    optimizer = std::make_unique<AdamW>(*store, AdamWOptions{.learning_rate = 1e-3, .weight_decay = 0.01});
+  }
+
+  at::Tensor logits(const data::Batch& batch, const ForwardContext& context) const {
+    return model->logits(to_device(batch, comm->device()), context)[0];
+  }
+  // One optimizer step; returns the loss.
+  double step(const data::Batch& batch, const ForwardContext& context) {
+    reducer->begin(batch.input_ids);
+    reducer->set_last(true);
+    const DeviceBatch on_device = to_device(batch, comm->device());
+    const at::Tensor loss = model->loss_sums(model->logits(on_device, context), on_device, 0.0).sum() / batch.size();
+    loss.backward();
+    reducer->finish();
+    store->check_grads_are_views();
+    optimizer->step(1e-3, optimizer->gradient_norm(reducer->touched_rows()), reducer->touched_rows());
+    store->refresh_compute_copy();
+    return loss.item<double>();
+  }
+
+  std::unique_ptr<comm::Communicator> comm;
+  std::unique_ptr<ParameterStore> store;
+  std::unique_ptr<Model> model;
+  std::unique_ptr<comm::GradReducer> reducer;
+  std::unique_ptr<AdamW> optimizer;
+};
+
+double relative_error(const at::Tensor& a, const at::Tensor& b) {
+  const at::Tensor reference = b.detach().cpu().to(at::kFloat);
+  return ((a.detach().cpu().to(at::kFloat) - reference).norm() / (reference.norm() + 1e-3)).item<double>();
+}
+
+class GpuModel : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_GT(at::cuda::device_count(), 0) << "this machine shows no GPU";
+    at::globalContext().setAllowTF32CuBLAS(false);
+  }
+  at::Device gpu{at::kCUDA, 0};
+};
+
+TEST_F(GpuModel, ForwardEqualsTheCpus) {
+  const data::Batch batch = some_batch(9);
+  Trainer on_cpu(at::kCPU), on_gpu(gpu);
+  EXPECT_LT(relative_error(on_gpu.logits(batch, {}), on_cpu.logits(batch, {})), 1e-4);
+}
+
+TEST_F(GpuModel, Bf16ForwardIsCloseToFp32) {
+  const data::Batch batch = some_batch(9);
+  Trainer on_gpu(gpu);
+  const at::Tensor reference = on_gpu.logits(batch, {});
+  on_gpu.store->enable_compute_copy();
+  ForwardContext context;
+  context.compute_type = at::kBFloat16;
+  EXPECT_LT(relative_error(on_gpu.logits(batch, context), reference), 3e-2);
+}
+
+TEST_F(GpuModel, TenStepsGiveTheCpusLossesAndGradients) {
+  Trainer on_cpu(at::kCPU), on_gpu(gpu);
+  for (int i = 0; i < 10; ++i) {
+    const data::Batch batch = some_batch(5 + i);
+    const double expected = on_cpu.step(batch, {});
+    EXPECT_NEAR(on_gpu.step(batch, {}), expected, 1e-3 * expected) << "step " << i;
+    if (i > 0) continue;
+    for (const Parameter& parameter : on_cpu.store->parameters()) {
+      EXPECT_LT(relative_error((*on_gpu.store)[parameter.name].grad, parameter.grad), 1e-3) << parameter.name;
+    }
+  }
+}
+
+TEST_F(GpuModel, DropoutRepeatsForTheSameSeedAndStep) {
+  const data::Batch batch = some_batch(9);
+  Trainer on_gpu(gpu);
+  ForwardContext context;
+  context.training = true;
+  const at::Tensor first = on_gpu.logits(batch, context);
+  EXPECT_TRUE(at::equal(first, on_gpu.logits(batch, context)));
+  context.step = 1;
+  EXPECT_FALSE(at::equal(first, on_gpu.logits(batch, context)));
+}
+
+TEST_F(GpuModel, LearnsABatch) {
+  Trainer on_gpu(gpu);
+  ForwardContext context;
+  context.training = true;
+  const data::Batch batch = some_batch(6);
+  const double before = on_gpu.step(batch, context);
+  double after = before;
+  for (int i = 1; i < 60; ++i) {
+    context.step = i;
+    after = on_gpu.step(batch, context);
+  }
+  EXPECT_LT(after, 0.5 * before);
+}
+
+}  // namespace
+}  // namespace berth::train

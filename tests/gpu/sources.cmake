@@ -1,0 +1,19 @@
+# What of trainer/ the GPU tests are made of, beside trainer/kernels/cpu: nothing that needs MPI, HDF5, Boost or JSON.
+set(BERTH_GPU_SOURCES
+  comm/grad_reducer.cc
+  comm/local_communicator.cc
+  kernels/attention.cc
+  kernels/dispatch.cc
+  kernels/dropout.cc
+  kernels/gemm.cc
+  kernels/norm.cc
+  kernels/pointwise.cc
+  kernels/reference.cc
+  model/bert.cc
+  model/functions.cc
+  model/heads.cc
+  model/losses.cc
+  model/parameters.cc
+  optim/adamw.cc
+  optim/adamw_kernels.cc
+)

@@ -1,0 +1,228 @@
+// Communicator for CUDA tensors over NCCL; host collectives go to the communicator it is given.
+//
+// Reductions run on a stream of their own, ordered by events: they wait for what the caller's stream had computed when they were
+// started, and wait() lets the caller's stream wait for them, so the host never blocks here. A thread looks at what is under way:
+// an error that NCCL reports later, or a reduction that takes longer than the time-out, ends the job.
+//
+// ncclCommDestroy synchronises with the other ranks, which a destructor must not do: as MPI's, NCCL's communicator lasts until
+// the process ends.
+#include <ATen/cuda/CUDAContext.h>
+#include <ATen/cuda/CUDAEvent.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+#include <nccl.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdlib>
+#include <deque>
+#include <iostream>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "data/check.h"
+#include "trainer/comm/communicator.h"
+
+namespace berth::comm {
+namespace {
+
+void nccl_check(ncclResult_t result, const char* call) {
+  const std::string name(call);
+  check_internal(result == ncclSuccess, name.substr(0, name.find('(')), " failed: ", ncclGetErrorString(result), " (",
+                 ncclGetLastError(nullptr), "); NCCL_DEBUG=INFO says more");
+}
+#define BERTH_NCCL(call) nccl_check((call), #call)
+
+class NcclCommunicator final : public Communicator {
+ public:
+  NcclCommunicator(std::unique_ptr<Communicator> host, const CommOptions& options);
+  ~NcclCommunicator() override;
+
+  int rank() const override { return host_->rank(); }
+  int size() const override { return host_->size(); }
+  int local_rank() const override { return host_->local_rank(); }
+  int local_size() const override { return host_->local_size(); }
+  at::Device device() const override { return device_; }
+
+  at::Tensor allocate(int64_t elements) override { return at::zeros({elements}, at::TensorOptions(device_).dtype(at::kFloat)); }
+  Ticket start_all_reduce(const at::Tensor& tensor) override;
+  void wait(Ticket ticket) override;
+  void broadcast(const at::Tensor& tensor, int root) override;
+
+  void all_reduce_sum(std::span<int64_t> values) override { host_->all_reduce_sum(values); }
+  void all_reduce_sum(std::span<double> values) override { host_->all_reduce_sum(values); }
+  void all_reduce_max(std::span<int64_t> values) override { host_->all_reduce_max(values); }
+  void all_reduce_or(std::span<uint64_t> words) override { host_->all_reduce_or(words); }
+  void broadcast(std::string& bytes, int root) override { host_->broadcast(bytes, root); }
+  std::vector<std::string> gather(const std::string& bytes, int root) override { return host_->gather(bytes, root); }
+  std::vector<std::string> all_gather(const std::string& bytes) override { return host_->all_gather(bytes); }
+  void barrier() override { host_->barrier(); }
+
+  void set_stage(const std::string& stage) override { host_->set_stage(stage); }
+  void count_collective(const char* name) override { host_->count_collective(name); }
+  [[noreturn]] void report_hang(const std::string& operation) override {
+    host_->report_hang(operation);
+    std::abort();
+  }
+  [[noreturn]] void abort(int code) override {
+    host_->abort(code);
+    std::abort();
+  }
+  std::string description() const override;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr auto kInterval = std::chrono::milliseconds(100);
+  struct Job {
+    Ticket ticket;
+    const char* name;
+    at::Tensor tensor;  // held until the stream is through with it
+    at::cuda::CUDAEvent done;
+    Clock::time_point start;
+  };
+
+  void check_one_gpu_each() const;
+  // Calls NCCL through `call(stream)` after what the current stream holds.
+  template <class Call>
+  Ticket enqueue(const char* name, const at::Tensor& tensor, const Call& call);
+  void look_after_jobs();
+  void end_on_error();
+  void stop_thread();
+
+  std::unique_ptr<Communicator> host_;
+  at::Device device_;
+  double timeout_seconds_;
+  c10::cuda::CUDAStream stream_;
+  Ticket started_ = 0;
+  const Clock::time_point born_ = Clock::now();
+
+  std::mutex mutex_;           // guards what follows
+  ncclComm_t comm_ = nullptr;  // null until NCCL has connected the ranks; then it stays
+  std::condition_variable wake_;
+  std::deque<Job> jobs_;  // in order; those that are done go from the front
+  bool stop_ = false;
+  std::thread thread_;
+};
+
+NcclCommunicator::NcclCommunicator(std::unique_ptr<Communicator> host, const CommOptions& options)
+    : host_(std::move(host)),
+      device_(options.device),
+      timeout_seconds_(options.timeout_seconds),
+      stream_(c10::cuda::getStreamFromPool(/*isHighPriority=*/true, options.device.index())) {
+  const c10::cuda::CUDAGuard guard(device_);
+  check_one_gpu_each();
+  ncclUniqueId id{};
+  if (rank() == 0) BERTH_NCCL(ncclGetUniqueId(&id));
+  std::string bytes(reinterpret_cast<const char*>(&id), sizeof id);
+  host_->broadcast(bytes, 0);
+  bytes.copy(reinterpret_cast<char*>(&id), sizeof id);
+  thread_ = std::thread([this] { look_after_jobs(); });
+  ncclComm_t comm = nullptr;
+  const ncclResult_t result = ncclCommInitRank(&comm, size(), id, rank());
+  if (result != ncclSuccess) stop_thread();
+  nccl_check(result, "ncclCommInitRank");
+  const std::lock_guard lock(mutex_);
+  comm_ = comm;
+}
+
+NcclCommunicator::~NcclCommunicator() { stop_thread(); }
+
+void NcclCommunicator::stop_thread() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_all();
+  thread_.join();
+}
+
+// NCCL itself only says "invalid usage".
+void NcclCommunicator::check_one_gpu_each() const {
+  const cudaUUID_t uuid = at::cuda::getDeviceProperties(device_.index())->uuid;
+  const auto all = host_->all_gather(std::string(uuid.bytes, sizeof uuid.bytes));
+  for (int r = 0; r < size(); ++r) {
+    check_usage(r == rank() || all[r] != all[rank()], "ranks ", rank(), " and ", r,
+                " have the same GPU: start one rank for each GPU");
+  }
+}
+
+template <class Call>
+Ticket NcclCommunicator::enqueue(const char* name, const at::Tensor& tensor, const Call& call) {
+  check_internal(tensor.is_contiguous() && tensor.device() == device_, name, " needs a contiguous tensor on this rank's GPU");
+  count_collective(name);
+  const c10::cuda::CUDAGuard guard(device_);
+  at::cuda::CUDAEvent ready, done;
+  ready.record(c10::cuda::getCurrentCUDAStream(device_.index()));
+  ready.block(stream_);
+  call(stream_.stream());
+  done.record(stream_);
+  const std::lock_guard lock(mutex_);
+  jobs_.push_back({started_, name, tensor, std::move(done), Clock::now()});
+  return started_++;
+}
+
+Ticket NcclCommunicator::start_all_reduce(const at::Tensor& tensor) {
+  check_internal(tensor.scalar_type() == at::kFloat, "all-reduce needs an fp32 tensor");
+  return enqueue("all-reduce of gradients", tensor, [&](cudaStream_t stream) {
+    float* data = tensor.data_ptr<float>();
+    BERTH_NCCL(ncclAllReduce(data, data, tensor.numel(), ncclFloat, ncclSum, comm_, stream));
+  });
+}
+
+void NcclCommunicator::broadcast(const at::Tensor& tensor, int root) {
+  wait(enqueue("broadcast", tensor, [&](cudaStream_t stream) {
+    BERTH_NCCL(ncclBroadcast(tensor.data_ptr(), tensor.data_ptr(), tensor.nbytes(), ncclChar, root, comm_, stream));
+  }));
+}
+
+void NcclCommunicator::wait(Ticket ticket) {
+  const c10::cuda::CUDAGuard guard(device_);
+  const std::lock_guard lock(mutex_);
+  for (Job& job : jobs_) {
+    if (job.ticket == ticket) job.done.block(c10::cuda::getCurrentCUDAStream(device_.index()));
+  }
+}
+
+void NcclCommunicator::look_after_jobs() {
+  const c10::cuda::CUDAGuard guard(device_);
+  const auto hangs = [&](Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count() > timeout_seconds_;
+  };
+  std::unique_lock lock(mutex_);
+  while (!wake_.wait_for(lock, kInterval, [this] { return stop_; })) {
+    if (!comm_) {
+      if (hangs(born_)) host_->report_hang("NCCL to connect the ranks");
+      continue;
+    }
+    while (!jobs_.empty() && jobs_.front().done.query()) jobs_.pop_front();
+    end_on_error();
+    if (!jobs_.empty() && hangs(jobs_.front().start)) host_->report_hang(concat(jobs_.front().name, " (NCCL)"));
+  }
+}
+
+void NcclCommunicator::end_on_error() {
+  ncclResult_t state = ncclSuccess;
+  const ncclResult_t asked = ncclCommGetAsyncError(comm_, &state);
+  if (asked == ncclSuccess && (state == ncclSuccess || state == ncclInProgress)) return;
+  std::cerr << concat("berth: NCCL failed on rank ", rank(), ": ", ncclGetErrorString(asked != ncclSuccess ? asked : state), " (",
+                      ncclGetLastError(nullptr), "); NCCL_DEBUG=INFO says more\n")
+            << std::flush;
+  ncclCommAbort(comm_);
+  host_->abort(static_cast<int>(ExitCode::kInternal));
+}
+
+std::string NcclCommunicator::description() const {
+  int version = 0;
+  BERTH_NCCL(ncclGetVersion(&version));
+  return concat("NCCL ", version / 10000, ".", version / 100 % 100, ".", version % 100,
+                ", gradients summed while backward computes; ", host_->description());
+}
+
+}  // namespace
+
+std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<Communicator> host, const CommOptions& options) {
+  return std::make_unique<NcclCommunicator>(std::move(host), options);
+}
+
+}  // namespace berth::comm
