@@ -85,7 +85,7 @@ void TrainLoop::open_log() {
         options_.logging.logging_dir.empty() ? options_.output_dir / "tensorboard" : options_.logging.logging_dir,
         state.global_step));
   sinks.push_back(std::make_unique<ResultsSink>(options_.output_dir));
-  log_ = std::make_unique<RunLog>(std::move(sinks), state.run_log);
+  log_ = std::make_unique<RunLog>(std::move(sinks), state.run_log, state.log_history);
 }
 
 void TrainLoop::record_provenance() {

@@ -36,15 +36,23 @@ TEST_F(TrainJob, DropoutDoesNotDependOnTheRankCount) {
   for (const auto& [step, loss] : losses(at("dropout3"))) EXPECT_NEAR(loss, one.at(step), 2e-5 * loss);
 }
 
-// The run's records without what the clock says, a line each.
-std::string curve(const fs::path& run) {
+// Records without what the clock says, a line each.
+template <class Records>
+std::string without_times(const Records& records) {
   std::string lines;
-  for (auto record : read_jsonl(run / "metrics.jsonl")) {
+  for (auto record : records) {
     for (auto it = record.begin(); it != record.end();)
       it = it.key().ends_with("_per_second") || it.key().ends_with("_runtime") ? record.erase(it) : std::next(it);
     lines += record.dump() + "\n";
   }
   return lines;
+}
+
+std::string curve(const fs::path& run) { return without_times(read_jsonl(run / "metrics.jsonl")); }
+
+// What the checkpoint remembers of the run's log.
+std::string history(const fs::path& checkpoint) {
+  return without_times(nlohmann::json::parse(read_bytes(checkpoint / "trainer_state.json")).at("log_history"));
 }
 
 constexpr const char* kResumable =
@@ -55,6 +63,7 @@ class ResumedJob : public TrainJob, public testing::WithParamInterface<int> {
  protected:
   void expect_equal_runs(const std::string& run, const std::string& reference) {
     EXPECT_EQ(curve(at(run)), curve(at(reference)));
+    EXPECT_EQ(history(at(run) + "/checkpoint-22"), history(at(reference) + "/checkpoint-22"));
     EXPECT_TRUE(read_bytes(at(run) + "/model.safetensors") == read_bytes(at(reference) + "/model.safetensors"));
     EXPECT_TRUE(read_bytes(at(run) + "/checkpoint-22/optimizer.safetensors") ==
                 read_bytes(at(reference) + "/checkpoint-22/optimizer.safetensors"));
