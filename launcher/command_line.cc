@@ -115,7 +115,7 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments) {
   if (!arguments.empty() && (arguments[0] == "--version" || arguments[0] == "-V")) throw HelpRequested{version() + "\n"};
   if (!arguments.empty() && (arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "help"))
     throw HelpRequested{overview()};
-  check_usage(!arguments.empty(), "no subcommand given; use prepare, train, evaluate, predict or inspect (berth --help)");
+  check_usage(!arguments.empty(), "no subcommand given; use prepare, train, evaluate, predict, inspect or report (berth --help)");
 
   std::vector<std::string> names;
   const Subcommand* chosen = nullptr;

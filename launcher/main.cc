@@ -23,6 +23,7 @@ int dispatch(const CommandLine& line) {
     int operator()(const EvaluateCommand& command) const { return run_evaluate(command, line.log_level); }
     int operator()(const PredictCommand& command) const { return run_predict(command, line.log_level); }
     int operator()(const InspectOptions& options) const { return run_inspect(options, std::cout); }
+    int operator()(const ReportCommand& command) const { return run_report(command, std::cout); }
   };
   return std::visit(Run{line}, line.command);
 }

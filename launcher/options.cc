@@ -216,6 +216,10 @@ void add_inspect(CLI::App& app, InspectOptions& o) {
   app.add_flag("--json", o.json, "one JSON object, for programs");
 }
 
+void add_report(CLI::App& app, ReportCommand& c) {
+  app.add_option_function<std::string>("run", [&c](const std::string& run) { c.run = run; }, "a run folder")->required();
+}
+
 void add_prepare(CLI::App& app, data::PrepareOptions& o) {
   Parser p(app);
   p.add("--task", o.task, "sequence-classification (one text or a pair)");
@@ -252,6 +256,7 @@ const std::vector<Subcommand>& subcommands() {
       subcommand<EvaluateCommand>("evaluate", "metrics of a model on a split", add_evaluate),
       subcommand<PredictCommand>("predict", "labels and scores of new texts", add_predict),
       subcommand<InspectOptions>("inspect", "what is in this .h5, model folder, checkpoint or run", add_inspect),
+      subcommand<ReportCommand>("report", "a run as one self-contained HTML page", add_report),
   };
   return all;
 }
