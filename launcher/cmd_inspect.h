@@ -22,7 +22,7 @@ nlohmann::ordered_json inspect_model(const std::filesystem::path& folder);
 nlohmann::ordered_json inspect_checkpoint(const std::filesystem::path& folder);
 nlohmann::ordered_json inspect_run(const std::filesystem::path& folder);
 
-// An object as indented text: scalars as "key  value", objects as sections, lists of objects as tables, underscores as spaces.
+// An object as indented text: scalars as "key  value", objects as sections, lists of objects as tables.
 std::string describe_as_text(const nlohmann::ordered_json& object);
 
 }  // namespace berth::launch

@@ -9,13 +9,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr size_t kKeyWidth = 24;
-
-std::string readable(std::string key) {
-  std::replace(key.begin(), key.end(), '_', ' ');
-  return key;
-}
-
 bool is_table(const Json& value) {
   return value.is_array() && !value.empty() &&
          std::all_of(value.begin(), value.end(), [](const Json& row) { return row.is_object(); });
@@ -62,7 +55,7 @@ std::string table(const Json& rows, const std::string& indent) {
   std::vector<size_t> widths;
   std::vector<bool> numeric;
   for (const auto& [key, first] : rows[0].items()) {
-    cells[0].push_back(readable(key));
+    cells[0].push_back(printable(key));
     numeric.push_back(first.is_number());
     size_t width = columns(cells[0].back());
     for (size_t row = 0; row < rows.size(); ++row) {
@@ -81,15 +74,17 @@ std::string table(const Json& rows, const std::string& indent) {
 }
 
 std::string section(const Json& object, const std::string& indent) {
+  size_t width = 0;
+  for (const auto& [key, value] : object.items()) width = std::max(width, columns(key));
   std::string out;
   for (const auto& [key, value] : object.items()) {
-    const std::string name = indent + printable(readable(key));
+    const std::string name = printable(key);
     if (is_table(value)) {
-      out += name + "\n" + table(value, indent + "  ");
+      out += indent + name + "\n" + table(value, indent + "  ");
     } else if (value.is_object() && !value.empty()) {
-      out += name + "\n" + section(value, indent + "  ");
+      out += indent + name + "\n" + section(value, indent + "  ");
     } else {
-      out += padded(name, kKeyWidth, false) + "  " + scalar(value) + "\n";
+      out += indent + padded(name, width, false) + "  " + scalar(value) + "\n";
     }
   }
   return out;

@@ -160,14 +160,14 @@ TEST(InspectText, AlignsScalarsSectionsAndTables) {
                        {"config", {{"layers", 6}, {"drop\x1b", 0.125}}},
                        {"rows", {{{"name", "é"}, {"count", 5}}, {{"name", "bcd"}, {"count", 12345}}}}};
   EXPECT_EQ(describe_as_text(object),
-            "kind                      x\n"
-            "lower case                yes\n"
-            "none                      -\n"
-            "labels                    a, b\n"
-            "empty                     none\n"
+            "kind        x\n"
+            "lower_case  yes\n"
+            "none        -\n"
+            "labels      a, b\n"
+            "empty       none\n"
             "config\n"
-            "  layers                  6\n"
-            "  drop?                   0.125\n"
+            "  layers  6\n"
+            "  drop?   0.125\n"
             "rows\n"
             "  name  count\n"
             "  é         5\n"

@@ -10,6 +10,8 @@
 #include <numbers>
 
 #include "data/check.h"
+#include "data/tokenizer/answer_text.h"
+#include "trainer/metrics/answers.h"
 #include "trainer/metrics/classification.h"
 #include "trainer/metrics/entities.h"
 #include "trainer/metrics/language_model.h"
@@ -176,10 +178,39 @@ std::vector<double> entity_case(int i) {
   return row;
 }
 
+std::string answer_text(Random& r, int longest) {
+  static const std::vector<std::string> words = {
+      "the",      "The",     "a",          "An",     "cat",   "Cat", "CATS",     "l'été",   "Straße", "ΟΔΟΣ",
+      "İstanbul", "naïve",   "東京",       "1,000",  "$5.00", "x_y", "...",      "the-end", "a.",     "“the”",
+      "½",        "a\u0301", "\U0001F600", "\u00ad", "Ⅷ",     "’s",  "an\u00a0", "U.S.",    "\u1680", "ⓐ"};
+  static const std::vector<std::string> separators = {" ", "  ", ", ", "-", "\u00a0", "\t", "\u2009", "/", "\u3000", "\u200b"};
+  std::string out;
+  for (int left = r.below(longest); left > 0; --left) {
+    out += words[static_cast<size_t>(r.below(static_cast<int>(words.size())))];
+    out += separators[static_cast<size_t>(r.below(static_cast<int>(separators.size())))];
+  }
+  return out;
+}
+
+std::vector<double> answer_case(int i) {
+  Random r(static_cast<uint64_t>(i));
+  const std::string prediction = answer_text(r, 5);
+  std::vector<std::string> answers;
+  for (int left = 1 + r.below(3); left > 0; --left) {
+    const std::string other = answer_text(r, 4);
+    answers.push_back(r.below(3) == 0 ? prediction + other : other);
+  }
+  const AnswerScore one = score_answer(prediction, answers, SquadVersion::kOne);
+  const AnswerScore two = score_answer(prediction, answers, SquadVersion::kTwo);
+  return {one.exact_match, one.f1, two.exact_match, two.f1};
+}
+
 TEST(Metrics, ClassificationEqualsScikitLearn) { compare("classification", classification_case); }
 TEST(Metrics, RegressionEqualsScipy) { compare("regression", regression_case); }
 TEST(Metrics, MultiLabelEqualsScikitLearn) { compare("multi_label", multi_label_case); }
 TEST(Metrics, EntitiesEqualSeqeval) { compare("entities", entity_case); }
+
+TEST(Metrics, AnswersEqualSquadsScripts) { compare("answers", answer_case); }
 
 TEST(Metrics, NothingToCountIsNotANumberOrZero) {
   EXPECT_TRUE(std::isnan(ConfusionMatrix(3).accuracy()));
@@ -238,6 +269,21 @@ TEST(Entities, AStrictSchemeRefusesForeignPrefixes) {
   const std::vector<std::string> tags = {"B-PER", "E-PER"};
   EXPECT_THROW(find_entities(tags, TagScheme::kIob2), Error);
   EXPECT_EQ(find_entities(tags, TagScheme::kIobes), (std::vector<Entity>{{"PER", 0, 2}}));
+}
+
+TEST(Answers, WordsAreBare) {
+  using Words = std::vector<std::string>;
+  EXPECT_EQ(data::answer_words("The  Cat's an ANT; a-b, the_end\n"), (Words{"cats", "ant", "ab", "theend"}));
+  EXPECT_EQ(data::answer_words("ΟΔΟΣ\u3000(a) £5"), (Words{"οδος", "£5"}));
+  EXPECT_EQ(data::answer_words("éa aé"), (Words{"éa", "aé"})) << "no article within a word";
+  EXPECT_EQ(data::answer_words(" a the. "), Words{});
+}
+
+TEST(Answers, NothingExpectedAndNothingSaid) {
+  EXPECT_EQ(score_answer("", {}, SquadVersion::kTwo).exact_match, 1.0);
+  EXPECT_EQ(score_answer("", {}, SquadVersion::kTwo).f1, 1.0);
+  EXPECT_EQ(score_answer("boat", {}, SquadVersion::kTwo).f1, 0.0);
+  EXPECT_EQ(score_answer("", {}, SquadVersion::kOne).exact_match, 0.0);
 }
 
 }  // namespace
