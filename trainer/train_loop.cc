@@ -27,7 +27,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// On the CPU a micro-batch of more tokens than this only leaves the caches (tests/bench/README.md).
+// On the CPU micro-batches are cut to about so many tokens, to keep activations in the caches. Not tuned.
 constexpr int64_t kCpuMicroBatchTokens = 1024;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
