@@ -15,6 +15,7 @@ enum class TaskKind {
   kTokenClassification,
   kQuestionAnswering,
   kMaskedLm,
+  kPretraining,  // masked-lm and next-sentence prediction together; has a model, but no data yet: not in tasks()
 };
 
 // What a sample's label looks like in a file and in a Batch.

@@ -19,6 +19,7 @@ struct Batch {
 
   // Which of the two is filled, and its shape, is the task's (data/features/task.h):
   std::vector<int32_t> labels;      // [B] class | [T] class per token or kIgnoreIndex | [2B] first and last answer token
+                                    // pretraining: [T] masked token or kIgnoreIndex, then [B] 0 if B follows A, else 1
   std::vector<float> float_labels;  // [B] regression target | [B * num_labels] 0/1 multi-label targets
 
   int64_t size() const { return static_cast<int64_t>(sample_ids.size()); }

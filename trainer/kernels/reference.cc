@@ -1,15 +1,10 @@
 #include "trainer/kernels/reference.h"
 
 namespace berth::train {
-namespace {
 
-// Places of packed rows in a padded [B, width] grid, flattened: row r of sample b goes to b * width + r. [rows] int64.
 at::Tensor padded_places(const at::Tensor& lengths, int64_t width) {
-  const at::Tensor grid = at::arange(width, lengths.options()).unsqueeze(0).lt(lengths.unsqueeze(1));
-  return grid.flatten().nonzero().flatten();
+  return at::arange(width, lengths.options()).unsqueeze(0).lt(lengths.unsqueeze(1)).flatten().nonzero().flatten();
 }
-
-}  // namespace
 
 at::Tensor attention_reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Segments& segments,
                                const Dropout& dropout) {

@@ -17,6 +17,9 @@ struct Segments {
   bool first_query_only = false;  // queries are those of each sample's first token: [B, H] instead of [T, H]
 };
 
+// Where packed rows go in a padded [B, width] grid: row r of sample b to b * width + r. lengths [B] int64 -> [rows] int64.
+at::Tensor padded_places(const at::Tensor& lengths, int64_t width);
+
 // softmax(q k^T / sqrt(D)) v within each sample and head; q [T or B, H], k, v [T, H] -> [T or B, H].
 at::Tensor attention_reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Segments& segments,
                                const Dropout& dropout);

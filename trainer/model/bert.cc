@@ -14,16 +14,6 @@ at::Tensor upload(const std::vector<int32_t>& values, at::ScalarType type, at::D
 
 std::string layer_prefix(int64_t layer) { return "bert.encoder.layer." + std::to_string(layer) + "."; }
 
-void declare_linear(std::vector<ParameterSpec>& specs, const std::string& name, int64_t in, int64_t out) {
-  specs.push_back({name + ".weight", {out, in}});
-  specs.push_back({name + ".bias", {out}, false, GradKind::kDense, Init::kZeros});
-}
-
-void declare_norm(std::vector<ParameterSpec>& specs, const std::string& name, int64_t size) {
-  specs.push_back({name + ".weight", {size}, false, GradKind::kDense, Init::kOnes});
-  specs.push_back({name + ".bias", {size}, false, GradKind::kDense, Init::kZeros});
-}
-
 // Devices other than the CPU draw their own dropout masks: here their generator is set to what the next masks depend on. `place`:
 // 0 the embeddings, 1 + i layer i.
 void seed_device_generator(const DeviceBatch& batch, const ForwardContext& context, int64_t place) {
@@ -129,21 +119,16 @@ std::vector<ParameterSpec> encoder_parameters(const BertConfig& config, bool wit
 }
 
 BertEncoder::BertEncoder(const BertConfig& config, ParameterStore& parameters) : config_(config), parameters_(parameters) {
-  const auto linear_at = [&](const std::string& name) {
-    return Linear{&parameters[name + ".weight"], &parameters[name + ".bias"]};
-  };
-  const auto norm_at = [&](const std::string& name) {
-    return Norm{&parameters[name + ".weight"], &parameters[name + ".bias"], config.layer_norm_eps};
-  };
+  const auto linear = [&](const std::string& name) { return linear_at(parameters, name); };
+  const auto norm = [&](const std::string& name) { return norm_at(parameters, name, config.layer_norm_eps); };
   embeddings_ = {&parameters["bert.embeddings.word_embeddings.weight"], &parameters["bert.embeddings.position_embeddings.weight"],
-                 &parameters["bert.embeddings.token_type_embeddings.weight"], norm_at("bert.embeddings.LayerNorm"),
+                 &parameters["bert.embeddings.token_type_embeddings.weight"], norm("bert.embeddings.LayerNorm"),
                  config.pad_token_id};
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
     const std::string p = layer_prefix(i);
-    layers_.push_back({linear_at(p + "attention.self.query"), linear_at(p + "attention.self.key"),
-                       linear_at(p + "attention.self.value"), linear_at(p + "attention.output.dense"),
-                       linear_at(p + "intermediate.dense"), linear_at(p + "output.dense"),
-                       norm_at(p + "attention.output.LayerNorm"), norm_at(p + "output.LayerNorm")});
+    layers_.push_back({linear(p + "attention.self.query"), linear(p + "attention.self.key"), linear(p + "attention.self.value"),
+                       linear(p + "attention.output.dense"), linear(p + "intermediate.dense"), linear(p + "output.dense"),
+                       norm(p + "attention.output.LayerNorm"), norm(p + "output.LayerNorm")});
   }
 }
 

@@ -38,14 +38,14 @@ at::Tensor link_to(const ParameterStore& store, std::initializer_list<const Para
 
 // Backward of one linear layer: adds to the gradients of its parameters and announces them.
 void backward_parameters(const ParameterStore& store, const at::Tensor& x, const at::Tensor& dy, const Parameter& weight,
-                         const Parameter& bias) {
+                         const Parameter& bias, bool tied) {
   if (!bias.frozen) {
     linear_backward_bias(dy, bias.grad);
     store.announce_grad(bias.index);
   }
   if (!weight.frozen) {
     linear_backward_weight(dy, x, weight.grad);
-    store.announce_grad(weight.index);
+    if (!tied) store.announce_grad(weight.index);
   }
 }
 
@@ -82,6 +82,7 @@ struct LinearFunction : Function<LinearFunction> {
                                const std::vector<Linear>& layers) {
     ctx->set_materialize_grads(false);
     ctx->save_for_backward({x});
+    ctx->saved_data["tied"] = layers.back().tied;
     std::vector<const Parameter*> parameters;
     variable_list outputs;
     for (const Linear& layer : layers) {
@@ -100,7 +101,7 @@ struct LinearFunction : Function<LinearFunction> {
       if (!grads[i].defined()) continue;
       const at::Tensor dy = grads[i].contiguous();
       const Parameter &weight = *parameters[2 * i], &bias = *parameters[2 * i + 1];
-      backward_parameters(*kept<ParameterStore>(ctx, "store"), x, dy, weight, bias);
+      backward_parameters(*kept<ParameterStore>(ctx, "store"), x, dy, weight, bias, ctx->saved_data["tied"].toBool());
       if (!ctx->needs_input_grad(0)) continue;
       const bool accumulate = dx.defined();
       if (!accumulate) dx = at::empty_like(x);
@@ -124,7 +125,7 @@ struct LinearActivatedFunction : Function<LinearActivatedFunction> {
     const variable_list saved = ctx->get_saved_variables();
     const auto parameters = kept_parameters(ctx);
     const at::Tensor dy = activation_backward(grads[0], saved[1]);
-    backward_parameters(*kept<ParameterStore>(ctx, "store"), saved[0], dy, *parameters[0], *parameters[1]);
+    backward_parameters(*kept<ParameterStore>(ctx, "store"), saved[0], dy, *parameters[0], *parameters[1], false);
     at::Tensor dx;
     if (ctx->needs_input_grad(0)) {
       dx = at::empty_like(saved[0]);
@@ -241,6 +242,22 @@ struct EmbeddingSum : Function<EmbeddingSum> {
 };
 
 }  // namespace
+
+void declare_linear(std::vector<ParameterSpec>& specs, const std::string& name, int64_t in, int64_t out) {
+  specs.push_back({name + ".weight", {out, in}});
+  specs.push_back({name + ".bias", {out}, false, GradKind::kDense, Init::kZeros});
+}
+
+void declare_norm(std::vector<ParameterSpec>& specs, const std::string& name, int64_t size) {
+  specs.push_back({name + ".weight", {size}, false, GradKind::kDense, Init::kOnes});
+  specs.push_back({name + ".bias", {size}, false, GradKind::kDense, Init::kZeros});
+}
+
+Linear linear_at(ParameterStore& store, const std::string& name) { return {&store[name + ".weight"], &store[name + ".bias"]}; }
+
+Norm norm_at(ParameterStore& store, const std::string& name, double eps) {
+  return {&store[name + ".weight"], &store[name + ".bias"], eps};
+}
 
 std::vector<at::Tensor> linears(const ParameterStore& store, const at::Tensor& x, const std::vector<Linear>& layers) {
   at::Tensor link = store.anchor().detach();

@@ -11,6 +11,8 @@ namespace berth::train {
 struct Linear {
   const Parameter* weight;  // [out, in]
   const Parameter* bias;    // [out]
+  // The weight is an embedding table too, whose own backward comes later in the pass and announces the gradient.
+  bool tied = false;
 };
 
 struct Norm {
@@ -18,6 +20,12 @@ struct Norm {
   const Parameter* beta;
   double eps;
 };
+
+// NAME.weight [out, in] and NAME.bias [out]; NAME.weight (gamma) and NAME.bias (beta) [size].
+void declare_linear(std::vector<ParameterSpec>& specs, const std::string& name, int64_t in, int64_t out);
+void declare_norm(std::vector<ParameterSpec>& specs, const std::string& name, int64_t size);
+Linear linear_at(ParameterStore& store, const std::string& name);
+Norm norm_at(ParameterStore& store, const std::string& name, double eps);
 
 // x W^T + b for each of `layers`, [N, in] -> [N, out] each.
 std::vector<at::Tensor> linears(const ParameterStore& store, const at::Tensor& x, const std::vector<Linear>& layers);

@@ -2,25 +2,12 @@
 
 #include "data/check.h"
 #include "trainer/model/losses.h"
+#include "trainer/model/token_heads.h"
 
 namespace berth::train {
 namespace {
 
 using Tensors = std::vector<at::Tensor>;
-
-int64_t label_count(const BertConfig& config) {
-  check_internal(!config.label_names.empty(), "the config names no labels");
-  return std::ssize(config.label_names);
-}
-
-void declare_head(std::vector<ParameterSpec>& specs, const std::string& name, int64_t in, int64_t out) {
-  specs.push_back({name + ".weight", {out, in}});
-  specs.push_back({name + ".bias", {out}, false, GradKind::kDense, Init::kZeros});
-}
-
-Linear linear_at(const ParameterStore& parameters, const std::string& name) {
-  return {parameters.find(name + ".weight"), parameters.find(name + ".bias")};
-}
 
 // pooler -> dropout -> classifier: [B, labels].
 class SequenceClassifier : public Model {
@@ -30,7 +17,7 @@ class SequenceClassifier : public Model {
 
   static std::vector<ParameterSpec> declare(const BertConfig& config, bool rows) {
     std::vector<ParameterSpec> specs = encoder_parameters(config, /*with_pooler=*/true, rows);
-    declare_head(specs, "classifier", config.hidden_size, label_count(config));
+    declare_linear(specs, "classifier", config.hidden_size, label_count(config));
     return specs;
   }
 
@@ -70,20 +57,24 @@ class MultiLabelClassifier final : public SequenceClassifier {
   std::vector<int64_t> target_counts(const data::Batch& batch) const override { return {batch.size()}; }
 };
 
-template <class M>
-std::unique_ptr<Model> make(const BertConfig& config, ParameterStore& parameters) {
-  return std::make_unique<M>(config, parameters);
-}
-
 constexpr const char* kSequenceClass = "BertForSequenceClassification";
 
 const Architecture kArchitectures[] = {
-    {data::TaskKind::kSequenceClassification, kSequenceClass, SequenceClassifier::declare, make<SequenceClassifier>},
-    {data::TaskKind::kRegression, kSequenceClass, SequenceClassifier::declare, make<Regressor>},
-    {data::TaskKind::kMultiLabel, kSequenceClass, SequenceClassifier::declare, make<MultiLabelClassifier>},
+    {data::TaskKind::kSequenceClassification, kSequenceClass, SequenceClassifier::declare, make_head<SequenceClassifier>},
+    {data::TaskKind::kRegression, kSequenceClass, SequenceClassifier::declare, make_head<Regressor>},
+    {data::TaskKind::kMultiLabel, kSequenceClass, SequenceClassifier::declare, make_head<MultiLabelClassifier>},
+    token_classification_architecture(),
+    question_answering_architecture(),
+    masked_lm_architecture(),
+    pretraining_architecture(),
 };
 
 }  // namespace
+
+int64_t label_count(const BertConfig& config) {
+  check_internal(!config.label_names.empty(), "the config names no labels");
+  return std::ssize(config.label_names);
+}
 
 const Architecture& architecture_of(data::TaskKind task) {
   for (const Architecture& architecture : kArchitectures)

@@ -39,4 +39,11 @@ struct Architecture {
 };
 const Architecture& architecture_of(data::TaskKind task);
 
+// For the files that define heads.
+template <class Head>
+std::unique_ptr<Model> make_head(const BertConfig& config, ParameterStore& parameters) {
+  return std::make_unique<Head>(config, parameters);
+}
+int64_t label_count(const BertConfig& config);
+
 }  // namespace berth::train

@@ -16,4 +16,9 @@ at::Tensor squared_error_sum(const at::Tensor& logits, const at::Tensor& targets
 // Binary cross entropy of sigmoid(logits), [N, C] with targets 0 or 1, averaged over C.
 at::Tensor binary_cross_entropy_sum(const at::Tensor& logits, const at::Tensor& targets);
 
+// Extractive answers: logits [T, 2] of a packed batch, spans [B, 2] int64 (first and last token within the sample, or
+// kIgnoreIndex). The mean of the two cross entropies over the sample's own tokens, summed over samples. cu_seqlens [B + 1].
+at::Tensor span_cross_entropy_sum(const at::Tensor& logits, const at::Tensor& spans, const at::Tensor& cu_seqlens,
+                                  int64_t max_seqlen);
+
 }  // namespace berth::train

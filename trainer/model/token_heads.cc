@@ -1,0 +1,181 @@
+#include "trainer/model/token_heads.h"
+
+#include <algorithm>
+
+#include "data/check.h"
+#include "trainer/model/losses.h"
+
+namespace berth::train {
+namespace {
+
+using Tensors = std::vector<at::Tensor>;
+
+// Labels of [begin, begin + count) that are targets.
+int64_t count_targets(const data::Batch& batch, int64_t begin, int64_t count) {
+  check_internal(begin + count <= std::ssize(batch.labels), "a batch of ", batch.labels.size(), " labels where ", begin + count,
+                 " are due");
+  const auto first = batch.labels.begin() + begin;
+  return count - std::count(first, first + count, data::kIgnoreIndex);
+}
+
+class TokenClassifier final : public Model {
+ public:
+  TokenClassifier(const BertConfig& config, ParameterStore& parameters)
+      : Model(config, parameters), classifier_(linear_at(parameters, "classifier")) {}
+
+  static std::vector<ParameterSpec> declare(const BertConfig& config, bool rows) {
+    std::vector<ParameterSpec> specs = encoder_parameters(config, /*with_pooler=*/false, rows);
+    declare_linear(specs, "classifier", config.hidden_size, label_count(config));
+    return specs;
+  }
+
+  Tensors logits(const DeviceBatch& batch, const ForwardContext& context) const override {
+    const at::Tensor hidden = encoder_.forward(batch, context, /*first_tokens_only=*/false);
+    const Dropout dropout = context.dropout(encoder_.config().classifier_dropout_prob(), Purpose::kClassifierDropout);
+    return {linear(encoder_.parameters(), drop(hidden, dropout, {batch.token_samples, batch.position_ids}), classifier_)};
+  }
+
+  at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch, double label_smoothing) const override {
+    return cross_entropy_sum(logits[0], batch.labels, label_smoothing).view({1});
+  }
+  std::vector<int64_t> target_counts(const data::Batch& batch) const override {
+    return {count_targets(batch, 0, batch.tokens())};
+  }
+
+ private:
+  Linear classifier_;
+};
+
+class QuestionAnswerer final : public Model {
+ public:
+  QuestionAnswerer(const BertConfig& config, ParameterStore& parameters)
+      : Model(config, parameters), outputs_(linear_at(parameters, "qa_outputs")) {}
+
+  static std::vector<ParameterSpec> declare(const BertConfig& config, bool rows) {
+    std::vector<ParameterSpec> specs = encoder_parameters(config, /*with_pooler=*/false, rows);
+    declare_linear(specs, "qa_outputs", config.hidden_size, 2);
+    return specs;
+  }
+
+  Tensors logits(const DeviceBatch& batch, const ForwardContext& context) const override {
+    return {linear(encoder_.parameters(), encoder_.forward(batch, context, /*first_tokens_only=*/false), outputs_)};
+  }
+
+  at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch, double) const override {
+    return span_cross_entropy_sum(logits[0], batch.labels.view({batch.size(), 2}), batch.cu_seqlens, batch.max_seqlen).view({1});
+  }
+
+  // Samples with an answer. Throws if one lies outside its sample.
+  std::vector<int64_t> target_counts(const data::Batch& batch) const override {
+    check_internal(std::ssize(batch.labels) == 2 * batch.size(), "a span for each of ", batch.size(), " samples is due");
+    int64_t count = 0;
+    for (int64_t b = 0; b < batch.size(); ++b) {
+      const int32_t first = batch.labels[2 * b], last = batch.labels[2 * b + 1],
+                    tokens = batch.cu_seqlens[b + 1] - batch.cu_seqlens[b];
+      if (first == data::kIgnoreIndex && last == data::kIgnoreIndex) continue;
+      check(first >= 0 && first < tokens && last >= 0 && last < tokens, "sample ", batch.sample_ids[b], ": the answer's tokens ",
+            first, " to ", last, " lie outside its ", tokens, " tokens");
+      ++count;
+    }
+    return {count};
+  }
+
+ private:
+  Linear outputs_;
+};
+
+class MaskedLm : public Model {
+ public:
+  MaskedLm(const BertConfig& config, ParameterStore& parameters)
+      : Model(config, parameters),
+        transform_(linear_at(parameters, "cls.predictions.transform.dense")),
+        norm_(norm_at(parameters, "cls.predictions.transform.LayerNorm", config.layer_norm_eps)),
+        decoder_{&parameters["bert.embeddings.word_embeddings.weight"], &parameters["cls.predictions.bias"], /*tied=*/true} {}
+
+  static std::vector<ParameterSpec> declare(const BertConfig& config, bool) {
+    return declare_with(config, /*with_pooler=*/false);
+  }
+
+  Tensors logits(const DeviceBatch& batch, const ForwardContext& context) const override {
+    return {predict(encoder_.forward(batch, context, /*first_tokens_only=*/false), batch)};
+  }
+
+  at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch, double label_smoothing) const override {
+    return cross_entropy_sum(logits[0], token_labels(batch).index_select(0, targets(batch)), label_smoothing).view({1});
+  }
+  std::vector<int64_t> target_counts(const data::Batch& batch) const override {
+    return {count_targets(batch, 0, batch.tokens())};
+  }
+
+ protected:
+  static std::vector<ParameterSpec> declare_with(const BertConfig& config, bool with_pooler) {
+    std::vector<ParameterSpec> specs = encoder_parameters(config, with_pooler, /*rows=*/false);
+    declare_linear(specs, "cls.predictions.transform.dense", config.hidden_size, config.hidden_size);
+    declare_norm(specs, "cls.predictions.transform.LayerNorm", config.hidden_size);
+    specs.push_back({"cls.predictions.bias", {config.vocab_size}, false, GradKind::kDense, Init::kZeros});
+    return specs;
+  }
+
+  at::Tensor predict(const at::Tensor& hidden, const DeviceBatch& batch) const {
+    const ParameterStore& store = encoder_.parameters();
+    const at::Tensor inner =
+        linear_activated(store, hidden.index_select(0, targets(batch)), transform_, encoder_.config().hidden_act);
+    return linear(store, norm_reference(inner, norm_.gamma->value, norm_.beta->value, norm_.eps, {}, {}), decoder_);
+  }
+
+  static at::Tensor token_labels(const DeviceBatch& batch) { return batch.labels.narrow(0, 0, batch.input_ids.size(0)); }
+  static at::Tensor targets(const DeviceBatch& batch) { return token_labels(batch).ne(data::kIgnoreIndex).nonzero().flatten(); }
+
+ private:
+  Linear transform_;
+  Norm norm_;
+  Linear decoder_;
+};
+
+class Pretrainer final : public MaskedLm {
+ public:
+  Pretrainer(const BertConfig& config, ParameterStore& parameters)
+      : MaskedLm(config, parameters), next_sentence_(linear_at(parameters, "cls.seq_relationship")) {}
+
+  static std::vector<ParameterSpec> declare(const BertConfig& config, bool) {
+    std::vector<ParameterSpec> specs = declare_with(config, /*with_pooler=*/true);
+    declare_linear(specs, "cls.seq_relationship", config.hidden_size, 2);
+    return specs;
+  }
+
+  Tensors logits(const DeviceBatch& batch, const ForwardContext& context) const override {
+    const at::Tensor hidden = encoder_.forward(batch, context, /*first_tokens_only=*/false);
+    const at::Tensor pooled = encoder_.pool(hidden.index_select(0, batch.first_tokens));
+    return {predict(hidden, batch), linear(encoder_.parameters(), pooled, next_sentence_)};
+  }
+
+  at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch, double label_smoothing) const override {
+    const at::Tensor relations = batch.labels.narrow(0, batch.input_ids.size(0), batch.size());
+    return at::cat({MaskedLm::loss_sums(logits, batch, label_smoothing),
+                    cross_entropy_sum(logits[1], relations, label_smoothing).view({1})});
+  }
+  std::vector<int64_t> target_counts(const data::Batch& batch) const override {
+    return {count_targets(batch, 0, batch.tokens()), count_targets(batch, batch.tokens(), batch.size())};
+  }
+
+ private:
+  Linear next_sentence_;
+};
+
+}  // namespace
+
+Architecture token_classification_architecture() {
+  return {data::TaskKind::kTokenClassification, "BertForTokenClassification", TokenClassifier::declare,
+          make_head<TokenClassifier>};
+}
+Architecture question_answering_architecture() {
+  return {data::TaskKind::kQuestionAnswering, "BertForQuestionAnswering", QuestionAnswerer::declare, make_head<QuestionAnswerer>};
+}
+Architecture masked_lm_architecture() {
+  return {data::TaskKind::kMaskedLm, "BertForMaskedLM", MaskedLm::declare, make_head<MaskedLm>};
+}
+Architecture pretraining_architecture() {
+  return {data::TaskKind::kPretraining, "BertForPreTraining", Pretrainer::declare, make_head<Pretrainer>};
+}
+
+}  // namespace berth::train
