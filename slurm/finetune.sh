@@ -112,7 +112,7 @@ if srun --mpi=list 2>&1 | grep -qw pmix; then
 else
   say "srun has no PMIx here: mpirun starts the ranks"
   . "$root/launcher/setup/mpi_env.sh"
-  launch=("$root/slurm/mpirun_job.sh" -np "$SLURM_NTASKS")
+  launch=("$root/slurm/mpirun_job.sh" mpirun -np "$SLURM_NTASKS")
 fi
 before=$(newest_step)
 # shellcheck disable=SC2086

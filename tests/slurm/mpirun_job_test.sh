@@ -24,7 +24,7 @@ more_lines_than() { [ "$(lines)" -gt "$1" ]; }
 
 for signal in TERM INT none; do
   before=$(lines)
-  "$here/../../slurm/mpirun_job.sh" -np 2 "$berth" train --model tiny --from-scratch --data demo.h5 --output-dir run --max-steps 3000 \
+  "$here/../../slurm/mpirun_job.sh" mpirun -np 2 "$berth" train --model tiny --from-scratch --data demo.h5 --output-dir run --max-steps 3000 \
     --logging-steps 20 --per-device-train-batch-size 16 >>train.log 2>&1 &
   job=$!
   expected=0

@@ -4,7 +4,7 @@
 # commands in a chroot.
 #   test_fresh.sh [COMMAND…]      default: make test, make demo
 # The machine's package sources, mirror, proxy, pip settings and certificates are copied in: nothing here names a host. Needs root.
-# FRESH_FROM=<.tar> caches the bare system between calls.
+# FRESH_FROM=<.tar> caches the bare system between calls; it may be another Debian or Ubuntu, with package sources of its own.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 commands=("$@")
@@ -44,9 +44,12 @@ else
 fi
 
 # How this machine reaches the registries.
-rm -rf "$root"/etc/apt/sources.list*
-for path in /etc/apt/sources.list /etc/apt/sources.list.d /etc/apt/apt.conf /etc/apt/apt.conf.d /etc/apt/auth.conf.d /etc/apt/keyrings \
-  /etc/apt/trusted.gpg.d /etc/resolv.conf /etc/hosts /etc/pip.conf /etc/ssl/certs /usr/local/share/ca-certificates /usr/share/keyrings; do
+paths=(/etc/resolv.conf /etc/hosts /etc/pip.conf /etc/ssl/certs /usr/local/share/ca-certificates)
+if [ "$(. "$root/etc/os-release" && echo "$VERSION_CODENAME")" = "$VERSION_CODENAME" ]; then
+  rm -rf "$root"/etc/apt/sources.list*
+  paths+=(/etc/apt/{sources.list,sources.list.d,apt.conf,apt.conf.d,auth.conf.d,keyrings,trusted.gpg.d} /usr/share/keyrings)
+fi
+for path in "${paths[@]}"; do
   [ ! -e "$path" ] || { mkdir -p "$root$(dirname "$path")" && cp -rL --remove-destination "$path" "$root$(dirname "$path")/"; }
 done
 for config in "$HOME/.config/pip" "$HOME/.pip"; do
