@@ -14,6 +14,7 @@ set(BERTH_GPU_SOURCES
   model/heads.cc
   model/losses.cc
   model/parameters.cc
+  model/token_heads.cc
   optim/adamw.cc
   optim/adamw_kernels.cc
 )
