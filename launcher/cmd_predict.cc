@@ -16,7 +16,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// The records of --text, of --input, or of the lines of standard input.
+// The records of --text, of --input, or of standard input.
 std::function<bool(data::Record&)> open_input(const PredictCommand& command) {
   if (!command.text.empty()) {
     return [&command, i = size_t{0}](data::Record& record) mutable {
@@ -26,20 +26,21 @@ std::function<bool(data::Record&)> open_input(const PredictCommand& command) {
       record.text = command.text[i];
       record.has_pair = !command.text_pair.empty();
       if (record.has_pair) record.text_pair = command.text_pair[i];
+      in_context([&] { return concat("--text ", i + 1); },
+                 [&] {
+                   data::decode(command.reader.encoding, record.text);
+                   data::decode(command.reader.encoding, record.text_pair);
+                 });
       ++i;
       return true;
     };
   }
-  if (command.input == "-") {
-    return [row = int64_t{0}](data::Record& record) mutable {
-      record = {};
-      record.row = ++row;
-      return static_cast<bool>(std::getline(std::cin, record.text));
-    };
-  }
   data::ReaderOptions options = command.reader;
   options.need_label = false;
-  return [reader = std::shared_ptr<data::RecordReader>(data::open_reader(command.input, options))](data::Record& record) {
+  const bool standard_input = command.input == "-";
+  if (standard_input && options.format == data::FileFormat::kAuto) options.format = data::FileFormat::kLines;
+  const std::filesystem::path path = standard_input ? "/dev/stdin" : command.input;
+  return [reader = std::shared_ptr<data::RecordReader>(data::open_reader(path, options))](data::Record& record) {
     return reader->next(record);
   };
 }
@@ -55,7 +56,8 @@ class Output {
   }
 
   void operator()(const data::Record& record, const Json& prediction) {
-    if (command_.output.empty() && !command_.text.empty() && !command_.logits && prediction.contains("label")) {
+    if (command_.output.empty() && !command_.text.empty() && !command_.options.predictions.with_logits &&
+        prediction.contains("label")) {
       std::cout << "Text: " << record.text << (record.has_pair ? " | " + record.text_pair : "")
                 << " => Label: " << prediction["label"].get<std::string>() << std::fixed << std::setprecision(4) << " ("
                 << prediction["score"].get<double>() << ")\n";
@@ -86,8 +88,7 @@ void check_command(const PredictCommand& command) {
               "give texts with --text, or a file with --input (- for standard input)");
   check_usage(command.text_pair.empty() || command.text_pair.size() == command.text.size(), "there are ", command.text.size(),
               " --text but ", command.text_pair.size(), " --text-pair: give one for each, or none");
-  check_usage(command.per_device_eval_batch_size > 0, "--per-device-eval-batch-size must be positive, got ",
-              command.per_device_eval_batch_size);
+  check_usage(command.options.batch_size > 0, "--per-device-eval-batch-size must be positive, got ", command.options.batch_size);
 }
 
 }  // namespace
@@ -96,8 +97,16 @@ int run_predict(const PredictCommand& command, const std::string& log_level) {
   check_command(command);
   return on_all_ranks(command.device, log_level, [&](Rank& rank) {
     comm::Communicator& comm = rank.comm;
-    train::LoadedModel loaded = train::load_model(command.model, comm);
-    if (command.bf16) loaded.model->parameters().enable_compute_copy();
+    const std::vector<train::LoadedModel> loaded = train::load_models(command.models, comm);
+    train::PredictOptions options = command.options;
+    options.compute_type = command.bf16 ? at::kBFloat16 : at::kFloat;
+    std::vector<const train::ModelInstance*> models;
+    for (const train::LoadedModel& one : loaded) {
+      if (command.bf16) one.model->parameters().enable_compute_copy();
+      models.push_back(one.model.get());
+      options.features.max_length =
+          std::min(options.features.max_length, static_cast<int>(one.model->config().max_position_embeddings));
+    }
     std::function<bool(data::Record&)> next;
     std::unique_ptr<Output> output;
     comm::agree_on_root(comm, [&] {
@@ -105,12 +114,8 @@ int run_predict(const PredictCommand& command, const std::string& log_level) {
       output = std::make_unique<Output>(command);
     });
     train::predict(
-        *loaded.model, *loaded.tokenizer, comm,
-        {.max_length = static_cast<int>(std::min(command.max_length, loaded.model->config().max_position_embeddings)),
-         .batch_size = command.per_device_eval_batch_size,
-         .with_logits = command.logits,
-         .compute_type = command.bf16 ? at::kBFloat16 : at::kFloat},
-        next, [&](const data::Record& record, const Json& prediction) { (*output)(record, prediction); },
+        models, *loaded[0].tokenizer, comm, options, next,
+        [&](const data::Record& record, const Json& prediction) { (*output)(record, prediction); },
         [] { return stop_signal() != 0; });
     comm::agree_on_root(comm, [&] {
       check_internal(stop_signal() == 0, "stopped by signal ", stop_signal(), ": the predictions are not complete");

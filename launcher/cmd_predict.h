@@ -8,19 +8,18 @@
 
 #include "data/readers/reader.h"
 #include "launcher/ranks.h"
+#include "trainer/predict.h"
 
 namespace berth::launch {
 
 struct PredictCommand {
-  std::string model;
+  std::vector<std::string> models;     // of several, the probabilities are averaged
   std::vector<std::string> text;       // texts on the command line
   std::vector<std::string> text_pair;  // as many, or none
-  std::filesystem::path input;         // or a CSV, TSV or JSONL file
+  std::filesystem::path input;         // or a file; -: standard input
   data::ReaderOptions reader;          // of the file
   std::filesystem::path output;        // JSONL; empty: stdout
-  int64_t max_length = 128;
-  int64_t per_device_eval_batch_size = 8;
-  bool logits = false;
+  train::PredictOptions options;
   bool bf16 = false;
   DeviceOptions device;
 };

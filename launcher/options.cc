@@ -62,7 +62,8 @@ void add_device(Parser& p, DeviceOptions& o) {
 
 void add_reader(Parser& p, data::ReaderOptions& o) {
   p.group("Input files");
-  p.add_named("--format", "auto", "csv, tsv, jsonl; auto: by the name's ending, else by the first line",
+  p.add_named("--format,--input-format", "auto",
+              "csv, tsv, jsonl, conll, text; auto: by the name's ending, else by the first line",
               [&o](const std::string& name) { o.format = data::find_format(name); });
   p.add_named("--encoding", "utf8", "utf8 or latin1", [&o](const std::string& name) {
     check_usage(name == "utf8" || name == "utf-8" || name == "latin1", "--encoding ", name, " is not known; use utf8 or latin1");
@@ -195,15 +196,18 @@ void add_evaluate(CLI::App& app, EvaluateCommand& c) {
 
 void add_predict(CLI::App& app, PredictCommand& c) {
   Parser p(app);
-  p.add("--model,--model-name-or-path", c.model, "a fine-tuned model: a run folder, a checkpoint, or a transformers folder")
+  app.add_option(
+         "--model,--model-name-or-path", c.models,
+         "a fine-tuned model: a run folder, a checkpoint, or a transformers folder; of several, the probabilities are averaged")
+      ->group("Options")
       ->required();
   app.add_option("--text", c.text, "a text; may be given several times")->group("Options");
   app.add_option("--text-pair", c.text_pair, "the second text of a pair, one for each --text")->group("Options");
-  p.add("--input", c.input, "a CSV, TSV or JSONL file, or - for plain lines on standard input");
+  p.add("--input", c.input, "a file, or - for standard input (plain lines unless --input-format says more)");
   p.add("--output", c.output, "JSONL file; default: standard output");
-  p.add("--max-length,--max-seq-length", c.max_length, "tokens of a text at most");
-  p.add("--per-device-eval-batch-size", c.per_device_eval_batch_size, "samples of one micro-batch");
-  p.add("--logits", c.logits, "also the raw outputs");
+  p.add("--max-length,--max-seq-length", c.options.features.max_length, "tokens of a sample at most");
+  p.add("--per-device-eval-batch-size", c.options.batch_size, "samples of one micro-batch");
+  p.add("--logits", c.options.predictions.with_logits, "also the raw outputs");
   p.add("--bf16", c.bf16, "compute in bfloat16");
   add_reader(p, c.reader);
   add_device(p, c.device);
@@ -217,7 +221,9 @@ void add_inspect(CLI::App& app, InspectOptions& o) {
 }
 
 void add_report(CLI::App& app, ReportCommand& c) {
-  app.add_option_function<std::string>("run", [&c](const std::string& run) { c.run = run; }, "a run folder")->required();
+  app.add_option_function<std::string>(
+         "run", [&c](const std::string& run) { c.run = run; }, "a run folder")
+      ->required();
 }
 
 void add_prepare(CLI::App& app, data::PrepareOptions& o) {

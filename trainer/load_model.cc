@@ -85,6 +85,24 @@ LoadedModel load_model(const std::string& name, comm::Communicator& comm) {
   return fill(config, found.folder, task, comm);
 }
 
+std::vector<LoadedModel> load_models(const std::vector<std::string>& names, comm::Communicator& comm) {
+  std::vector<LoadedModel> models;
+  for (const std::string& name : names) {
+    models.push_back(load_model(name, comm));
+    const LoadedModel &first = models.front(), &last = models.back();
+    comm::agree(comm, [&] {
+      const auto check_same = [&](bool same, const char* what) {
+        check(same, last.folder.string(), ": ", what, " not that of ", first.folder.string(),
+              ": their answers cannot be averaged");
+      };
+      check_same(last.model->architecture().task == first.model->architecture().task, "its task is");
+      check_same(last.model->config().label_names == first.model->config().label_names, "its list of labels is");
+      check_same(last.tokenizer->vocab().sha256() == first.tokenizer->vocab().sha256(), "its vocabulary is");
+    });
+  }
+  return models;
+}
+
 LoadedModel load_model_for(const data::Dataset& dataset, const std::string& name, comm::Communicator& comm) {
   const Found found = find_model(name, comm);
   BertConfig config;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "data/store/dataset.h"
 #include "data/tokenizer/bert_tokenizer.h"
@@ -22,6 +23,8 @@ struct LoadedModel {
 // `name`: a folder, or a name in the local Hugging Face cache. The head must be there: a pretrained encoder alone cannot evaluate
 // or predict. Collective calls; rank 0 reads. The task is the one that config.json names. Throws comm::AgreedError.
 LoadedModel load_model(const std::string& name, comm::Communicator& comm);
+// Several that can be asked together: of one task, with the same labels and vocabulary.
+std::vector<LoadedModel> load_models(const std::vector<std::string>& names, comm::Communicator& comm);
 // With the task of the data set, whose vocabulary, labels and lengths must fit the model.
 LoadedModel load_model_for(const data::Dataset& dataset, const std::string& name, comm::Communicator& comm);
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "data/features/features.h"
+#include "data/check.h"
 #include "trainer/comm/agree.h"
 #include "trainer/evaluate.h"
 
@@ -11,6 +11,7 @@ namespace berth::train {
 namespace {
 
 using Json = nlohmann::ordered_json;
+using Tensors = std::vector<at::Tensor>;
 
 // What the features need of a record.
 Json to_json(const data::Record& r) {
@@ -28,61 +29,122 @@ data::Record from_json(const Json& json) {
   return record;
 }
 
-// Rank 0's next window on all ranks.
-std::vector<data::Record> share_window(comm::Communicator& comm, int64_t size, const std::function<bool(data::Record&)>& next,
-                                       const std::function<bool()>& stop) {
-  std::string bytes;
+int64_t bytes_of(const data::Record& record) {
+  size_t bytes = record.text.size() + record.text_pair.size();
+  for (const std::string& word : record.words) bytes += word.size() + 1;
+  return static_cast<int64_t>(bytes);
+}
+
+// Rank 0's next window on all ranks, without labels.
+std::vector<data::Record> share_window(comm::Communicator& comm, const PredictOptions& options,
+                                       const std::function<bool(data::Record&)>& next, const std::function<bool()>& stop) {
+  std::string shared;
   std::vector<data::Record> window;
   comm::agree_on_root(comm, [&] {
     data::Record record;
-    while (std::ssize(window) < size && !stop() && next(record)) window.push_back(record);
+    for (int64_t bytes = 0;
+         std::ssize(window) < options.window_records && bytes < options.window_bytes && !stop() && next(record);
+         bytes += bytes_of(record)) {
+      record.labels.clear();
+      record.tags.clear();
+      record.answers.clear();
+      window.push_back(record);
+    }
     Json all = Json::array();
     for (const data::Record& one : window) all.push_back(to_json(one));
-    bytes = all.dump();
+    shared = all.dump();
   });
-  comm.broadcast(bytes, 0);
+  comm.broadcast(shared, 0);
   if (comm.rank() != 0)
-    for (const Json& one : Json::parse(bytes)) window.push_back(from_json(one));
+    for (const Json& one : Json::parse(shared)) window.push_back(from_json(one));
   return window;
 }
 
-// Indices of the window in micro-batches, long texts first.
-std::vector<std::vector<size_t>> micro_batches(const std::vector<data::Record>& window, int64_t batch_size) {
-  const auto bytes = [&](size_t i) { return window[i].text.size() + window[i].text_pair.size(); };
+// Indexes into the window of the records that are predicted together, long texts first.
+std::vector<std::vector<size_t>> make_groups(const std::vector<data::Record>& window, int64_t batch_size) {
   std::vector<size_t> order(window.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return bytes(a) > bytes(b); });
-  std::vector<std::vector<size_t>> batches;
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return bytes_of(window[a]) > bytes_of(window[b]); });
+  std::vector<std::vector<size_t>> groups;
   for (size_t index : order) {
-    if (batches.empty() || std::ssize(batches.back()) >= batch_size) batches.emplace_back();
-    batches.back().push_back(index);
+    if (groups.empty() || std::ssize(groups.back()) >= batch_size) groups.emplace_back();
+    groups.back().push_back(index);
   }
-  return batches;
+  return groups;
+}
+
+NewTexts make_texts(const std::vector<data::Record>& window, const std::vector<size_t>& group, const data::Features& features) {
+  NewTexts texts;
+  for (size_t index : group) {
+    const data::Record& record = window[index];
+    in_context([&] { return concat("row ", record.row); }, [&] { features.make(record, texts.samples); });
+    texts.record_of.resize(texts.samples.size(), texts.records.size());
+    texts.records.push_back(record);
+  }
+  texts.batch = data::make_batch(texts.samples, 0);
+  return texts;
+}
+
+// Adds `part` / `count`, tensor by tensor.
+void add_share(Tensors& sum, const Tensors& part, size_t count) {
+  for (size_t i = 0; i < part.size(); ++i) {
+    const at::Tensor share = part[i] / static_cast<double>(count);
+    if (i == sum.size())
+      sum.push_back(share);
+    else
+      sum[i] += share;
+  }
+}
+
+std::vector<Json> predict_group(std::span<const ModelInstance* const> models, const NewTexts& texts, at::Device device,
+                                const PredictOptions& options) {
+  std::vector<Tensors> logits, probabilities;  // of each forward pass
+  for (size_t at = 0; at < texts.samples.size(); at += static_cast<size_t>(options.batch_size)) {
+    const size_t count = std::min(texts.samples.size() - at, static_cast<size_t>(options.batch_size));
+    const data::Batch batch = data::make_batch(std::span(texts.samples).subspan(at, count), static_cast<int64_t>(at));
+    Tensors logits_here, probabilities_here;
+    for (const ModelInstance* model : models) {
+      const Tensors outputs = host_logits(*model, batch, device, {.compute_type = options.compute_type});
+      add_share(probabilities_here, model->task().probabilities(outputs, batch), models.size());
+      add_share(logits_here, outputs, models.size());
+    }
+    logits.push_back(std::move(logits_here));
+    probabilities.push_back(std::move(probabilities_here));
+  }
+  const auto join = [](const std::vector<Tensors>& parts) {
+    Tensors whole;
+    for (size_t i = 0; !parts.empty() && i < parts[0].size(); ++i) {
+      std::vector<at::Tensor> pieces;
+      for (const Tensors& part : parts) pieces.push_back(part[i]);
+      whole.push_back(at::cat(pieces));
+    }
+    return whole;
+  };
+  return models[0]->task().predictions(texts, join(probabilities), join(logits), models[0]->config(), options.predictions);
 }
 
 }  // namespace
 
-int64_t predict(const ModelInstance& model, const data::BertTokenizer& tokenizer, comm::Communicator& comm,
+int64_t predict(std::span<const ModelInstance* const> models, const data::BertTokenizer& tokenizer, comm::Communicator& comm,
                 const PredictOptions& options, const std::function<bool(data::Record&)>& next,
                 const std::function<void(const data::Record&, const Json&)>& emit, const std::function<bool()>& stop) {
   at::NoGradGuard no_grad;
-  const auto features = data::make_features(model.architecture().task, tokenizer,
-                                            {.max_length = options.max_length, .label_names = model.config().label_names});
-  const ForwardContext context{.compute_type = options.compute_type};
+  data::FeatureOptions feature_options = options.features;
+  feature_options.label_names = models[0]->config().label_names;
+  feature_options.offsets = true;
+  const auto features = data::make_features(models[0]->architecture().task, tokenizer, std::move(feature_options));
   int64_t total = 0;
   for (;;) {
-    const std::vector<data::Record> window = share_window(comm, options.window, next, stop);
+    const std::vector<data::Record> window = share_window(comm, options, next, stop);
     if (window.empty()) return total;
-    const auto batches = micro_batches(window, options.batch_size);
+    const auto groups = make_groups(window, options.batch_size);
     Json own = Json::array();
     comm::agree(comm, [&] {
-      for (size_t b = static_cast<size_t>(comm.rank()); b < batches.size(); b += static_cast<size_t>(comm.size())) {
-        std::vector<data::Record> records;
-        for (size_t index : batches[b]) records.push_back(window[index]);
-        const data::Batch batch = data::encode_batch(records, *features, 0);
-        const auto results = model.task().predictions(host_logits(model, batch, comm.device(), context), batch, model.config(),
-                                                      options.with_logits);
-        for (size_t i = 0; i < results.size(); ++i) own.push_back({batches[b][i], results[i]});
+      for (size_t g = static_cast<size_t>(comm.rank()); g < groups.size(); g += static_cast<size_t>(comm.size())) {
+        const NewTexts texts = make_texts(window, groups[g], *features);
+        std::vector<Json> results = predict_group(models, texts, comm.device(), options);
+        check_internal(results.size() == groups[g].size(), results.size(), " predictions for ", groups[g].size(), " records");
+        for (size_t i = 0; i < results.size(); ++i) own.push_back({groups[g][i], std::move(results[i])});
       }
     });
     const auto gathered = comm.gather(own.dump(), 0);

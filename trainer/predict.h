@@ -1,11 +1,11 @@
-// Predictions on new texts over all ranks, in the order of the input, with bounded memory.
+// Predictions on new texts over all ranks, in the order of the input, with bounded memory, by one model or several together.
 #pragma once
 
 #include <functional>
 #include <nlohmann/json.hpp>
-#include <optional>
-#include <vector>
+#include <span>
 
+#include "data/features/features.h"
 #include "data/readers/record.h"
 #include "data/tokenizer/bert_tokenizer.h"
 #include "trainer/comm/communicator.h"
@@ -14,17 +14,19 @@
 namespace berth::train {
 
 struct PredictOptions {
-  int max_length = 128;
-  int64_t batch_size = 8;  // samples of one micro-batch
-  int64_t window = 4096;   // records in memory at a time
-  bool with_logits = false;
+  data::FeatureOptions features = {};  // label_names and offsets are set here
+  PredictionOptions predictions = {};
+  int64_t batch_size = 8;          // samples of one forward pass
+  int64_t window_records = 4096;   // in memory at a time …
+  int64_t window_bytes = 8 << 20;  // … and of no more text than this, but at least one record
   at::ScalarType compute_type = at::kFloat;
 };
 
+// `models` have the same task, labels and vocabulary; of several, the probabilities are averaged.
 // `next` gives the records one by one and false at the end; it is called on rank 0 only, as is `emit`, with each record and its
-// prediction, in order. Records travel to the ranks a window at a time; micro-batches do not depend on the number of ranks.
-// `stop`: give up between windows. A collective call. Returns the number of records.
-int64_t predict(const ModelInstance& model, const data::BertTokenizer& tokenizer, comm::Communicator& comm,
+// prediction, in order. Records travel to the ranks a window at a time; what is computed together does not depend on the number
+// of ranks. `stop`: give up between windows. A collective call. Returns the number of records.
+int64_t predict(std::span<const ModelInstance* const> models, const data::BertTokenizer& tokenizer, comm::Communicator& comm,
                 const PredictOptions& options, const std::function<bool(data::Record&)>& next,
                 const std::function<void(const data::Record&, const nlohmann::ordered_json&)>& emit,
                 const std::function<bool()>& stop);

@@ -24,12 +24,14 @@ std::unique_ptr<Features> make_features(TaskKind task, const BertTokenizer& toke
   }
 }
 
-Batch encode_batch(std::span<const Record> records, const Features& features, int64_t first_id) {
+Batch make_batch(std::span<const Sample> samples, int64_t first_id) {
   Batch batch;
   begin_batch(batch);
-  std::vector<Sample> samples;
-  for (const Record& record : records) features.make(record, samples);
-  for (const Sample& sample : samples) append_tokens(batch, first_id + batch.size(), sample.input_ids, sample.segment_b);
+  for (const Sample& sample : samples) {
+    append_tokens(batch, first_id + batch.size(), sample.input_ids, sample.segment_b);
+    batch.labels.insert(batch.labels.end(), sample.labels.begin(), sample.labels.end());
+    batch.float_labels.insert(batch.float_labels.end(), sample.float_labels.begin(), sample.float_labels.end());
+  }
   return batch;
 }
 

@@ -18,6 +18,7 @@ struct FeatureOptions {
   int max_length = 128;                       // tokens, special ones included; longer texts are cut
   std::vector<std::string> label_names = {};  // classes in the order of their indexes
   bool label_all_tokens = false;              // token classification: all WordPieces of a word, not only the first, carry its tag
+  bool offsets = false;                       // fill Sample::offsets
 };
 
 // Immutable and safe to share between threads.
@@ -33,7 +34,7 @@ class Features {
 // no room for text.
 std::unique_ptr<Features> make_features(TaskKind task, const BertTokenizer& tokenizer, FeatureOptions options);
 
-// The samples of `records` as one batch without labels, numbered from `first_id`: what predictions on new texts are made of.
-Batch encode_batch(std::span<const Record> records, const Features& features, int64_t first_id);
+// `samples` as one batch, numbered from `first_id`.
+Batch make_batch(std::span<const Sample> samples, int64_t first_id);
 
 }  // namespace berth::data

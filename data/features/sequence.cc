@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "data/check.h"
+#include "data/features/offsets.h"
 #include "data/store/schema.h"
 
 namespace berth::data {
@@ -25,6 +26,7 @@ SequenceFeatures::SequenceFeatures(TaskKind task, const BertTokenizer& tokenizer
     : shape_(task_info(task).labels),
       tokenizer_(tokenizer),
       max_length_(options.max_length),
+      offsets_(options.offsets),
       labels_(std::move(options.label_names)) {}
 
 void SequenceFeatures::make(const Record& record, std::vector<Sample>& samples) const {
@@ -36,6 +38,11 @@ void SequenceFeatures::make(const Record& record, std::vector<Sample>& samples) 
   sample.truncated = encoding.truncated;
   sample.input_ids.reserve(encoding.tokens.size());
   for (const Token& token : encoding.tokens) sample.input_ids.push_back(token.id);
+  if (offsets_) {
+    const CodePointOffsets first(record.text), second(record.text_pair);
+    for (size_t i = 0; i < encoding.tokens.size(); ++i)
+      sample.offsets.push_back((static_cast<int32_t>(i) < encoding.segment_b ? first : second)(encoding.tokens[i]));
+  }
   label(record, sample);
 }
 

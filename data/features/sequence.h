@@ -17,6 +17,7 @@ class SequenceFeatures final : public Features {
   LabelShape shape_;
   const BertTokenizer& tokenizer_;
   int max_length_;
+  bool offsets_;
   LabelSet labels_;
 };
 

@@ -9,6 +9,7 @@ TokenFeatures::TokenFeatures(const BertTokenizer& tokenizer, FeatureOptions opti
     : tokenizer_(tokenizer),
       max_length_(static_cast<size_t>(options.max_length)),
       label_all_tokens_(options.label_all_tokens),
+      offsets_(options.offsets),
       labels_(std::move(options.label_names)) {
   for (const std::string& name : labels_.names()) {
     const std::string inside = name.starts_with("B-") ? "I-" + name.substr(2) : name;

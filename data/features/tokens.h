@@ -18,7 +18,7 @@ class TokenFeatures final : public Features {
  private:
   const BertTokenizer& tokenizer_;
   size_t max_length_;
-  bool label_all_tokens_;
+  bool label_all_tokens_, offsets_;
   LabelSet labels_;
   std::vector<int32_t> inside_;  // for each label, what the word's further WordPieces carry
 };

@@ -301,11 +301,28 @@ TEST_F(PrepareTest, NewTextsBecomeABatchAsTheStoreHasThem) {
   const auto reader = open_reader(folder_ / "train.csv", {.need_label = false});
   std::vector<Record> records(2);
   for (Record& record : records) ASSERT_TRUE(reader->next(record));
-  const Batch batch = encode_batch(records, *features, 100);
+  std::vector<Sample> samples;
+  for (const Record& record : records) features->make(record, samples);
+  const Batch batch = make_batch(samples, 100);
   EXPECT_EQ(batch.input_ids, stored.input_ids);
   EXPECT_EQ(batch.token_type_ids, stored.token_type_ids);
   EXPECT_EQ(batch.sample_ids, (std::vector<int64_t>{100, 101}));
-  EXPECT_TRUE(batch.labels.empty());
+  EXPECT_EQ(batch.labels, stored.labels);
+  EXPECT_TRUE(samples[0].offsets.empty());
+}
+
+TEST_F(PrepareTest, OffsetsCountCodePointsOfTheTextThatATokenIsFrom) {
+  options("text,label\nfilm,1\n");
+  const BertTokenizer tokenizer = BertTokenizer::load(folder_ / "vocab.txt");
+  const auto features = make_features(TaskKind::kRegression, tokenizer, {.offsets = true});
+  Record record;
+  record.text = "é€ film";
+  record.text_pair = "𝄞 good";
+  record.has_pair = true;
+  std::vector<Sample> samples;
+  features->make(record, samples);
+  using Offsets = std::vector<std::array<int32_t, 2>>;
+  EXPECT_EQ(samples[0].offsets, (Offsets{{0, 0}, {0, 2}, {3, 7}, {0, 0}, {0, 1}, {2, 6}, {0, 0}}));
 }
 
 }  // namespace

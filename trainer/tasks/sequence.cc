@@ -14,10 +14,11 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Row b of [B, C] logits.
-std::span<const float> row_of(const at::Tensor& logits, int64_t b) {
-  const int64_t width = logits.size(1);
-  return {logits.const_data_ptr<float>() + b * width, static_cast<size_t>(width)};
+// Row b of a [B, C] tensor.
+template <class T = float>
+std::span<const T> row_of(const at::Tensor& values, int64_t b) {
+  const int64_t width = values.size(1);
+  return {values.const_data_ptr<T>() + b * width, static_cast<size_t>(width)};
 }
 
 // log of the sum of exp(row), in double.
@@ -28,12 +29,27 @@ double log_sum_exp(std::span<const float> row) {
   return largest + std::log(sum);
 }
 
-size_t argmax(std::span<const float> row) { return static_cast<size_t>(std::max_element(row.begin(), row.end()) - row.begin()); }
+template <class T>
+size_t argmax(std::span<const T> row) {
+  return static_cast<size_t>(std::max_element(row.begin(), row.end()) - row.begin());
+}
 
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
 [[noreturn]] void fail_unlabelled(int64_t sample) {
   fail(ExitCode::kBadInput, "sample ", sample, " has no label: this split can be predicted, not evaluated");
+}
+
+// {"name": score, ...}
+Json named(std::span<const double> scores, const BertConfig& config) {
+  Json json;
+  for (size_t c = 0; c < scores.size(); ++c) json[config.label_names[c]] = scores[c];
+  return json;
+}
+
+void add_logits(Json& result, const std::vector<at::Tensor>& logits, int64_t b, const PredictionOptions& options) {
+  const auto row = row_of(logits[0], b);
+  if (options.with_logits) result["logits"] = std::vector<float>(row.begin(), row.end());
 }
 
 class SequenceClassification final : public Task {
@@ -79,17 +95,19 @@ class SequenceClassification final : public Task {
     return metrics;
   }
 
-  std::vector<Json> predictions(const std::vector<at::Tensor>& logits, const data::Batch& batch, const BertConfig& config,
-                                bool with_logits) const override {
+  std::vector<at::Tensor> probabilities(const std::vector<at::Tensor>& logits, const data::Batch&) const override {
+    return {logits[0].to(at::kDouble).softmax(1)};
+  }
+
+  std::vector<Json> predictions(const NewTexts& texts, const std::vector<at::Tensor>& probabilities,
+                                const std::vector<at::Tensor>& logits, const BertConfig& config,
+                                const PredictionOptions& options) const override {
     std::vector<Json> results;
-    for (int64_t b = 0; b < batch.size(); ++b) {
-      const auto row = row_of(logits[0], b);
-      const double total = log_sum_exp(row);
+    for (int64_t b = 0; b < texts.batch.size(); ++b) {
+      const auto row = row_of<double>(probabilities[0], b);
       const size_t best = argmax(row);
-      Json scores;
-      for (size_t c = 0; c < row.size(); ++c) scores[config.label_names[c]] = std::exp(row[c] - total);
-      Json result{{"label", config.label_names[best]}, {"score", std::exp(row[best] - total)}, {"scores", scores}};
-      if (with_logits) result["logits"] = std::vector<float>(row.begin(), row.end());
+      Json result{{"label", config.label_names[best]}, {"score", row[best]}, {"scores", named(row, config)}};
+      add_logits(result, logits, b, options);
       results.push_back(std::move(result));
     }
     return results;
@@ -128,10 +146,14 @@ class Regression final : public Task {
             {"spearmanr", spearman(predicted, targets)}};
   }
 
-  std::vector<Json> predictions(const std::vector<at::Tensor>& logits, const data::Batch& batch, const BertConfig&,
-                                bool) const override {
+  std::vector<at::Tensor> probabilities(const std::vector<at::Tensor>& logits, const data::Batch&) const override {
+    return {logits[0].to(at::kDouble)};
+  }
+
+  std::vector<Json> predictions(const NewTexts& texts, const std::vector<at::Tensor>& values, const std::vector<at::Tensor>&,
+                                const BertConfig&, const PredictionOptions&) const override {
     std::vector<Json> results;
-    for (int64_t b = 0; b < batch.size(); ++b) results.push_back({{"score", row_of(logits[0], b)[0]}});
+    for (int64_t b = 0; b < texts.batch.size(); ++b) results.push_back({{"score", row_of<double>(values[0], b)[0]}});
     return results;
   }
 };
@@ -184,18 +206,21 @@ class MultiLabel final : public Task {
             {"recall_micro", micro.recall}};
   }
 
-  std::vector<Json> predictions(const std::vector<at::Tensor>& logits, const data::Batch& batch, const BertConfig& config,
-                                bool with_logits) const override {
+  std::vector<at::Tensor> probabilities(const std::vector<at::Tensor>& logits, const data::Batch&) const override {
+    return {logits[0].to(at::kDouble).sigmoid()};
+  }
+
+  std::vector<Json> predictions(const NewTexts& texts, const std::vector<at::Tensor>& probabilities,
+                                const std::vector<at::Tensor>& logits, const BertConfig& config,
+                                const PredictionOptions& options) const override {
     std::vector<Json> results;
-    for (int64_t b = 0; b < batch.size(); ++b) {
-      const auto row = row_of(logits[0], b);
-      Json labels = Json::array(), scores;
-      for (size_t c = 0; c < row.size(); ++c) {
-        scores[config.label_names[c]] = sigmoid(row[c]);
-        if (sigmoid(row[c]) > kThreshold) labels.push_back(config.label_names[c]);
-      }
-      Json result{{"labels", labels}, {"scores", scores}};
-      if (with_logits) result["logits"] = std::vector<float>(row.begin(), row.end());
+    for (int64_t b = 0; b < texts.batch.size(); ++b) {
+      const auto row = row_of<double>(probabilities[0], b);
+      Json labels = Json::array();
+      for (size_t c = 0; c < row.size(); ++c)
+        if (row[c] > kThreshold) labels.push_back(config.label_names[c]);
+      Json result{{"labels", labels}, {"scores", named(row, config)}};
+      add_logits(result, logits, b, options);
       results.push_back(std::move(result));
     }
     return results;

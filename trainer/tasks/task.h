@@ -8,8 +8,10 @@
 #include <string_view>
 #include <vector>
 
+#include "data/features/sample.h"
 #include "data/features/task.h"
 #include "data/pipeline/batch.h"
+#include "data/readers/record.h"
 #include "trainer/model/config.h"
 #include "trainer/report/report.h"
 #include "trainer/torch.h"
@@ -20,6 +22,19 @@ namespace berth::train {
 struct EvalRecord {
   int64_t sample = 0;
   std::string payload;
+};
+
+// New texts to predict, and what the features made of them: any number of samples a record, in order, with offsets.
+struct NewTexts {
+  std::vector<data::Record> records;
+  std::vector<data::Sample> samples;
+  std::vector<size_t> record_of;  // [samples] index into records
+  data::Batch batch;              // all samples
+};
+
+// What is said of new texts, as far as the user chooses. Each task looks at its own.
+struct PredictionOptions {
+  bool with_logits = false;  // the raw outputs, too
 };
 
 class Task {
@@ -34,9 +49,13 @@ class Task {
   // All samples' records in order of sample id -> metrics, without the "eval_" prefix; the first is "loss".
   virtual Metrics metrics(const std::vector<EvalRecord>& records, const BertConfig& config) const = 0;
 
-  // Prediction: one JSON object a sample, e.g. {"label": ..., "score": ...}; `with_logits`: the raw outputs too.
-  virtual std::vector<nlohmann::ordered_json> predictions(const std::vector<at::Tensor>& logits, const data::Batch& batch,
-                                                          const BertConfig& config, bool with_logits) const = 0;
+  // Prediction in two steps, between which an ensemble averages: what the head's outputs say as probabilities (or, of a
+  // regression, as numbers), in fp64. `logits` as above.
+  virtual std::vector<at::Tensor> probabilities(const std::vector<at::Tensor>& logits, const data::Batch& batch) const = 0;
+  // One JSON object a record, e.g. {"label": ..., "score": ...}. Of an ensemble, `probabilities` and `logits` are the means.
+  virtual std::vector<nlohmann::ordered_json> predictions(const NewTexts& texts, const std::vector<at::Tensor>& probabilities,
+                                                          const std::vector<at::Tensor>& logits, const BertConfig& config,
+                                                          const PredictionOptions& options) const = 0;
 };
 
 // Throws Error(kUsage) for a task that cannot be trained yet.
