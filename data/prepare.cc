@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <thread>
+#include <unordered_set>
 #include <utility>
 
 #include "data/check.h"
@@ -35,6 +36,7 @@ struct OpenSplit {
   SplitReport report;
   int64_t max_rows = -1;
   int writer_id = 0;
+  std::unordered_set<std::string> ids;  // question answering
   bool full() const { return max_rows >= 0 && report.rows >= max_rows; }
 };
 
@@ -69,11 +71,16 @@ class Preparation {
         progress_(progress),
         stop_(stop),
         task_(find_task(options.task).kind),
+        max_length_(options.max_length.value_or(task_info(task_).max_length)),
         tokenizer_(BertTokenizer::load(options.tokenizer)) {}
 
   PrepareReport run() {
     std::vector<Job> jobs = plan();
-    features_ = make_features(task_, tokenizer_, {options_.max_length, label_names_, options_.label_all_tokens});
+    features_ = make_features(task_, tokenizer_,
+                              {.max_length = max_length_,
+                               .label_names = label_names_,
+                               .doc_stride = options_.doc_stride,
+                               .label_all_tokens = options_.label_all_tokens});
     DatasetWriter writer(options_.output, task_, tokenizer_.vocab().size(), static_cast<int32_t>(label_names_.size()));
     PrepareReport report;
     DatasetInfo info;
@@ -84,7 +91,7 @@ class Preparation {
     }
     info.task = task_;
     info.label_names = report.label_names = label_names_;
-    info.max_length = options_.max_length;
+    info.max_length = max_length_;
     info.vocab_sha256 = tokenizer_.vocab().sha256();
     info.vocab_size = tokenizer_.vocab().size();
     info.command = options_.command;
@@ -155,7 +162,9 @@ class Preparation {
 
   std::unique_ptr<RecordReader> open(const std::filesystem::path& file, bool need_label) const {
     ReaderOptions reader = options_.reader;
-    reader.kind = task_ == TaskKind::kTokenClassification ? RecordKind::kWords : RecordKind::kText;
+    reader.kind = task_ == TaskKind::kTokenClassification ? RecordKind::kWords
+                  : task_ == TaskKind::kQuestionAnswering ? RecordKind::kQuestions
+                                                          : RecordKind::kText;
     reader.need_label = need_label && task_info(task_).labels != LabelShape::kNone;
     return open_reader(file, reader);
   }
@@ -183,7 +192,7 @@ class Preparation {
     for (OpenSplit& split : job.splits) {
       split.writer_id = writer.add_split(split.report.name);
       split.report.columns = reader->columns();
-      split.report.lengths.assign(static_cast<size_t>(options_.max_length) + 1, 0);
+      split.report.lengths.assign(static_cast<size_t>(max_length_) + 1, 0);
       stage += (stage.empty() ? "" : " and ") + split.report.name;
     }
     int64_t rows = 0;
@@ -242,7 +251,10 @@ class Preparation {
       OpenSplit& split = job.splits[chunk.splits[i]];
       const Record& record = chunk.records[i];
       split.report.empty += record.text.empty() && record.words.empty();
-      split.report.unlabelled += labels_of(record).empty();
+      if (task_ == TaskKind::kQuestionAnswering)
+        take_question(split, record, chunk.samples[i], writer);
+      else
+        split.report.unlabelled += labels_of(record).empty();
       if (has_classes(task_))
         for (const std::string& label : labels_of(record)) ++split.report.label_counts[label];
       for (const Sample& sample : chunk.samples[i]) {
@@ -255,6 +267,20 @@ class Preparation {
     }
   }
 
+  static void take_question(OpenSplit& split, const Record& record, const std::vector<Sample>& windows, DatasetWriter& writer) {
+    Question question{.id = record.id, .context = record.text_pair, .answers = {}};
+    for (const Answer& answer : record.answers) question.answers.push_back(answer.text);
+    writer.append(split.writer_id, question);
+    const bool reached = std::any_of(windows.begin(), windows.end(), [](const Sample& window) { return window.labels[0] > 0; });
+    check(split.ids.insert(record.id).second, split.report.file, ": the question ", record.id,
+          " stands there twice; predictions are told apart by these ids");
+    split.report.empty += !record.text.empty() && record.text_pair.empty();
+    split.report.unlabelled += !record.has_answers;
+    split.report.unanswerable += record.has_answers && record.answers.empty();
+    split.report.misaligned += windows.front().misaligned;
+    split.report.unreached += !record.answers.empty() && !reached;
+  }
+
   int threads() const {
     return options_.threads > 0 ? options_.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   }
@@ -263,6 +289,7 @@ class Preparation {
   const std::function<void(const PrepareProgress&)>& progress_;
   const std::function<bool()>& stop_;
   TaskKind task_;
+  int max_length_;
   BertTokenizer tokenizer_;
   std::vector<std::string> label_names_;
   std::unique_ptr<Features> features_;

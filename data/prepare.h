@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,15 +18,16 @@ struct PrepareOptions {
   std::string task = "sequence-classification";  // name or alias (features/task.h)
   std::filesystem::path train_file;              // at least one of the three
   std::filesystem::path validation_file;
-  std::filesystem::path test_file;  // labels are not needed here
-  std::filesystem::path tokenizer;  // a model folder or a vocab.txt
-  std::filesystem::path output;     // the .h5 file; replaced if it exists
-  ReaderOptions reader = {};        // format, encoding, header and columns of all files; need_label is set by split
-  double validation_split = 0;      // this fraction of the training file becomes the validation split, stratified by label
-  uint64_t seed = 42;               // of that choice
-  int max_length = 128;             // tokens per sample, special ones included
-  int threads = 0;                  // 0: one per core
-  int64_t max_train_samples = -1;   // only the first so many rows of the split; -1: all
+  std::filesystem::path test_file;     // labels are not needed here
+  std::filesystem::path tokenizer;     // a model folder or a vocab.txt
+  std::filesystem::path output;        // the .h5 file; replaced if it exists
+  ReaderOptions reader = {};           // format, encoding, header and columns of all files; need_label is set by split
+  double validation_split = 0;         // this fraction of the training file becomes the validation split, stratified by label
+  uint64_t seed = 42;                  // of that choice
+  std::optional<int> max_length = {};  // tokens per sample, special ones included; unset: the task's (features/task.h)
+  int doc_stride = 128;                // question answering: tokens that neighbouring windows of a context share
+  int threads = 0;                     // 0: one per core
+  int64_t max_train_samples = -1;      // only the first so many rows of the split; -1: all
   int64_t max_eval_samples = -1;
   int64_t max_predict_samples = -1;           // of the test split
   std::vector<std::string> label_names = {};  // classes in this order; empty: those of the training file, sorted
@@ -49,6 +51,9 @@ struct SplitReport {
   int64_t truncated = 0;   // samples cut to max_length
   int64_t empty = 0;       // rows whose text is empty
   int64_t unlabelled = 0;  // rows without a label
+  // Question answering: questions for which the file says that there is no answer; answers that the context does not have where
+  // the file says; answers that lie whole in no window, so that all are labelled as without answer.
+  int64_t unanswerable = 0, misaligned = 0, unreached = 0;
   std::map<std::string, int64_t> label_counts = {};
   std::vector<int64_t> lengths = {};  // [max_length + 1] samples of each length in tokens
 };
@@ -60,8 +65,8 @@ struct PrepareReport {
   uint64_t file_bytes = 0;  // of the output
 };
 
-// Calls `progress` (may be empty) about every few hundred rows, one thread at a time. Polls `stop` (may be empty); when it says so,
-// throws Error(kStoppedEarly). Whatever is thrown, nothing appears under the output's name. Throws Error(kBadInput) and
+// Calls `progress` (may be empty) about every few hundred rows, one thread at a time. Polls `stop` (may be empty); when it says
+// so, throws Error(kStoppedEarly). Whatever is thrown, nothing appears under the output's name. Throws Error(kBadInput) and
 // Error(kUsage) too.
 PrepareReport prepare(const PrepareOptions& options, const std::function<void(const PrepareProgress&)>& progress = {},
                       const std::function<bool()>& stop = {});

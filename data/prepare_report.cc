@@ -74,6 +74,13 @@ std::string describe(const PrepareReport& report) {
     text += concat(", ", split.tokens, " tokens, from ", split.file, "\n  columns  ", split.columns, "\n");
     if (!report.label_names.empty()) text += "  labels   " + labels_of(split, report.label_names) + "\n";
     if (split.unlabelled > 0) text += concat("  warning  ", split.unlabelled, " rows have no label\n");
+    if (split.unanswerable > 0) text += concat("  answers  ", split.unanswerable, " questions have none\n");
+    if (split.misaligned > 0)
+      text += concat("  warning  ", split.misaligned,
+                     " answers do not stand where their answer_start says; it and the length of the answer are trusted\n");
+    if (split.unreached > 0)
+      text += concat("  warning  ", split.unreached,
+                     " answers are empty or fit into no window of the context: their questions are trained as without answer\n");
     if (split.empty > 0) text += concat("  warning  ", split.empty, " rows have an empty text\n");
     text += format("  tokens   median %zu, 95%% up to %zu; %.1f%% of the samples were cut to %zu\n", quantile(split.lengths, .5),
                    quantile(split.lengths, .95), percent(split.truncated, split.samples), split.lengths.size() - 1);

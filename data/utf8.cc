@@ -1,5 +1,6 @@
 #include "data/utf8.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -40,6 +41,22 @@ std::optional<size_t> find_invalid_utf8(std::string_view text) {
     i += length;
   }
   return std::nullopt;
+}
+
+int64_t count_code_points(std::string_view text) {
+  return std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+}
+
+std::string_view slice_code_points(std::string_view text, int64_t begin, int64_t end) {
+  size_t first = text.size(), last = text.size();
+  int64_t count = 0;
+  for (size_t i = 0; i < text.size() && last == text.size(); ++i) {
+    if ((static_cast<unsigned char>(text[i]) & 0xC0) == 0x80) continue;
+    if (count == begin) first = i;
+    if (count == end) last = i;
+    ++count;
+  }
+  return text.substr(first, std::max(first, last) - first);
 }
 
 std::string latin1_to_utf8(std::string_view bytes) {

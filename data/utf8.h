@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +12,10 @@ namespace berth::data {
 // Position of the first byte that does not start a well-formed sequence (Unicode table 3-7: overlong forms, surrogates and code
 // points above U+10FFFF are refused), or nothing if all of `text` is UTF-8.
 std::optional<size_t> find_invalid_utf8(std::string_view text);
+
+// Of valid UTF-8: how many code points it has, and its code points [begin, end), cut at its end as Python's slices are.
+int64_t count_code_points(std::string_view text);
+std::string_view slice_code_points(std::string_view text, int64_t begin, int64_t end);
 
 // Reads each byte as the code point of the same number (ISO 8859-1).
 std::string latin1_to_utf8(std::string_view bytes);

@@ -236,7 +236,9 @@ void add_prepare(CLI::App& app, data::PrepareOptions& o) {
   p.add("--test-file", o.test_file, "labels are not needed here");
   p.add("--tokenizer", o.tokenizer, "a model folder or a vocab.txt")->required();
   p.add("--output", o.output, "the .h5 file")->required();
-  p.add("--max-length,--max-seq-length", o.max_length, "tokens of a sample at most, special ones included");
+  p.add("--max-length,--max-seq-length", o.max_length,
+        "tokens of a sample at most, special ones included; default: 128, for question answering 384");
+  p.add("--doc-stride", o.doc_stride, "question answering: tokens of the context that neighbouring windows share");
   p.add("--seed", o.seed, "of the validation split");
   p.add("--threads,--preprocessing-num-workers", o.threads, "0: one per core; the output does not depend on it");
   p.add("--max-train-samples", o.max_train_samples, "only the first so many rows; -1: all");

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "data/check.h"
+#include "data/features/question.h"
 #include "data/features/sequence.h"
 #include "data/features/tokens.h"
 #include "data/pipeline/collate.h"
@@ -19,6 +20,8 @@ std::unique_ptr<Features> make_features(TaskKind task, const BertTokenizer& toke
       return std::make_unique<SequenceFeatures>(task, tokenizer, std::move(options));
     case TaskKind::kTokenClassification:
       return std::make_unique<TokenFeatures>(tokenizer, std::move(options));
+    case TaskKind::kQuestionAnswering:
+      return std::make_unique<QuestionFeatures>(tokenizer, options);
     default:
       fail(ExitCode::kUsage, "the task ", task_info(task).name, " cannot be prepared yet");
   }

@@ -17,6 +17,7 @@ namespace berth::data {
 struct FeatureOptions {
   int max_length = 128;                       // tokens, special ones included; longer texts are cut
   std::vector<std::string> label_names = {};  // classes in the order of their indexes
+  int doc_stride = 128;                       // question answering: tokens of the context that neighbouring windows share
   bool label_all_tokens = false;              // token classification: all WordPieces of a word, not only the first, carry its tag
   bool offsets = false;                       // fill Sample::offsets
 };

@@ -13,12 +13,14 @@ struct Sample {
   int32_t segment_b = 0;                 // index of segment B's first token; T if there is one segment
   std::vector<int32_t> labels = {};      // kClass [1] | kTokenClass [T] | kSpan [2] | otherwise empty
   std::vector<float> float_labels = {};  // kFloat [1] | kMultiHot [num_labels] | otherwise empty
-  bool truncated = false;                // not stored; counted in the report
+  // [T] code points [begin, end) of the record's text that each token came from (of segment B, of text_pair; of words, of the
+  // words joined by single spaces); {0, 0} for [CLS] and [SEP]. Made if FeatureOptions::offsets asks, and for questions, where
+  // they are stored.
+  std::vector<std::array<int32_t, 2>> offsets = {};
 
-  // Not stored either, and only there if FeatureOptions::offsets asks:
-  std::vector<std::array<int32_t, 2>> offsets = {};  // [T] begin and end of each token, in code points of the record's text (for
-                                                     // segment B of text_pair, for words of the words joined by single spaces);
-                                                     // {0, 0} for [CLS] and [SEP]
+  // Not stored, counted in the report:
+  bool truncated = false;
+  bool misaligned = false;  // question answering: at answer_start the context does not have the answer's text
 };
 
 }  // namespace berth::data

@@ -8,12 +8,12 @@ namespace berth::data {
 
 const std::vector<TaskInfo>& tasks() {
   static const std::vector<TaskInfo> table{
-      {TaskKind::kSequenceClassification, "sequence-classification", "classification", LabelShape::kClass},
-      {TaskKind::kRegression, "regression", "regression", LabelShape::kFloat},
-      {TaskKind::kMultiLabel, "multi-label", "multilabel", LabelShape::kMultiHot},
-      {TaskKind::kTokenClassification, "token-classification", "ner", LabelShape::kTokenClass},
-      {TaskKind::kQuestionAnswering, "question-answering", "qa", LabelShape::kSpan},
-      {TaskKind::kMaskedLm, "masked-lm", "mlm", LabelShape::kNone},
+      {TaskKind::kSequenceClassification, "sequence-classification", "classification", LabelShape::kClass, 128},
+      {TaskKind::kRegression, "regression", "regression", LabelShape::kFloat, 128},
+      {TaskKind::kMultiLabel, "multi-label", "multilabel", LabelShape::kMultiHot, 128},
+      {TaskKind::kTokenClassification, "token-classification", "ner", LabelShape::kTokenClass, 128},
+      {TaskKind::kQuestionAnswering, "question-answering", "qa", LabelShape::kSpan, 384},
+      {TaskKind::kMaskedLm, "masked-lm", "mlm", LabelShape::kNone, 128},
   };
   return table;
 }

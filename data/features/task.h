@@ -33,6 +33,7 @@ struct TaskInfo {
   std::string_view name;   // "sequence-classification"
   std::string_view alias;  // "classification"
   LabelShape labels;
+  int max_length;  // tokens of a sample where the user does not say
 };
 
 const std::vector<TaskInfo>& tasks();

@@ -7,6 +7,7 @@
 #include "data/readers/delimited.h"
 #include "data/readers/jsonl.h"
 #include "data/readers/lines.h"
+#include "data/readers/squad.h"
 
 namespace berth::data {
 namespace {
@@ -30,6 +31,11 @@ FileFormat tell_format(const std::filesystem::path& path, const ReaderOptions& o
 }  // namespace
 
 std::unique_ptr<RecordReader> open_reader(const std::filesystem::path& path, const ReaderOptions& options) {
+  if (options.kind == RecordKind::kQuestions) {
+    check_usage(options.format == FileFormat::kAuto || options.format == FileFormat::kJsonl, path.string(),
+                ": questions are read from SQuAD's JSON and from JSON Lines");
+    return std::make_unique<SquadReader>(path, options);
+  }
   if (options.format == FileFormat::kAuto && std::filesystem::is_directory(path))
     return std::make_unique<SequenceFolderReader>(path, options);
   const FileFormat format = options.format == FileFormat::kAuto ? tell_format(path, options) : options.format;

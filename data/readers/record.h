@@ -9,8 +9,9 @@ namespace berth::data {
 
 // What a data set's records hold.
 enum class RecordKind {
-  kText,   // text, optionally a second one, labels
-  kWords,  // words and their tags
+  kText,       // text, optionally a second one, labels
+  kWords,      // words and their tags
+  kQuestions,  // a question as the text, its context as the second, answers
 };
 
 struct Answer {
@@ -28,6 +29,7 @@ struct Record {
 
   std::vector<std::string> words, tags;  // token classification, of equal size
   std::string id;                        // question answering
+  bool has_answers = false;              // the file says which answers there are, perhaps none
   std::vector<Answer> answers;
 };
 

@@ -1,6 +1,7 @@
 // Reading a prepared data set. HDF5 stays behind this interface; the layout is in data/store/schema.h.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -11,6 +12,7 @@
 
 #include "data/features/task.h"
 #include "data/pipeline/batch.h"
+#include "data/store/question.h"
 
 namespace berth::data {
 
@@ -40,6 +42,13 @@ class Split {
   virtual void read(std::span<const int64_t> samples, Batch& batch) const = 0;
   // The source row (1-based, header not counted) of each of these samples.
   virtual std::vector<int64_t> rows(std::span<const int64_t> samples) const = 0;
+
+  // Question answering; splits of other tasks have no questions.
+  virtual int64_t num_questions() const = 0;
+  virtual int64_t question_of(int64_t sample) const = 0;  // never falls from sample to sample
+  virtual Question question(int64_t index) const = 0;
+  // Code points [begin, end) of the question or context that each of the sample's tokens came from.
+  virtual std::vector<std::array<int32_t, 2>> token_offsets(int64_t sample) const = 0;
 };
 
 class Dataset {

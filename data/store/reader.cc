@@ -7,8 +7,10 @@
 
 #include "data/check.h"
 #include "data/pipeline/collate.h"
+#include "data/store/column_reader.h"
 #include "data/store/dataset.h"
 #include "data/store/hdf5.h"
+#include "data/store/question_reader.h"
 #include "data/store/schema.h"
 
 namespace berth::data {
@@ -25,35 +27,6 @@ struct OpenFile {
   DatasetInfo info;
 };
 
-// One dataset, as T in memory.
-template <class T>
-class Column {
- public:
-  Column(hid_t group, const char* name, uint64_t file_size)
-      : name_(name), dataset_(h5::open_dataset(group, name, file_size, shape_)) {}
-
-  uint64_t rows() const { return shape_.rows; }
-  uint64_t width() const { return shape_.width; }
-  uint64_t bytes() const { return shape_.rows * std::max<uint64_t>(1, shape_.width) * sizeof(T); }
-
-  void keep_in_memory() { cache_ = read(0, shape_.rows); }
-  std::vector<T> read(uint64_t at, uint64_t rows) const {
-    std::vector<T> values(rows * std::max<uint64_t>(1, shape_.width));
-    if (cache_.empty())
-      h5::read_rows(dataset_, name_, h5::native_type<T>(), at, rows, values.data());
-    else
-      std::copy_n(cache_.begin() + static_cast<ptrdiff_t>(at * std::max<uint64_t>(1, shape_.width)), values.size(),
-                  values.begin());
-    return values;
-  }
-
- private:
-  const char* name_;
-  h5::Shape shape_;
-  h5::Handle dataset_;
-  std::vector<T> cache_;
-};
-
 class Hdf5Split final : public Split {
  public:
   Hdf5Split(std::shared_ptr<const OpenFile> file, std::string name)
@@ -67,6 +40,7 @@ class Hdf5Split final : public Split {
     check(segment_b_->rows() == samples && rows_->rows() == samples, "'", schema::kSegmentB, "' or '", schema::kRows,
           "' does not have the ", samples, " rows of '", schema::kOffsets, "'");
     open_labels();
+    if (shape_ == LabelShape::kSpan) questions_.emplace(group_, file_->size, size(), static_cast<int64_t>(input_ids_->rows()));
     keep_in_memory();
   }
 
@@ -77,7 +51,7 @@ class Hdf5Split final : public Split {
   void read(std::span<const int64_t> samples, Batch& batch) const override {
     begin_batch(batch);
     for (int64_t sample : samples) {
-      check_internal(sample >= 0 && sample < size(), "sample ", sample, " of ", size(), " was asked for");
+      check_sample(sample);
       in_context([&] { return concat(file_->path.string(), ": ", name_, ": sample ", sample); },
                  [&] { append_sample(sample, batch); });
     }
@@ -86,15 +60,36 @@ class Hdf5Split final : public Split {
   std::vector<int64_t> rows(std::span<const int64_t> samples) const override {
     std::vector<int64_t> rows;
     for (int64_t sample : samples) {
-      check_internal(sample >= 0 && sample < size(), "sample ", sample, " of ", size(), " was asked for");
+      check_sample(sample);
       rows.push_back(rows_->read(static_cast<uint64_t>(sample), 1)[0]);
     }
     return rows;
   }
 
+  int64_t num_questions() const override { return questions_ ? questions_->num_questions() : 0; }
+  int64_t question_of(int64_t sample) const override {
+    check_sample(sample);
+    return questions_.value().question_of(sample);
+  }
+  Question question(int64_t index) const override {
+    check_internal(index >= 0 && index < num_questions(), "question ", index, " of ", num_questions(), " was asked for");
+    return in_context([&] { return concat(file_->path.string(), ": ", name_, ": question ", index); },
+                      [&] { return questions_->question(index); });
+  }
+  std::vector<std::array<int32_t, 2>> token_offsets(int64_t sample) const override {
+    check_sample(sample);
+    const auto i = static_cast<size_t>(sample);
+    return in_context([&] { return concat(file_->path.string(), ": ", name_, ": sample ", sample); },
+                      [&] { return questions_.value().token_offsets(offsets_[i], lengths_[i]); });
+  }
+
  private:
+  void check_sample(int64_t sample) const {
+    check_internal(sample >= 0 && sample < size(), "sample ", sample, " of ", size(), " was asked for");
+  }
+
   void read_offsets() {
-    const Column<int64_t> column(group_, schema::kOffsets, file_->size);
+    const ColumnReader<int64_t> column(group_, schema::kOffsets, file_->size);
     check(column.width() == 0 && column.rows() > 0, "'", schema::kOffsets, "' is not a list of at least one number");
     offsets_ = column.read(0, column.rows());
     lengths_.resize(offsets_.size() - 1);
@@ -154,8 +149,8 @@ class Hdf5Split final : public Split {
   void append_labels(const std::vector<int32_t>& labels, int32_t length, Batch& batch) const {
     const auto classes = static_cast<int32_t>(file_->info.label_names.size());
     for (int32_t label : labels) {
-      const bool known =
-          shape_ == LabelShape::kSpan ? label >= 0 && label < length : label == kIgnoreIndex || (label >= 0 && label < classes);
+      const int32_t end = shape_ == LabelShape::kSpan ? length : classes;
+      const bool known = label == kIgnoreIndex || (label >= 0 && label < end);
       check(known, "label ", label, " is out of range");
     }
     batch.labels.insert(batch.labels.end(), labels.begin(), labels.end());
@@ -174,9 +169,10 @@ class Hdf5Split final : public Split {
   std::string name_;
   LabelShape shape_;
   h5::Handle group_;
-  std::optional<Column<int32_t>> input_ids_, segment_b_, labels_;
-  std::optional<Column<int64_t>> rows_;
-  std::optional<Column<float>> float_labels_;
+  std::optional<ColumnReader<int32_t>> input_ids_, segment_b_, labels_;
+  std::optional<ColumnReader<int64_t>> rows_;
+  std::optional<ColumnReader<float>> float_labels_;
+  std::optional<QuestionReader> questions_;
   std::vector<int64_t> offsets_;
   std::vector<int32_t> lengths_;
 };

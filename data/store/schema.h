@@ -6,14 +6,24 @@
 //     input_ids  [T]          uint16 if vocab_size <= 65536, else int32; the samples end to end, without padding
 //     offsets    [N + 1]      int64; sample i owns tokens [offsets[i], offsets[i + 1])
 //     segment_b  [N]          int32; index within the sample of segment B's first token, the sample's length if it has one
-//     segment rows       [N]          int64; row of the source file, 1-based, header not counted labels                  by the
-//     task's LabelShape:
+//     rows       [N]          int64; row of the source file, 1-based, header not counted
+//     labels                  by the task's LabelShape:
 //                               kClass      int32   [N]     class index; -100: not labelled (test split only)
 //                               kFloat      float32 [N]     NaN: not labelled (test split only)
 //                               kMultiHot   uint8   [N, L]  0 or 1; 255: not labelled (test split only)
 //                               kTokenClass int32   [T]     class index or -100
-//                               kSpan       int32   [N, 2]  first and last token of the answer within the sample; 0, 0: none
+//                               kSpan       int32   [N, 2]  first and last token of the answer within the sample; 0, 0: none;
+//                                                   -100, -100: not labelled (test split only)
 //                               kNone       absent
+//     For kSpan only, E questions, each cut into consecutive samples:
+//     token_offsets [T, 2]    int32; code points [begin, end) that a token came from, of the question or of the context
+//     question      [N]       int64; index of the sample's question, from 0 up
+//     context       [E]       int64; index of the question's context, from 0 up
+//     answer_ends   [E]       int64; how many answers the questions up to this one have
+//     ids, contexts, answers  uint8; UTF-8, end to end: the ids of the E questions, their contexts (one that neighbours share
+//     stands
+//                             once), all answers' texts
+//     ids_ends, contexts_ends, answers_ends  int64; where each of these texts ends
 //
 // Datasets are chunked, with Fletcher-32 checksums and without compression: a training batch reads 32 random samples, which would
 // inflate 32 chunks. The file is written in the format of HDF5 1.10, whose metadata carry checksums too, so any flipped bit is
@@ -25,7 +35,7 @@
 
 namespace berth::data::schema {
 
-inline constexpr int kVersion = 1;
+inline constexpr int kVersion = 2;  // 2: question answering
 
 // Attributes of the root group. Strings are fixed-size, null-padded UTF-8.
 inline constexpr const char* kFormat = "format";                 // string, kFormatName
@@ -48,6 +58,15 @@ inline constexpr const char* kOffsets = "offsets";
 inline constexpr const char* kSegmentB = "segment_b";
 inline constexpr const char* kRows = "rows";
 inline constexpr const char* kLabels = "labels";
+// Of a split of questions. Each list of texts has two: the bytes, and where each text ends (kEnds behind the name).
+inline constexpr const char* kTokenOffsets = "token_offsets";
+inline constexpr const char* kQuestion = "question";
+inline constexpr const char* kContext = "context";
+inline constexpr const char* kIds = "ids";
+inline constexpr const char* kContexts = "contexts";
+inline constexpr const char* kAnswers = "answers";
+inline constexpr const char* kAnswerEnds = "answer_ends";
+inline constexpr const char* kEnds = "_ends";
 
 inline constexpr int32_t kNarrowVocab = 65536;  // up to this vocabulary size input_ids are uint16
 inline constexpr uint8_t kNoMultiHot = 255;     // first value of an unlabelled multi-label sample

@@ -11,51 +11,23 @@
 #include <vector>
 
 #include "data/check.h"
+#include "data/store/column_writer.h"
 #include "data/store/hdf5.h"
+#include "data/store/question_writer.h"
 #include "data/store/schema.h"
 
 namespace berth::data {
 namespace {
 
-// A dataset that is written a chunk at a time. T is the type in memory; HDF5 converts to `stored`.
-template <class T>
-class Column {
- public:
-  Column(hid_t group, const char* name, hid_t stored, uint64_t width = 0)
-      : name_(name), width_(width), dataset_(h5::create_dataset(group, name, stored, width)) {}
-
-  void append(std::span<const T> values) {
-    buffer_.insert(buffer_.end(), values.begin(), values.end());
-    if (buffer_.size() >= kFlushValues) flush(buffer_.size() / kFlushValues * kFlushValues);
-  }
-  void append(T value) { append(std::span<const T>(&value, 1)); }
-  void finish() { flush(buffer_.size()); }
-
- private:
-  static constexpr size_t kFlushValues = schema::kChunkRows * 16;
-
-  void flush(size_t values) {
-    const uint64_t width = std::max<uint64_t>(1, width_), rows = values / width;
-    h5::append_rows(dataset_, name_, h5::native_type<T>(), written_, rows, buffer_.data());
-    written_ += rows;
-    buffer_.erase(buffer_.begin(), buffer_.begin() + static_cast<ptrdiff_t>(rows * width));
-  }
-
-  const char* name_;
-  uint64_t width_;
-  h5::Handle dataset_;
-  uint64_t written_ = 0;
-  std::vector<T> buffer_;
-};
-
 struct SplitColumns {
   h5::Handle group;
-  Column<int32_t> input_ids;
-  Column<int64_t> offsets;
-  Column<int32_t> segment_b;
-  Column<int64_t> rows;
-  std::optional<Column<int32_t>> labels;
-  std::optional<Column<float>> float_labels;
+  ColumnWriter<int32_t> input_ids;
+  ColumnWriter<int64_t> offsets;
+  ColumnWriter<int32_t> segment_b;
+  ColumnWriter<int64_t> rows;
+  std::optional<ColumnWriter<int32_t>> labels;
+  std::optional<ColumnWriter<float>> float_labels;
+  std::optional<QuestionWriter> questions;
   int64_t tokens = 0;
 
   SplitColumns(hid_t file, const std::string& name, LabelShape shape, int32_t vocab_size, int32_t num_labels)
@@ -65,7 +37,10 @@ struct SplitColumns {
         segment_b(group, schema::kSegmentB, H5T_STD_I32LE),
         rows(group, schema::kRows, H5T_STD_I64LE) {
     if (shape == LabelShape::kClass || shape == LabelShape::kTokenClass) labels.emplace(group, schema::kLabels, H5T_STD_I32LE);
-    if (shape == LabelShape::kSpan) labels.emplace(group, schema::kLabels, H5T_STD_I32LE, 2);
+    if (shape == LabelShape::kSpan) {
+      labels.emplace(group, schema::kLabels, H5T_STD_I32LE, 2);
+      questions.emplace(group);
+    }
     if (shape == LabelShape::kFloat) float_labels.emplace(group, schema::kLabels, H5T_IEEE_F32LE);
     if (shape == LabelShape::kMultiHot)
       float_labels.emplace(group, schema::kLabels, H5T_STD_U8LE, static_cast<uint64_t>(num_labels));
@@ -80,6 +55,7 @@ struct SplitColumns {
     rows.append(sample.row);
     if (labels) labels->append(sample.labels);
     if (float_labels) float_labels->append(sample.float_labels);
+    if (questions) questions->append(sample);
   }
 
   void finish() {
@@ -89,6 +65,7 @@ struct SplitColumns {
     rows.finish();
     if (labels) labels->finish();
     if (float_labels) float_labels->finish();
+    if (questions) questions->finish();
   }
 };
 
@@ -148,6 +125,11 @@ int DatasetWriter::add_split(const std::string& name) {
 
 void DatasetWriter::append(int split, const Sample& sample) {
   in_context([&] { return file_->path.string(); }, [&] { file_->splits[static_cast<size_t>(split)]->append(sample); });
+}
+
+void DatasetWriter::append(int split, const Question& question) {
+  in_context([&] { return file_->path.string(); },
+             [&] { file_->splits[static_cast<size_t>(split)]->questions.value().append(question); });
 }
 
 void DatasetWriter::commit(const DatasetInfo& info) {

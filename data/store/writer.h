@@ -26,6 +26,8 @@ class DatasetWriter {
   // Adds the split "train", "validation" or "test", each once, and returns its number for append().
   int add_split(const std::string& name);
   void append(int split, const Sample& sample);
+  // Question answering: a question, whose samples are appended next.
+  void append(int split, const Question& question);
   // Writes the attributes (task and vocab_size must be those of the constructor, splits is ignored), syncs file and folder,
   // renames.
   void commit(const DatasetInfo& info);

@@ -132,4 +132,30 @@ Encoding BertTokenizer::encode_pair(std::string_view a, std::string_view b, int 
   return encoding;
 }
 
+std::vector<Encoding> BertTokenizer::encode_windows(std::string_view a, std::string_view b, int max_length, int stride) const {
+  std::vector<Token> first{{vocab_.cls()}}, second;
+  tokenize(a, first);
+  const size_t count_a = first.size() - 1;
+  first.push_back({vocab_.sep()});
+  tokenize(b, second);
+  const auto room = static_cast<std::ptrdiff_t>(max_length) - 3 - static_cast<std::ptrdiff_t>(count_a);
+  const auto count_b = std::ssize(second);
+  check(count_b <= room || room > stride, "its first text has ", count_a, " tokens, its second ", count_b,
+        ": with [CLS] and two [SEP] a window of ", max_length, " has room for ", std::max<std::ptrdiff_t>(0, room),
+        " tokens of the second, which is no more than the ", stride,
+        " that neighbouring windows share; allow a greater maximum length or a smaller stride");
+  std::vector<Encoding> windows;
+  for (std::ptrdiff_t begin = 0, end = 0; windows.empty() || end < count_b; begin += room - stride) {
+    end = std::min(begin + room, count_b);
+    Encoding& window = windows.emplace_back();
+    window.segment_b = static_cast<int32_t>(first.size());
+    window.truncated = begin > 0 || end < count_b;
+    window.tokens.reserve(first.size() + static_cast<size_t>(end - begin) + 1);
+    window.tokens = first;
+    window.tokens.insert(window.tokens.end(), second.begin() + begin, second.begin() + end);
+    window.tokens.push_back({vocab_.sep()});
+  }
+  return windows;
+}
+
 }  // namespace berth::data

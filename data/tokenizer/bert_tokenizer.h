@@ -57,6 +57,11 @@ class BertTokenizer {
   Encoding encode_pair(std::string_view a, std::string_view b, int max_length,
                        Truncation truncation = Truncation::kLongestFirst) const;
 
+  // [CLS] a [SEP] part of b [SEP] for as many overlapping parts as b needs, each of at most max_length tokens: neighbours share
+  // `stride` tokens of b. As Hugging Face's truncation="only_second" with return_overflowing_tokens. Error(kBadInput) if b does
+  // not fit and a leaves room for no more than `stride` of its tokens.
+  std::vector<Encoding> encode_windows(std::string_view a, std::string_view b, int max_length, int stride) const;
+
   const Vocab& vocab() const { return vocab_; }
   const TokenizerOptions& options() const { return options_; }
 

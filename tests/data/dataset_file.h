@@ -74,7 +74,10 @@ inline Sample made_up_sample(int64_t i, LabelShape shape, int32_t vocab_size, in
   const auto label = static_cast<int32_t>(i % num_labels);
   if (shape == LabelShape::kClass) sample.labels = {label};
   if (shape == LabelShape::kTokenClass) sample.labels.assign(static_cast<size_t>(length), label), sample.labels[0] = kIgnoreIndex;
-  if (shape == LabelShape::kSpan) sample.labels = {static_cast<int32_t>(i % 2), static_cast<int32_t>(i % 2)};
+  if (shape == LabelShape::kSpan) {
+    sample.labels = {static_cast<int32_t>(i % 2), static_cast<int32_t>(i % 2)};
+    for (int32_t t = 0; t < length; ++t) sample.offsets.push_back({t, t + static_cast<int32_t>(i % 5)});
+  }
   if (shape == LabelShape::kFloat) sample.float_labels = {static_cast<float>(i) / 4};
   if (shape == LabelShape::kMultiHot) {
     sample.float_labels.assign(static_cast<size_t>(num_labels), 0.f);
@@ -95,14 +98,25 @@ inline DatasetInfo made_up_info(TaskKind task, int32_t vocab_size, int32_t num_l
   return info;
 }
 
+// Question e of a made-up data set, which owns the samples 2e and 2e + 1; contexts are shared by three questions.
+inline Question made_up_question(int64_t e) {
+  Question question{.id = "question " + std::to_string(e), .context = "Kontext №" + std::to_string(e / 3), .answers = {}};
+  for (int64_t a = 0; a < e % 4; ++a) question.answers.push_back(std::string(static_cast<size_t>(a), 'x') + "é");
+  return question;
+}
+
 // A file with the splits train (`samples` samples) and validation (3 samples).
 inline void write_dataset(const std::filesystem::path& path, TaskKind task, int64_t samples, int32_t vocab_size = 1000,
                           int32_t num_labels = 3) {
   const LabelShape shape = task_info(task).labels;
   DatasetWriter writer(path, task, vocab_size, num_labels);
   const int train = writer.add_split("train"), validation = writer.add_split("validation");
-  for (int64_t i = 0; i < samples; ++i) writer.append(train, made_up_sample(i, shape, vocab_size, num_labels));
-  for (int64_t i = 0; i < 3; ++i) writer.append(validation, made_up_sample(i, shape, vocab_size, num_labels));
+  const auto append = [&](int split, int64_t i) {
+    if (shape == LabelShape::kSpan && i % 2 == 0) writer.append(split, made_up_question(i / 2));
+    writer.append(split, made_up_sample(i, shape, vocab_size, num_labels));
+  };
+  for (int64_t i = 0; i < samples; ++i) append(train, i);
+  for (int64_t i = 0; i < 3; ++i) append(validation, i);
   writer.commit(made_up_info(task, vocab_size, num_labels));
 }
 
