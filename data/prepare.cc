@@ -52,6 +52,12 @@ bool has_classes(TaskKind task) {
   return shape == LabelShape::kClass || shape == LabelShape::kMultiHot || shape == LabelShape::kTokenClass;
 }
 
+// Whether texts may change without regard to the labels: these point at words or into the text otherwise.
+bool has_plain_texts(TaskKind task) {
+  const LabelShape shape = task_info(task).labels;
+  return shape != LabelShape::kTokenClass && shape != LabelShape::kSpan;
+}
+
 const std::vector<std::string>& labels_of(const Record& record) { return record.words.empty() ? record.labels : record.tags; }
 
 // A folder's is that of its files' names and digests.
@@ -94,6 +100,7 @@ class Preparation {
     info.max_length = max_length_;
     info.vocab_sha256 = tokenizer_.vocab().sha256();
     info.vocab_size = tokenizer_.vocab().size();
+    info.normalize = options_.normalize;
     info.command = options_.command;
     writer.commit(info);
     report.file_bytes = std::filesystem::file_size(options_.output);
@@ -240,7 +247,8 @@ class Preparation {
     chunk.samples.resize(chunk.records.size());
     for (size_t i = 0; i < chunk.records.size(); ++i) {
       chunk.samples[i].clear();
-      const Record& record = chunk.records[i];
+      Record& record = chunk.records[i];
+      normalize(record, options_.normalize);
       in_context([&] { return concat(job.file.string(), ": row ", record.row); },
                  [&] { features_->make(record, chunk.samples[i]); });
     }
@@ -308,6 +316,8 @@ void PrepareOptions::validate() const {
               validation_split);
   check_usage(validation_split == 0 || validation_file.empty(), "a validation file and a validation split exclude each other");
   check_usage(validation_split == 0 || !train_file.empty(), "a validation split needs a training file");
+  check_usage(!normalize.any() || has_plain_texts(kind), "the task ", task_info(kind).name,
+              " cannot be prepared with normalisation: its tags or answers belong to the words as they stand in the file");
   check_usage(threads >= 0 && threads <= 1024, "the number of threads must be 0 (all cores) to 1024, got ", threads);
   check_usage(!train_file.empty() || !label_names.empty() || !has_classes(kind),
               "without a training file the label names must be given");

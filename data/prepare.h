@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "data/readers/reader.h"
+#include "data/text/normalize.h"
 
 namespace berth::data {
 
@@ -24,6 +25,7 @@ struct PrepareOptions {
   ReaderOptions reader = {};           // format, encoding, header and columns of all files; need_label is set by split
   double validation_split = 0;         // this fraction of the training file becomes the validation split, stratified by label
   uint64_t seed = 42;                  // of that choice
+  NormalizeOptions normalize = {};     // done to each text before it is tokenized
   std::optional<int> max_length = {};  // tokens per sample, special ones included; unset: the task's (features/task.h)
   int doc_stride = 128;                // question answering: tokens that neighbouring windows of a context share
   int threads = 0;                     // 0: one per core

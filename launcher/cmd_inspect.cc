@@ -97,6 +97,7 @@ void describe_model(const fs::path& folder, Json& out) {
                    {"activation", train::activation_name(config.hidden_act)},
                    {"problem_type", config.problem_type.empty() ? Json() : Json(config.problem_type)}};
   out["labels"] = config.label_names;
+  out["normalize"] = config.normalize.names();
   out["tokenizer"] = describe_tokenizer(folder);
 }
 
@@ -192,6 +193,7 @@ Json inspect_dataset(const fs::path& path) {
               {"task", data::task_info(info.task).name},
               {"labels", info.label_names},
               {"max_length", info.max_length},
+              {"normalize", info.normalize.names()},
               {"vocabulary", info.vocab_size},
               {"vocabulary_sha256", info.vocab_sha256},
               {"command", info.command},

@@ -41,6 +41,10 @@ class Parser {
   CLI::Option* add_list(const std::string& names, std::vector<std::string>& values, const std::string& help) {
     return app_.add_option(names, values, help)->group(group_)->delimiter(',');
   }
+  CLI::Option* add_named_list(const std::string& names, const std::string& help,
+                              const std::function<void(const std::vector<std::string>&)>& set) {
+    return app_.add_option_function<std::vector<std::string>>(names, set, help)->group(group_)->delimiter(',');
+  }
   // A value that is parsed from its name; `shown` is the default's.
   CLI::Option* add_named(const std::string& names, const std::string& shown, const std::string& help,
                          const std::function<void(const std::string&)>& set) {
@@ -244,6 +248,12 @@ void add_prepare(CLI::App& app, data::PrepareOptions& o) {
   p.add("--max-train-samples", o.max_train_samples, "only the first so many rows; -1: all");
   p.add("--max-eval-samples", o.max_eval_samples, "of the validation split; -1: all");
   p.add("--max-predict-samples", o.max_predict_samples, "of the test split; -1: all");
+  p.group("Texts");
+  p.add_named_list(
+      "--normalize",
+      "clean the texts, as berth predict then does too: html (tags, character references), urls (web and mail addresses become "
+      "the words url and email), whitespace; several are separated by commas",
+      [&o](const auto& names) { o.normalize = data::NormalizeOptions::parse(names); });
   add_reader(p, o.reader);
   p.add("--label-column,--label-column-name", o.reader.columns.label, "column of the label; guessed");
   p.add_list("--label-names", o.label_names,

@@ -1,5 +1,7 @@
 #include "trainer/load_model.h"
 
+#include <boost/log/trivial.hpp>
+
 #include "data/check.h"
 #include "trainer/checkpoint/model_path.h"
 #include "trainer/checkpoint/pretrained.h"
@@ -71,6 +73,8 @@ LoadedModel fill(const BertConfig& config, const std::filesystem::path& folder, 
   return loaded;
 }
 
+std::string describe(const data::NormalizeOptions& normalize) { return normalize.any() ? normalize.names() : "nothing"; }
+
 }  // namespace
 
 LoadedModel load_model(const std::string& name, comm::Communicator& comm) {
@@ -97,6 +101,7 @@ std::vector<LoadedModel> load_models(const std::vector<std::string>& names, comm
       };
       check_same(last.model->architecture().task == first.model->architecture().task, "its task is");
       check_same(last.model->config().label_names == first.model->config().label_names, "its list of labels is");
+      check_same(last.model->config().normalize == first.model->config().normalize, "the normalisation of its texts is");
       check_same(last.tokenizer->vocab().sha256() == first.tokenizer->vocab().sha256(), "its vocabulary is");
     });
   }
@@ -119,6 +124,10 @@ LoadedModel load_model_for(const data::Dataset& dataset, const std::string& name
           info.label_names.size(), " labels are not the ", config.label_names.size(), " that ", found.folder.string(),
           " was trained with: prepare the data set with the labels of the training data");
   });
+  if (comm.rank() == 0 && config.normalize != info.normalize)
+    BOOST_LOG_TRIVIAL(warning) << dataset.path().string() << ": its texts were normalised by " << describe(info.normalize)
+                               << ", those that " << found.folder.string() << " was trained with by "
+                               << describe(config.normalize) << ": the metrics are not those of berth predict";
   return loaded;
 }
 

@@ -73,13 +73,16 @@ std::vector<std::vector<size_t>> make_groups(const std::vector<data::Record>& wi
   return groups;
 }
 
-NewTexts make_texts(const std::vector<data::Record>& window, const std::vector<size_t>& group, const data::Features& features) {
+// The records as the models' training texts were: cleaned as those.
+NewTexts make_texts(const std::vector<data::Record>& window, const std::vector<size_t>& group, const data::Features& features,
+                    const data::NormalizeOptions& normalize) {
   NewTexts texts;
   for (size_t index : group) {
-    const data::Record& record = window[index];
+    data::Record record = window[index];
+    data::normalize(record, normalize);
     in_context([&] { return concat("row ", record.row); }, [&] { features.make(record, texts.samples); });
     texts.record_of.resize(texts.samples.size(), texts.records.size());
-    texts.records.push_back(record);
+    texts.records.push_back(std::move(record));
   }
   texts.batch = data::make_batch(texts.samples, 0);
   return texts;
@@ -141,7 +144,7 @@ int64_t predict(std::span<const ModelInstance* const> models, const data::BertTo
     Json own = Json::array();
     comm::agree(comm, [&] {
       for (size_t g = static_cast<size_t>(comm.rank()); g < groups.size(); g += static_cast<size_t>(comm.size())) {
-        const NewTexts texts = make_texts(window, groups[g], *features);
+        const NewTexts texts = make_texts(window, groups[g], *features, models[0]->config().normalize);
         std::vector<Json> results = predict_group(models, texts, comm.device(), options);
         check_internal(results.size() == groups[g].size(), results.size(), " predictions for ", groups[g].size(), " records");
         for (size_t i = 0; i < results.size(); ++i) own.push_back({groups[g][i], std::move(results[i])});

@@ -22,7 +22,7 @@ struct PredictOptions {
   at::ScalarType compute_type = at::kFloat;
 };
 
-// `models` have the same task, labels and vocabulary; of several, the probabilities are averaged.
+// `models` have the same task, labels, vocabulary and normalisation; of several, the probabilities are averaged.
 // `next` gives the records one by one and false at the end; it is called on rank 0 only, as is `emit`, with each record and its
 // prediction, in order. Records travel to the ranks a window at a time; what is computed together does not depend on the number
 // of ranks. `stop`: give up between windows. A collective call. Returns the number of records.

@@ -75,6 +75,7 @@ BertConfig load_config(TrainSetup& setup, const TrainOptions& options, comm::Com
           " tokens, the model has ", config.max_position_embeddings, " positions: prepare it again with --max-length ",
           config.max_position_embeddings);
     find_task(info.task).configure(config, info.label_names);
+    config.normalize = info.normalize;
   });
   return config;
 }

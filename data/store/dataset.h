@@ -13,6 +13,7 @@
 #include "data/features/task.h"
 #include "data/pipeline/batch.h"
 #include "data/store/question.h"
+#include "data/text/normalize.h"
 
 namespace berth::data {
 
@@ -25,6 +26,7 @@ struct DatasetInfo {
   std::string vocab_sha256;
   int vocab_size = 0;
   std::map<std::string, std::string> source_sha256;  // source file -> SHA-256
+  NormalizeOptions normalize;                        // what was done to the texts
   std::string command;                               // the prepare command that made it
   std::vector<std::string> splits;                   // of "train", "validation", "test", those that are there
 };

@@ -177,6 +177,16 @@ class Hdf5Split final : public Split {
   std::vector<int32_t> lengths_;
 };
 
+// Texts that were changed in a way unknown here could not be changed alike when the model is used.
+NormalizeOptions read_normalize(hid_t file) {
+  const std::string names = h5::read_string(file, schema::kNormalize);
+  try {
+    return NormalizeOptions::parse(names);
+  } catch (const Error&) {
+    fail(ExitCode::kBadInput, "its texts were normalised by '", names, "', which this berth does not know");
+  }
+}
+
 DatasetInfo read_info(hid_t file) {
   check(h5::has_attribute(file, schema::kFormat) && h5::read_string(file, schema::kFormat) == schema::kFormatName,
         "this HDF5 file was not made by `berth prepare`");
@@ -196,6 +206,7 @@ DatasetInfo read_info(hid_t file) {
   info.max_length = static_cast<int>(max_length);
   info.vocab_size = static_cast<int>(vocab_size);
   info.vocab_sha256 = h5::read_string(file, schema::kVocabSha256);
+  if (h5::has_attribute(file, schema::kNormalize)) info.normalize = read_normalize(file);
   info.command = h5::read_string(file, schema::kCommand);
   if (h5::has_attribute(file, schema::kSourceFiles)) {
     const auto files = h5::read_strings(file, schema::kSourceFiles), digests = h5::read_strings(file, schema::kSourceSha256);

@@ -122,6 +122,25 @@ TEST_F(PrepareTest, WordsAndTags) {
   EXPECT_EQ(all.labels, (std::vector<int32_t>{-100, 0, 2, 3, 1, -100, -100, 2, -100}));
 }
 
+TEST_F(PrepareTest, TextsAreNormalisedIfAskedFor) {
+  const char* csv = "text,label\n\"good<br />film\",a\n<p>,b\n";
+  auto with = options(csv);
+  prepare(with);
+  EXPECT_FALSE(Dataset::open(with.output)->info().normalize.any());
+  EXPECT_EQ(read("train").cu_seqlens, (std::vector<int32_t>{0, 8, 13}));
+  with.normalize = NormalizeOptions::parse("whitespace,html");
+  EXPECT_EQ(prepare(with).splits[0].empty, 1);
+  EXPECT_EQ(read("train").input_ids, (std::vector<int32_t>{2, 5, 7, 3, 2, 3}));
+  EXPECT_EQ(Dataset::open(with.output)->info().normalize.names(), "html,whitespace");
+}
+
+TEST_F(PrepareTest, BothTextsOfAPairAreNormalised) {
+  auto with = options("sentence1,sentence2,label\nthe<br>,<i>film,x\n&#103;ood,bad,y\n");
+  with.normalize.html = true;
+  prepare(with);
+  EXPECT_EQ(read("train").input_ids, (std::vector<int32_t>{2, 8, 3, 7, 3, 2, 5, 3, 6, 3}));
+}
+
 TEST_F(PrepareTest, LongTextsAreCutAndCounted) {
   auto with = options("text,label\nthe film was good,a\nbad,b\n");
   with.max_length = 5;
@@ -240,6 +259,13 @@ TEST_F(PrepareTest, RefusesOptionsThatMakeNoSense) {
   EXPECT_NE(error_with([](auto& with) { with.output = with.train_file; }).find("would replace the input"), std::string::npos);
   EXPECT_NE(error_with([](auto& with) { with.output = "/nowhere/data.h5"; }).find("folder does not exist"), std::string::npos);
   EXPECT_NE(error_with([](auto& with) { with.max_length = 2; }).find("maximum length"), std::string::npos);
+  for (const char* task : {"ner", "qa"}) {
+    const std::string error = error_with([&](auto& with) {
+      with.task = task;
+      with.normalize.html = true;
+    });
+    EXPECT_NE(error.find("cannot be prepared with normalisation"), std::string::npos) << error;
+  }
   EXPECT_NE(error_with([](auto& with) { with.task = "sorting"; }).find("unknown task"), std::string::npos);
 }
 

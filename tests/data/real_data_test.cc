@@ -7,6 +7,7 @@
 #include <string>
 
 #include "data/readers/reader.h"
+#include "data/text/normalize.h"
 
 using namespace berth::data;
 
@@ -61,6 +62,26 @@ int check_case(const std::filesystem::path& folder, const Case& expected) {
   return good ? 0 : 1;
 }
 
+// The reviews of IMDb are full of "<br />": none may be left, nothing but markup may go, and a second time changes nothing.
+int check_reviews(const std::filesystem::path& folder) {
+  const NormalizeOptions all = {.html = true, .urls = true, .whitespace = true};
+  const auto reader = open_reader(folder / "imdb/train.csv", {});
+  int64_t marked = 0, left = 0, changed_plain = 0, changed_again = 0;
+  for (Record record; reader->next(record);) {
+    const std::string clean = normalize(record.text, all);
+    const bool markup = record.text.find("<br />") != std::string::npos;
+    marked += markup;
+    left += clean.find("<br") != std::string::npos;
+    changed_plain +=
+        record.text.find_first_of("<&@") == std::string::npos && normalize(record.text, {.html = true}) != record.text;
+    changed_again += normalize(clean, all) != clean;
+  }
+  const bool good = marked > 2000 && left == 0 && changed_plain == 0 && changed_again == 0;
+  std::cout << (good ? "ok     " : "FAILED ") << "imdb/train.csv: " << marked << " reviews with <br />, " << left << " left, "
+            << changed_plain << " without markup changed, " << changed_again << " changed again\n";
+  return good ? 0 : 1;
+}
+
 }  // namespace
 
 int main() {
@@ -71,5 +92,6 @@ int main() {
   }
   int failures = 0;
   for (const Case& expected : kCases) failures += check_case(folder, expected);
+  failures += check_reviews(folder);
   return failures == 0 ? 0 : 1;
 }

@@ -15,6 +15,7 @@ using nlohmann::json;
 
 constexpr std::uintmax_t kMaxFileBytes = 64 << 20;
 constexpr int kMaxDepth = 64;
+constexpr const char* kNormalizeKey = "berth_normalize";
 
 const std::pair<const char*, Activation> kActivations[] = {
     {"gelu", Activation::kGelu}, {"gelu_new", Activation::kGeluNew}, {"relu", Activation::kRelu},
@@ -87,6 +88,17 @@ std::vector<std::string> read_label_names(const Reader& reader) {
   return names;
 }
 
+// Texts that were changed in a way unknown here could not be changed alike for a prediction.
+data::NormalizeOptions read_normalize(const Reader& reader) {
+  std::string names;
+  reader.read(kNormalizeKey, names);
+  try {
+    return data::NormalizeOptions::parse(names);
+  } catch (const Error&) {
+    fail(ExitCode::kBadInput, reader.origin, ": ", kNormalizeKey, " is \"", names, "\"; known are html, urls and whitespace");
+  }
+}
+
 }  // namespace
 
 const char* activation_name(Activation activation) {
@@ -150,6 +162,7 @@ BertConfig BertConfig::parse(const std::string& text, const std::string& origin)
   if (root.contains("pad_token_id") && root["pad_token_id"].is_null()) config.pad_token_id = -1;
   reader.read("pad_token_id", config.pad_token_id);
   config.label_names = read_label_names(reader);
+  config.normalize = read_normalize(reader);
   config.original_json = text;
   config.validate(origin);
   return config;
@@ -209,6 +222,8 @@ std::string BertConfig::to_json(const std::string& architecture) const {
   // from_pretrained loads in the type that is named here.
   for (const char* key : {"dtype", "torch_dtype"})
     if (root.contains(key)) root[key] = "float32";
+  root.erase(kNormalizeKey);
+  if (normalize.any()) root[kNormalizeKey] = normalize.names();
   root.erase("problem_type");
   if (!problem_type.empty()) root["problem_type"] = problem_type;
   for (const char* key : {"id2label", "label2id", "num_labels", "_num_labels"}) root.erase(key);

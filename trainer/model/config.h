@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "data/text/normalize.h"
+
 namespace berth::train {
 
 enum class Activation { kGelu, kGeluNew, kRelu, kTanh };  // gelu = erf form; gelu_new = tanh approximation
@@ -31,6 +33,7 @@ struct BertConfig {
   int64_t pad_token_id = 0;              // -1: none
   std::string problem_type;              // "", single_label_classification, multi_label_classification, regression
   std::vector<std::string> label_names;  // id2label in order of id
+  data::NormalizeOptions normalize;      // what the training texts went through: new ones must too ("berth_normalize")
   // The file's whole text, so that keys berth does not know survive a load and a save.
   std::string original_json;
 
