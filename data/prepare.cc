@@ -58,6 +58,9 @@ bool has_plain_texts(TaskKind task) {
   return shape != LabelShape::kTokenClass && shape != LabelShape::kSpan;
 }
 
+// Whether a label belongs to the text as a whole, so that it holds for a slightly different text too.
+bool has_one_label(TaskKind task) { return has_plain_texts(task) && task_info(task).labels != LabelShape::kNone; }
+
 const std::vector<std::string>& labels_of(const Record& record) { return record.words.empty() ? record.labels : record.tags; }
 
 // A folder's is that of its files' names and digests.
@@ -190,14 +193,14 @@ class Preparation {
   }
 
   void check_not_stopped() const {
-    if (stop_ && stop_()) fail(ExitCode::kStoppedEarly, "stopped on request; no data set was written");
+    if (stop_ && stop_()) fail(ExitCode::kInternal, "stopped on request; no data set was written");
   }
 
   void write(Job& job, DatasetWriter& writer) {
     const auto reader = open(job.file, !is_test(job));
     std::string stage;
     for (OpenSplit& split : job.splits) {
-      split.writer_id = writer.add_split(split.report.name);
+      split.writer_id = writer.add_split(split.report.name, is_augmented(split));
       split.report.columns = reader->columns();
       split.report.lengths.assign(static_cast<size_t>(max_length_) + 1, 0);
       stage += (stage.empty() ? "" : " and ") + split.report.name;
@@ -243,14 +246,41 @@ class Preparation {
     return !chunk.records.empty();
   }
 
+  bool is_augmented(const OpenSplit& split) const { return options_.augment.any() && split.report.name == "train"; }
+
   void transform(const Job& job, Chunk& chunk) const {
     chunk.samples.resize(chunk.records.size());
     for (size_t i = 0; i < chunk.records.size(); ++i) {
       chunk.samples[i].clear();
       Record& record = chunk.records[i];
       normalize(record, options_.normalize);
-      in_context([&] { return concat(job.file.string(), ": row ", record.row); },
-                 [&] { features_->make(record, chunk.samples[i]); });
+      make_samples(job, record, chunk.samples[i]);
+    }
+    if (options_.augment.any()) add_copies(job, chunk);
+  }
+
+  void make_samples(const Job& job, const Record& record, std::vector<Sample>& samples) const {
+    in_context([&] { return concat(job.file.string(), ": row ", record.row); }, [&] { features_->make(record, samples); });
+  }
+
+  void add_copies(const Job& job, Chunk& chunk) const {
+    std::vector<const Record*> sources;
+    std::vector<size_t> indexes;
+    for (size_t i = 0; i < chunk.records.size(); ++i) {
+      if (!is_augmented(job.splits[chunk.splits[i]])) continue;
+      sources.push_back(&chunk.records[i]);
+      indexes.push_back(i);
+    }
+    for (int copy = 0; copy < options_.augment.copies; ++copy) {
+      for (const AugmentedRecord& made : augment(sources, copy, options_.seed, options_.augment)) {
+        std::vector<Sample>& samples = chunk.samples[indexes[made.source]];
+        std::vector<Sample> copies;
+        make_samples(job, made.record, copies);
+        for (Sample& sample : copies) {
+          sample.augmented = made.kind;
+          if (sample.input_ids != samples[0].input_ids) samples.push_back(std::move(sample));
+        }
+      }
     }
   }
 
@@ -265,8 +295,13 @@ class Preparation {
         split.report.unlabelled += labels_of(record).empty();
       if (has_classes(task_))
         for (const std::string& label : labels_of(record)) ++split.report.label_counts[label];
+      if (is_augmented(split)) split.report.not_augmented += options_.augment.copies;
       for (const Sample& sample : chunk.samples[i]) {
         writer.append(split.writer_id, sample);
+        if (sample.augmented != AugmentKind::kNone) {
+          ++split.report.augmented[augment_name(sample.augmented)];
+          --split.report.not_augmented;
+        }
         ++split.report.samples;
         split.report.tokens += static_cast<int64_t>(sample.input_ids.size());
         split.report.truncated += sample.truncated;
@@ -318,6 +353,10 @@ void PrepareOptions::validate() const {
   check_usage(validation_split == 0 || !train_file.empty(), "a validation split needs a training file");
   check_usage(!normalize.any() || has_plain_texts(kind), "the task ", task_info(kind).name,
               " cannot be prepared with normalisation: its tags or answers belong to the words as they stand in the file");
+  augment.validate();
+  check_usage(!augment.any() || has_one_label(kind), "the task ", task_info(kind).name,
+              " cannot be prepared with augmentation: it is for texts that have their labels as a whole");
+  check_usage(!augment.any() || !train_file.empty(), "augmentation is of the training split: name a training file");
   check_usage(threads >= 0 && threads <= 1024, "the number of threads must be 0 (all cores) to 1024, got ", threads);
   check_usage(!train_file.empty() || !label_names.empty() || !has_classes(kind),
               "without a training file the label names must be given");

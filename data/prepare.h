@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "data/readers/reader.h"
+#include "data/text/augment.h"
 #include "data/text/normalize.h"
 
 namespace berth::data {
@@ -24,8 +25,9 @@ struct PrepareOptions {
   std::filesystem::path output;        // the .h5 file; replaced if it exists
   ReaderOptions reader = {};           // format, encoding, header and columns of all files; need_label is set by split
   double validation_split = 0;         // this fraction of the training file becomes the validation split, stratified by label
-  uint64_t seed = 42;                  // of that choice
+  uint64_t seed = 42;                  // of that choice, and of augmentation
   NormalizeOptions normalize = {};     // done to each text before it is tokenized
+  AugmentOptions augment = {};         // of the training split alone
   std::optional<int> max_length = {};  // tokens per sample, special ones included; unset: the task's (features/task.h)
   int doc_stride = 128;                // question answering: tokens that neighbouring windows of a context share
   int threads = 0;                     // 0: one per core
@@ -50,9 +52,11 @@ struct PrepareProgress {
 struct SplitReport {
   std::string name, file, columns;  // columns: which are read, and whether they were guessed
   int64_t rows = 0, samples = 0, tokens = 0;
-  int64_t truncated = 0;   // samples cut to max_length
-  int64_t empty = 0;       // rows whose text is empty
-  int64_t unlabelled = 0;  // rows without a label
+  int64_t truncated = 0;                          // samples cut to max_length
+  int64_t empty = 0;                              // rows whose text is empty
+  int64_t unlabelled = 0;                         // rows without a label
+  std::map<std::string, int64_t> augmented = {};  // samples made by each kind of augmentation
+  int64_t not_augmented = 0;                      // copies left out, because their tokens are those of their row
   // Question answering: questions for which the file says that there is no answer; answers that the context does not have where
   // the file says; answers that lie whole in no window, so that all are labelled as without answer.
   int64_t unanswerable = 0, misaligned = 0, unreached = 0;
@@ -68,7 +72,7 @@ struct PrepareReport {
 };
 
 // Calls `progress` (may be empty) about every few hundred rows, one thread at a time. Polls `stop` (may be empty); when it says
-// so, throws Error(kStoppedEarly). Whatever is thrown, nothing appears under the output's name. Throws Error(kBadInput) and
+// so, throws Error(kInternal). Whatever is thrown, nothing appears under the output's name. Throws Error(kBadInput) and
 // Error(kUsage) too.
 PrepareReport prepare(const PrepareOptions& options, const std::function<void(const PrepareProgress&)>& progress = {},
                       const std::function<bool()>& stop = {});

@@ -62,6 +62,14 @@ std::string labels_of(const SplitReport& split, const std::vector<std::string>& 
   return text + (names.size() > kListed ? concat(", … (", names.size(), " labels)") : "");
 }
 
+std::string copies_of(const SplitReport& split) {
+  std::string text;
+  for (const auto& [kind, count] : split.augmented) text += concat(text.empty() ? "" : ", ", kind, " ", count);
+  if (split.not_augmented > 0)
+    text += concat(text.empty() ? "" : ", ", split.not_augmented, " not made: nothing could be changed");
+  return text;
+}
+
 }  // namespace
 
 std::string describe(const PrepareReport& report) {
@@ -73,6 +81,7 @@ std::string describe(const PrepareReport& report) {
     if (split.samples != split.rows) text += concat(", ", split.samples, " samples");
     text += concat(", ", split.tokens, " tokens, from ", split.file, "\n  columns  ", split.columns, "\n");
     if (!report.label_names.empty()) text += "  labels   " + labels_of(split, report.label_names) + "\n";
+    if (!split.augmented.empty() || split.not_augmented > 0) text += "  copies   " + copies_of(split) + "\n";
     if (split.unlabelled > 0) text += concat("  warning  ", split.unlabelled, " rows have no label\n");
     if (split.unanswerable > 0) text += concat("  answers  ", split.unanswerable, " questions have none\n");
     if (split.misaligned > 0)

@@ -40,14 +40,18 @@ Json read_json(const fs::path& path) {
   return json.is_discarded() ? Json() : json;
 }
 
+std::vector<int64_t> next_samples(const data::Split& split, int64_t begin) {
+  std::vector<int64_t> samples(static_cast<size_t>(std::min(kReadAtOnce, split.size() - begin)));
+  std::iota(samples.begin(), samples.end(), begin);
+  return samples;
+}
+
 Json label_counts(const data::Split& split, const std::vector<std::string>& names) {
   std::vector<int64_t> counts(names.size());
   int64_t unlabelled = 0;
   data::Batch batch;
   for (int64_t begin = 0; begin < split.size(); begin += kReadAtOnce) {
-    std::vector<int64_t> samples(static_cast<size_t>(std::min(kReadAtOnce, split.size() - begin)));
-    std::iota(samples.begin(), samples.end(), begin);
-    split.read(samples, batch);
+    split.read(next_samples(split, begin), batch);
     for (const int32_t label : batch.labels) {
       const bool known = label >= 0 && static_cast<size_t>(label) < counts.size();
       ++(known ? counts[static_cast<size_t>(label)] : unlabelled);
@@ -59,11 +63,23 @@ Json label_counts(const data::Split& split, const std::vector<std::string>& name
   return out;
 }
 
+// Samples of each kind of augmentation.
+Json augmented_counts(const data::Split& split) {
+  Json counts = Json::object();
+  for (int64_t begin = 0; begin < split.size(); begin += kReadAtOnce) {
+    for (const data::AugmentKind kind : split.augmented(next_samples(split, begin)))
+      if (kind != data::AugmentKind::kNone) counts[data::augment_name(kind)] = counts.value(data::augment_name(kind), 0) + 1;
+  }
+  return counts;
+}
+
 Json describe_split(const data::Split& split) {
   std::vector<int32_t> lengths(split.lengths().begin(), split.lengths().end());
   std::sort(lengths.begin(), lengths.end());
   const int64_t tokens = std::accumulate(lengths.begin(), lengths.end(), int64_t{0});
   Json row = {{"split", split.name()}, {"samples", split.size()}, {"tokens", tokens}};
+  const Json copies = augmented_counts(split);
+  if (!copies.empty()) row["augmented"] = copies;
   if (lengths.empty()) return row;
   row["shortest"] = lengths.front();
   row["median"] = lengths[lengths.size() / 2];

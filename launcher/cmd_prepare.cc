@@ -2,18 +2,26 @@
 
 #include <iostream>
 
+#include "data/check.h"
 #include "launcher/logging.h"
 #include "launcher/progress.h"
 #include "launcher/signals.h"
+#include "trainer/substitute.h"
 
 namespace berth::launch {
+namespace {
 
-int run_prepare(data::PrepareOptions options, const std::string& command_line, const std::string& log_level) {
-  options.validate();
-  options.command = "berth " + command_line;
-  install_signal_handlers();
-  const auto console = std::make_shared<Console>();
-  start_logging(console, log_level, 0);
+void load_augment_model(PrepareCommand& command) {
+  data::AugmentOptions& augment = command.options.augment;
+  const bool needed =
+      std::find(augment.kinds.begin(), augment.kinds.end(), data::AugmentKind::kSubstitute) != augment.kinds.end();
+  check_usage(needed || command.augment_model.empty(), "--augment-model is for --augment substitute, which is not asked for");
+  if (!needed || command.augment_model.empty()) return;
+  at::set_num_threads(1);  // of each of prepare's threads: the output must not depend on their number
+  augment.substitute = train::load_substitution(command.augment_model);
+}
+
+data::PrepareReport prepare(const data::PrepareOptions& options, const std::shared_ptr<Console>& console) {
   std::optional<Progress> progress;
   const auto show = [&](const data::PrepareProgress& p) {
     if (!progress || progress->state().label != p.stage) {
@@ -23,11 +31,28 @@ int run_prepare(data::PrepareOptions options, const std::string& command_line, c
     }
     progress->update(static_cast<int64_t>(p.bytes_done), {format_count(static_cast<double>(p.rows)) + " rows"});
   };
-  const data::PrepareReport report = data::prepare(options, show, [] { return stop_signal() != 0; });
-  progress.reset();
-  std::cout << data::describe(report) << std::flush;
+  return data::prepare(options, show, [] { return stop_signal() != 0; });
+}
+
+}  // namespace
+
+int run_prepare(PrepareCommand command, const std::string& command_line, const std::string& log_level) {
+  load_augment_model(command);
+  command.options.validate();
+  command.options.command = "berth " + command_line;
+  install_signal_handlers();
+  const auto console = std::make_shared<Console>();
+  start_logging(console, log_level, 0);
+  int code = 0;
+  try {
+    std::cout << data::describe(prepare(command.options, console)) << std::flush;
+  } catch (const Error& error) {
+    if (stop_signal() == 0) throw;
+    std::cerr << "berth: " << error.what() << "\n";
+    code = 128 + stop_signal();
+  }
   stop_logging();
-  return 0;
+  return code;
 }
 
 }  // namespace berth::launch

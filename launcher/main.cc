@@ -18,7 +18,7 @@ bool is_first_rank() {
 int dispatch(const CommandLine& line) {
   struct Run {
     const CommandLine& line;
-    int operator()(const data::PrepareOptions& options) const { return run_prepare(options, line.text, line.log_level); }
+    int operator()(const PrepareCommand& command) const { return run_prepare(command, line.text, line.log_level); }
     int operator()(const TrainCommand& command) const { return run_train(command, line.text, line.options, line.log_level); }
     int operator()(const EvaluateCommand& command) const { return run_evaluate(command, line.log_level); }
     int operator()(const PredictCommand& command) const { return run_predict(command, line.log_level); }

@@ -230,8 +230,9 @@ void add_report(CLI::App& app, ReportCommand& c) {
       ->required();
 }
 
-void add_prepare(CLI::App& app, data::PrepareOptions& o) {
+void add_prepare(CLI::App& app, PrepareCommand& c) {
   Parser p(app);
+  data::PrepareOptions& o = c.options;
   p.add("--task", o.task, "sequence-classification (one text or a pair)");
   p.add("--train-file", o.train_file, "CSV, TSV or JSONL");
   p.add("--validation-file", o.validation_file, "");
@@ -243,7 +244,7 @@ void add_prepare(CLI::App& app, data::PrepareOptions& o) {
   p.add("--max-length,--max-seq-length", o.max_length,
         "tokens of a sample at most, special ones included; default: 128, for question answering 384");
   p.add("--doc-stride", o.doc_stride, "question answering: tokens of the context that neighbouring windows share");
-  p.add("--seed", o.seed, "of the validation split");
+  p.add("--seed", o.seed, "of the validation split and of augmentation");
   p.add("--threads,--preprocessing-num-workers", o.threads, "0: one per core; the output does not depend on it");
   p.add("--max-train-samples", o.max_train_samples, "only the first so many rows; -1: all");
   p.add("--max-eval-samples", o.max_eval_samples, "of the validation split; -1: all");
@@ -254,6 +255,16 @@ void add_prepare(CLI::App& app, data::PrepareOptions& o) {
       "clean the texts, as berth predict then does too: html (tags, character references), urls (web and mail addresses become "
       "the words url and email), whitespace; several are separated by commas",
       [&o](const auto& names) { o.normalize = data::NormalizeOptions::parse(names); });
+  p.add_named_list("--augment",
+                   "more training samples: copies of each row with words swapped (swap), left out (delete) or replaced by what a "
+                   "masked language model expects (substitute); of several, separated by commas, copies take turns",
+                   [&o](const auto& names) {
+                     for (const std::string& name : names) o.augment.kinds.push_back(data::find_augment(name));
+                   });
+  p.add("--augment-copies", o.augment.copies, "copies of each training row");
+  p.add("--augment-fraction", o.augment.fraction, "share of a text's words to change, at least one");
+  p.add("--augment-model", c.augment_model,
+        "for substitute: a BertForMaskedLM folder, or a name in the local Hugging Face cache");
   add_reader(p, o.reader);
   p.add("--label-column,--label-column-name", o.reader.columns.label, "column of the label; guessed");
   p.add_list("--label-names", o.label_names,
@@ -269,7 +280,7 @@ Subcommand subcommand(const std::string& name, const std::string& help, Declare 
 
 const std::vector<Subcommand>& subcommands() {
   static const std::vector<Subcommand> all{
-      subcommand<data::PrepareOptions>("prepare", "raw text (CSV, TSV, JSONL) to a tokenized .h5 data set", add_prepare),
+      subcommand<PrepareCommand>("prepare", "raw text (CSV, TSV, JSONL) to a tokenized .h5 data set", add_prepare),
       subcommand<TrainCommand>("train", "fine-tune on all ranks; resumes by itself", add_train),
       subcommand<EvaluateCommand>("evaluate", "metrics of a model on a split", add_evaluate),
       subcommand<PredictCommand>("predict", "labels and scores of new texts", add_predict),

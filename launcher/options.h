@@ -11,10 +11,10 @@
 #include <variant>
 #include <vector>
 
-#include "data/prepare.h"
 #include "launcher/cmd_evaluate.h"
 #include "launcher/cmd_inspect.h"
 #include "launcher/cmd_predict.h"
+#include "launcher/cmd_prepare.h"
 #include "launcher/cmd_report.h"
 #include "launcher/cmd_train.h"
 
@@ -25,7 +25,7 @@ class App;
 namespace berth::launch {
 
 struct CommandLine {
-  std::variant<data::PrepareOptions, TrainCommand, EvaluateCommand, PredictCommand, InspectOptions, ReportCommand> command;
+  std::variant<PrepareCommand, TrainCommand, EvaluateCommand, PredictCommand, InspectOptions, ReportCommand> command;
   std::string log_level = "info";
   std::string text;                // the command line as given
   nlohmann::ordered_json options;  // every option of the subcommand and its value, for provenance

@@ -100,7 +100,8 @@ if [ ! -f "$DATA" ]; then
   # shellcheck disable=SC2086  # options separated by blanks
   run "$BERTH" prepare --task "$TASK" "${files[@]}" --tokenizer "$MODEL" --output "$DATA" $PREPARE_OPTIONS
   code=$?
-  [ "$code" != 75 ] || requeue "$(newest_step)"
+  # There is nothing to go on from: another attempt would be cut off at the same place.
+  [ "$code" = 0 ] || [ "$asked" = 0 ] || stop 1 "told to end before the data set was prepared: not requeued; give the job more --time, or run berth prepare beforehand"
   [ "$code" = 0 ] || stop "$code" "berth prepare failed with exit code $code"
 fi
 

@@ -5,14 +5,17 @@
 #include <cstdint>
 #include <vector>
 
+#include "data/text/augment.h"
+
 namespace berth::data {
 
 struct Sample {
-  int64_t row = 0;                       // source row, 1-based, header not counted
-  std::vector<int32_t> input_ids = {};   // [T] with [CLS] and [SEP], at least one token
-  int32_t segment_b = 0;                 // index of segment B's first token; T if there is one segment
-  std::vector<int32_t> labels = {};      // kClass [1] | kTokenClass [T] | kSpan [2] | otherwise empty
-  std::vector<float> float_labels = {};  // kFloat [1] | kMultiHot [num_labels] | otherwise empty
+  int64_t row = 0;                             // source row, 1-based, header not counted
+  std::vector<int32_t> input_ids = {};         // [T] with [CLS] and [SEP], at least one token
+  int32_t segment_b = 0;                       // index of segment B's first token; T if there is one segment
+  std::vector<int32_t> labels = {};            // kClass [1] | kTokenClass [T] | kSpan [2] | otherwise empty
+  std::vector<float> float_labels = {};        // kFloat [1] | kMultiHot [num_labels] | otherwise empty
+  AugmentKind augmented = AugmentKind::kNone;  // how it was made out of the text of that row
   // [T] code points [begin, end) of the record's text that each token came from (of segment B, of text_pair; of words, of the
   // words joined by single spaces); {0, 0} for [CLS] and [SEP]. Made if FeatureOptions::offsets asks, and for questions, where
   // they are stored.

@@ -13,6 +13,7 @@
 #include "data/features/task.h"
 #include "data/pipeline/batch.h"
 #include "data/store/question.h"
+#include "data/text/augment.h"
 #include "data/text/normalize.h"
 
 namespace berth::data {
@@ -44,6 +45,8 @@ class Split {
   virtual void read(std::span<const int64_t> samples, Batch& batch) const = 0;
   // The source row (1-based, header not counted) of each of these samples.
   virtual std::vector<int64_t> rows(std::span<const int64_t> samples) const = 0;
+  // How each of these samples was made out of its row's text.
+  virtual std::vector<AugmentKind> augmented(std::span<const int64_t> samples) const = 0;
 
   // Question answering; splits of other tasks have no questions.
   virtual int64_t num_questions() const = 0;

@@ -35,9 +35,12 @@ class Hdf5Split final : public Split {
     input_ids_.emplace(group_, schema::kInputIds, file_->size);
     segment_b_.emplace(group_, schema::kSegmentB, file_->size);
     rows_.emplace(group_, schema::kRows, file_->size);
+    if (h5::has_link(group_, schema::kAugmented)) augmented_.emplace(group_, schema::kAugmented, file_->size);
     read_offsets();
     const auto samples = static_cast<uint64_t>(size());
     check(segment_b_->rows() == samples && rows_->rows() == samples, "'", schema::kSegmentB, "' or '", schema::kRows,
+          "' does not have the ", samples, " rows of '", schema::kOffsets, "'");
+    check(!augmented_ || (augmented_->rows() == samples && augmented_->width() == 0), "'", schema::kAugmented,
           "' does not have the ", samples, " rows of '", schema::kOffsets, "'");
     open_labels();
     if (shape_ == LabelShape::kSpan) questions_.emplace(group_, file_->size, size(), static_cast<int64_t>(input_ids_->rows()));
@@ -64,6 +67,18 @@ class Hdf5Split final : public Split {
       rows.push_back(rows_->read(static_cast<uint64_t>(sample), 1)[0]);
     }
     return rows;
+  }
+
+  std::vector<AugmentKind> augmented(std::span<const int64_t> samples) const override {
+    std::vector<AugmentKind> kinds;
+    for (int64_t sample : samples) {
+      check_sample(sample);
+      const uint8_t kind = augmented_ ? augmented_->read(static_cast<uint64_t>(sample), 1)[0] : 0;
+      check(kind <= kLastAugmentKind, file_->path.string(), ": ", name_, ": sample ", sample, ": '", schema::kAugmented, "' is ",
+            static_cast<int>(kind), ", expected 0 to ", static_cast<int>(kLastAugmentKind));
+      kinds.push_back(static_cast<AugmentKind>(kind));
+    }
+    return kinds;
   }
 
   int64_t num_questions() const override { return questions_ ? questions_->num_questions() : 0; }
@@ -121,11 +136,12 @@ class Hdf5Split final : public Split {
 
   void keep_in_memory() {
     const uint64_t bytes = input_ids_->bytes() + segment_b_->bytes() + rows_->bytes() + (labels_ ? labels_->bytes() : 0) +
-                           (float_labels_ ? float_labels_->bytes() : 0);
+                           (float_labels_ ? float_labels_->bytes() : 0) + (augmented_ ? augmented_->bytes() : 0);
     if (bytes > kCacheBytes) return;
     input_ids_->keep_in_memory();
     segment_b_->keep_in_memory();
     rows_->keep_in_memory();
+    if (augmented_) augmented_->keep_in_memory();
     if (labels_) labels_->keep_in_memory();
     if (float_labels_) float_labels_->keep_in_memory();
   }
@@ -171,6 +187,7 @@ class Hdf5Split final : public Split {
   h5::Handle group_;
   std::optional<ColumnReader<int32_t>> input_ids_, segment_b_, labels_;
   std::optional<ColumnReader<int64_t>> rows_;
+  std::optional<ColumnReader<uint8_t>> augmented_;
   std::optional<ColumnReader<float>> float_labels_;
   std::optional<QuestionReader> questions_;
   std::vector<int64_t> offsets_;

@@ -7,6 +7,7 @@
 //     offsets    [N + 1]      int64; sample i owns tokens [offsets[i], offsets[i + 1])
 //     segment_b  [N]          int32; index within the sample of segment B's first token, the sample's length if it has one
 //     rows       [N]          int64; row of the source file, 1-based, header not counted
+//     augmented  [N]          uint8; an AugmentKind (0: the row as it is); absent if the split was not augmented
 //     labels                  by the task's LabelShape:
 //                               kClass      int32   [N]     class index; -100: not labelled (test split only)
 //                               kFloat      float32 [N]     NaN: not labelled (test split only)
@@ -58,6 +59,7 @@ inline constexpr const char* kInputIds = "input_ids";
 inline constexpr const char* kOffsets = "offsets";
 inline constexpr const char* kSegmentB = "segment_b";
 inline constexpr const char* kRows = "rows";
+inline constexpr const char* kAugmented = "augmented";
 inline constexpr const char* kLabels = "labels";
 // Of a split of questions. Each list of texts has two: the bytes, and where each text ends (kEnds behind the name).
 inline constexpr const char* kTokenOffsets = "token_offsets";

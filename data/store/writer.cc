@@ -25,17 +25,19 @@ struct SplitColumns {
   ColumnWriter<int64_t> offsets;
   ColumnWriter<int32_t> segment_b;
   ColumnWriter<int64_t> rows;
+  std::optional<ColumnWriter<uint8_t>> augmented;
   std::optional<ColumnWriter<int32_t>> labels;
   std::optional<ColumnWriter<float>> float_labels;
   std::optional<QuestionWriter> questions;
   int64_t tokens = 0;
 
-  SplitColumns(hid_t file, const std::string& name, LabelShape shape, int32_t vocab_size, int32_t num_labels)
+  SplitColumns(hid_t file, const std::string& name, LabelShape shape, int32_t vocab_size, int32_t num_labels, bool with_augmented)
       : group(h5::create_group(file, name.c_str())),
         input_ids(group, schema::kInputIds, vocab_size <= schema::kNarrowVocab ? H5T_STD_U16LE : H5T_STD_I32LE),
         offsets(group, schema::kOffsets, H5T_STD_I64LE),
         segment_b(group, schema::kSegmentB, H5T_STD_I32LE),
         rows(group, schema::kRows, H5T_STD_I64LE) {
+    if (with_augmented) augmented.emplace(group, schema::kAugmented, H5T_STD_U8LE);
     if (shape == LabelShape::kClass || shape == LabelShape::kTokenClass) labels.emplace(group, schema::kLabels, H5T_STD_I32LE);
     if (shape == LabelShape::kSpan) {
       labels.emplace(group, schema::kLabels, H5T_STD_I32LE, 2);
@@ -53,6 +55,7 @@ struct SplitColumns {
     offsets.append(tokens);
     segment_b.append(sample.segment_b);
     rows.append(sample.row);
+    if (augmented) augmented->append(static_cast<uint8_t>(sample.augmented));
     if (labels) labels->append(sample.labels);
     if (float_labels) float_labels->append(sample.float_labels);
     if (questions) questions->append(sample);
@@ -63,6 +66,7 @@ struct SplitColumns {
     offsets.finish();
     segment_b.finish();
     rows.finish();
+    if (augmented) augmented->finish();
     if (labels) labels->finish();
     if (float_labels) float_labels->finish();
     if (questions) questions->finish();
@@ -115,10 +119,11 @@ DatasetWriter::File::~File() {
   ::unlink(temporary.c_str());
 }
 
-int DatasetWriter::add_split(const std::string& name) {
+int DatasetWriter::add_split(const std::string& name, bool augmented) {
   return in_context(file_->path.string(), [&] {
     const LabelShape shape = task_info(file_->task).labels;
-    file_->splits.push_back(std::make_unique<SplitColumns>(file_->file, name, shape, file_->vocab_size, file_->num_labels));
+    file_->splits.push_back(
+        std::make_unique<SplitColumns>(file_->file, name, shape, file_->vocab_size, file_->num_labels, augmented));
     return static_cast<int>(file_->splits.size()) - 1;
   });
 }

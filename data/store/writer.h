@@ -23,8 +23,9 @@ class DatasetWriter {
   DatasetWriter(const DatasetWriter&) = delete;
   DatasetWriter& operator=(const DatasetWriter&) = delete;
 
-  // Adds the split "train", "validation" or "test", each once, and returns its number for append().
-  int add_split(const std::string& name);
+  // Adds the split "train", "validation" or "test", each once, and returns its number for append(). `augmented`: it may hold
+  // samples that are.
+  int add_split(const std::string& name, bool augmented = false);
   void append(int split, const Sample& sample);
   // Question answering: a question, whose samples are appended next.
   void append(int split, const Question& question);
