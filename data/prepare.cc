@@ -72,6 +72,11 @@ std::string digest(const std::filesystem::path& source) {
   return sha256_hex(all);
 }
 
+BertTokenizer load_tokenizer(const PrepareOptions& options) {
+  BertTokenizer tokenizer = BertTokenizer::load(options.tokenizer);
+  return options.do_lower_case ? tokenizer.with_lower_case(*options.do_lower_case) : tokenizer;
+}
+
 class Preparation {
  public:
   Preparation(const PrepareOptions& options, const std::function<void(const PrepareProgress&)>& progress,
@@ -81,7 +86,7 @@ class Preparation {
         stop_(stop),
         task_(find_task(options.task).kind),
         max_length_(options.max_length.value_or(task_info(task_).max_length)),
-        tokenizer_(BertTokenizer::load(options.tokenizer)) {}
+        tokenizer_(load_tokenizer(options)) {}
 
   PrepareReport run() {
     std::vector<Job> jobs = plan();
@@ -103,6 +108,7 @@ class Preparation {
     info.max_length = max_length_;
     info.vocab_sha256 = tokenizer_.vocab().sha256();
     info.vocab_size = tokenizer_.vocab().size();
+    info.do_lower_case = tokenizer_.options().do_lower_case;
     info.normalize = options_.normalize;
     info.command = options_.command;
     writer.commit(info);

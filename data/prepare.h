@@ -20,18 +20,19 @@ struct PrepareOptions {
   std::string task = "sequence-classification";  // name or alias (features/task.h)
   std::filesystem::path train_file;              // at least one of the three
   std::filesystem::path validation_file;
-  std::filesystem::path test_file;     // labels are not needed here
-  std::filesystem::path tokenizer;     // a model folder or a vocab.txt
-  std::filesystem::path output;        // the .h5 file; replaced if it exists
-  ReaderOptions reader = {};           // format, encoding, header and columns of all files; need_label is set by split
-  double validation_split = 0;         // this fraction of the training file becomes the validation split, stratified by label
-  uint64_t seed = 42;                  // of that choice, and of augmentation
-  NormalizeOptions normalize = {};     // done to each text before it is tokenized
-  AugmentOptions augment = {};         // of the training split alone
-  std::optional<int> max_length = {};  // tokens per sample, special ones included; unset: the task's (features/task.h)
-  int doc_stride = 128;                // question answering: tokens that neighbouring windows of a context share
-  int threads = 0;                     // 0: one per core
-  int64_t max_train_samples = -1;      // only the first so many rows of the split; -1: all
+  std::filesystem::path test_file;         // labels are not needed here
+  std::filesystem::path tokenizer;         // a model folder or a vocab.txt
+  std::optional<bool> do_lower_case = {};  // unset: as BertTokenizer::load() finds it
+  std::filesystem::path output;            // the .h5 file; replaced if it exists
+  ReaderOptions reader = {};               // format, encoding, header and columns of all files; need_label is set by split
+  double validation_split = 0;             // this fraction of the training file becomes the validation split, stratified by label
+  uint64_t seed = 42;                      // of that choice, and of augmentation
+  NormalizeOptions normalize = {};         // done to each text before it is tokenized
+  AugmentOptions augment = {};             // of the training split alone
+  std::optional<int> max_length = {};      // tokens per sample, special ones included; unset: the task's (features/task.h)
+  int doc_stride = 128;                    // question answering: tokens that neighbouring windows of a context share
+  int threads = 0;                         // 0: one per core
+  int64_t max_train_samples = -1;          // only the first so many rows of the split; -1: all
   int64_t max_eval_samples = -1;
   int64_t max_predict_samples = -1;           // of the test split
   std::vector<std::string> label_names = {};  // classes in this order; empty: those of the training file, sorted

@@ -209,6 +209,7 @@ Json inspect_dataset(const fs::path& path) {
               {"task", data::task_info(info.task).name},
               {"labels", info.label_names},
               {"max_length", info.max_length},
+              {"lower_case", info.do_lower_case ? Json(*info.do_lower_case) : Json()},
               {"normalize", info.normalize.names()},
               {"vocabulary", info.vocab_size},
               {"vocabulary_sha256", info.vocab_sha256},

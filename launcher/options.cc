@@ -114,9 +114,9 @@ void add_optimizer(Parser& p, train::TrainOptions& o) {
   p.group("Optimizer and schedule");
   p.add("--learning-rate", o.optimizer.learning_rate, "peak learning rate");
   p.add("--weight-decay", o.optimizer.weight_decay, "never on biases and LayerNorm");
-  p.add("--adam-beta1", o.optimizer.beta1, "");
-  p.add("--adam-beta2", o.optimizer.beta2, "");
-  p.add("--adam-epsilon", o.optimizer.epsilon, "");
+  p.add("--adam-beta1", o.optimizer.beta1, "decay of the mean of the gradients");
+  p.add("--adam-beta2", o.optimizer.beta2, "decay of the mean of their squares");
+  p.add("--adam-epsilon", o.optimizer.epsilon, "added to the root of that mean, against division by zero");
   p.add("--max-grad-norm", o.optimizer.max_grad_norm, "clip the global gradient norm; 0: off");
   p.add_named("--lr-scheduler-type", "linear",
               "linear, cosine, cosine_with_restarts, polynomial, constant, constant_with_warmup, inverse_sqrt",
@@ -131,7 +131,7 @@ void add_model(Parser& p, train::TrainOptions& o) {
   p.add("--hidden-dropout-prob", m.hidden_dropout_prob, "default: the model's");
   p.add("--attention-probs-dropout-prob", m.attention_probs_dropout_prob, "default: the model's");
   p.add("--classifier-dropout", m.classifier_dropout, "default: the model's");
-  p.add("--label-smoothing-factor", m.label_smoothing_factor, "");
+  p.add("--label-smoothing-factor", m.label_smoothing_factor, "share of the target that is spread over all classes; 0: off");
   p.add("--freeze", m.freeze, "embeddings, encoder, layer.N, or N: the embeddings and the first N layers");
   p.add("--bf16", m.bf16, "activations and matrix products in bfloat16; parameters stay in fp32");
   p.add("--gradient-checkpointing", m.gradient_checkpointing, "recompute activations in backward: less memory, more time");
@@ -161,7 +161,7 @@ void add_logging(Parser& p, TrainCommand& c) {
   p.group("Logging");
   train::LoggingOptions& l = c.options.logging;
   p.add("--logging-steps", l.logging_steps, "below 1 a share of the run");
-  p.add("--logging-first-step", l.logging_first_step, "");
+  p.add("--logging-first-step", l.logging_first_step, "also log the first step");
   p.add("--report-to", l.report_to, "jsonl, tensorboard, both, or none");
   p.add("--logging-dir", l.logging_dir, "of TensorBoard; default: tensorboard/ in the run folder");
   p.add("--disable-tqdm", c.disable_tqdm, "no progress bar, plain lines");
@@ -235,12 +235,14 @@ void add_prepare(CLI::App& app, PrepareCommand& c) {
   data::PrepareOptions& o = c.options;
   p.add("--task", o.task, "sequence-classification (one text or a pair)");
   p.add("--train-file", o.train_file, "CSV, TSV or JSONL");
-  p.add("--validation-file", o.validation_file, "");
+  p.add("--validation-file", o.validation_file, "evaluated while training; or see --validation-split");
   p.add("--validation-split", o.validation_split,
         "this share of the training file becomes the validation split, stratified by label");
   p.add("--test-file", o.test_file, "labels are not needed here");
   p.add("--tokenizer", o.tokenizer, "a model folder or a vocab.txt")->required();
   p.add("--output", o.output, "the .h5 file")->required();
+  p.add("--do-lower-case", o.do_lower_case,
+        "true or false; default: what the tokenizer_config.json or tokenizer.json beside the vocabulary says, else true");
   p.add("--max-length,--max-seq-length", o.max_length,
         "tokens of a sample at most, special ones included; default: 128, for question answering 384");
   p.add("--doc-stride", o.doc_stride, "question answering: tokens of the context that neighbouring windows share");

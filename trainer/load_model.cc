@@ -118,6 +118,10 @@ LoadedModel load_model_for(const data::Dataset& dataset, const std::string& name
     check(loaded.tokenizer->vocab().sha256() == info.vocab_sha256, dataset.path().string(),
           ": was prepared with another vocabulary than the model's in ", found.folder.string(),
           ": run berth prepare again with --tokenizer ", found.folder.string());
+    const bool lower = loaded.tokenizer->options().do_lower_case;
+    check(info.do_lower_case.value_or(lower) == lower, dataset.path().string(), ": was prepared ", lower ? "without" : "with",
+          " lower-casing, the model in ", found.folder.string(), " was trained ", lower ? "with" : "without",
+          ": run berth prepare again with --tokenizer ", found.folder.string());
     check(info.max_length <= config.max_position_embeddings, dataset.path().string(), ": holds texts of up to ", info.max_length,
           " tokens, the model has ", config.max_position_embeddings, " positions");
     check(info.label_names.empty() || config.label_names == info.label_names, dataset.path().string(), ": its ",

@@ -49,6 +49,16 @@ bool plan_run(TrainSetup& setup, const ResumePoint& point, const TrainOptions& o
   return !finished;
 }
 
+// The tokenizer that is saved with the model treats letters as the training texts were treated.
+void keep_letter_case(TrainSetup& setup, comm::Communicator& comm) {
+  const std::optional<bool> lower = setup.dataset->info().do_lower_case;
+  if (comm.rank() != 0 || !lower || *lower == setup.tokenizer->options().do_lower_case) return;
+  setup.tokenizer = setup.tokenizer->with_lower_case(*lower);
+  BOOST_LOG_TRIVIAL(info) << "the data set was prepared " << (*lower ? "with" : "without")
+                          << " lower-casing, other than the tokenizer in " << setup.model_folder.string()
+                          << " says: the trained model's tokenizer does as the data set";
+}
+
 BertConfig load_config(TrainSetup& setup, const TrainOptions& options, comm::Communicator& comm) {
   std::string text;
   const std::string origin = (setup.model_folder / "config.json").string();
@@ -61,6 +71,7 @@ BertConfig load_config(TrainSetup& setup, const TrainOptions& options, comm::Com
           setup.model_folder.string(), " (", setup.tokenizer->vocab().size(),
           " tokens): run berth prepare again with --tokenizer ", setup.model_folder.string());
   });
+  keep_letter_case(setup, comm);
   comm.broadcast(text, 0);
   BertConfig config = BertConfig::parse(text, origin);
   const ModelOptions& o = options.model_options;

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,6 +28,7 @@ struct DatasetInfo {
   std::string vocab_sha256;
   int vocab_size = 0;
   std::map<std::string, std::string> source_sha256;  // source file -> SHA-256
+  std::optional<bool> do_lower_case;                 // of its tokenizer; unset in older files
   NormalizeOptions normalize;                        // what was done to the texts
   std::string command;                               // the prepare command that made it
   std::vector<std::string> splits;                   // of "train", "validation", "test", those that are there

@@ -223,6 +223,7 @@ DatasetInfo read_info(hid_t file) {
   info.max_length = static_cast<int>(max_length);
   info.vocab_size = static_cast<int>(vocab_size);
   info.vocab_sha256 = h5::read_string(file, schema::kVocabSha256);
+  if (h5::has_attribute(file, schema::kDoLowerCase)) info.do_lower_case = h5::read_int(file, schema::kDoLowerCase) != 0;
   if (h5::has_attribute(file, schema::kNormalize)) info.normalize = read_normalize(file);
   info.command = h5::read_string(file, schema::kCommand);
   if (h5::has_attribute(file, schema::kSourceFiles)) {

@@ -49,6 +49,7 @@ inline constexpr const char* kVocabSha256 = "vocab_sha256";      // string, Voca
 inline constexpr const char* kVocabSize = "vocab_size";          // int64
 inline constexpr const char* kSourceFiles = "source_files";      // string [S]
 inline constexpr const char* kSourceSha256 = "source_sha256";    // string [S]
+inline constexpr const char* kDoLowerCase = "do_lower_case";     // int64, 0 or 1; absent in older files
 inline constexpr const char* kNormalize = "normalize";           // string, NormalizeOptions::names(); absent if none
 inline constexpr const char* kCommand = "command";               // string
 

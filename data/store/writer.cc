@@ -172,6 +172,7 @@ void DatasetWriter::File::write_attributes(const DatasetInfo& info) {
     h5::write_attribute(root, schema::kSourceFiles, files);
     h5::write_attribute(root, schema::kSourceSha256, digests);
   }
+  if (info.do_lower_case) h5::write_attribute(root, schema::kDoLowerCase, int64_t{*info.do_lower_case});
   if (info.normalize.any()) h5::write_attribute(root, schema::kNormalize, info.normalize.names());
   h5::write_attribute(root, schema::kCommand, info.command);
 }

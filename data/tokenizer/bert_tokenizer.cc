@@ -39,6 +39,12 @@ BertTokenizer::BertTokenizer(Vocab vocab, TokenizerOptions options, std::vector<
     if (special_starts_.find(special.text[0]) == std::string::npos) special_starts_ += special.text[0];
 }
 
+BertTokenizer BertTokenizer::with_lower_case(bool do_lower_case) const {
+  TokenizerOptions options = options_;
+  options.do_lower_case = do_lower_case;
+  return {vocab_, options, added_tokens_};
+}
+
 std::pair<const BertTokenizer::Special*, size_t> BertTokenizer::find_special(std::string_view text, size_t from) const {
   const auto next_start = [&](size_t i) {
     return special_starts_.size() == 1 ? text.find(special_starts_[0], i) : text.find_first_of(special_starts_, i);

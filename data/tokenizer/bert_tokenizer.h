@@ -41,6 +41,8 @@ class BertTokenizer {
   // (do_lower_case, strip_accents, tokenize_chinese_chars, added special tokens), then tokenizer.json; without either the text is
   // lower-cased. Throws Error(kBadInput), also for settings that are not BERT's.
   static BertTokenizer load(const std::filesystem::path& path);
+  // The same but for do_lower_case (and strip_accents, where it follows that).
+  BertTokenizer with_lower_case(bool do_lower_case) const;
   // Writes vocab.txt, tokenizer_config.json and special_tokens_map.json into an existing folder, for transformers and for load().
   void save(const std::filesystem::path& folder, int model_max_length) const;
 

@@ -134,6 +134,25 @@ TEST_F(PrepareTest, TextsAreNormalisedIfAskedFor) {
   EXPECT_EQ(Dataset::open(with.output)->info().normalize.names(), "html,whitespace");
 }
 
+TEST_F(PrepareTest, LowerCasingIsAsAskedElseAsTheTokenizerSays) {
+  auto with = options("text,label\nGood film,a\nbad,b\n");
+  const auto first_ids = [&] {
+    prepare(with);
+    return std::vector<int32_t>(read("train").input_ids).at(1);
+  };
+  const auto recorded = [&] { return Dataset::open(with.output)->info().do_lower_case; };
+  EXPECT_EQ(first_ids(), 5);
+  EXPECT_EQ(recorded(), true) << "a bare vocabulary is one of lower-cased words";
+  with.do_lower_case = false;
+  EXPECT_EQ(first_ids(), 1);
+  EXPECT_EQ(recorded(), false);
+  write_bytes(folder_ / "tokenizer_config.json", "{\"do_lower_case\": false}");
+  with.do_lower_case.reset();
+  EXPECT_EQ(first_ids(), 1);
+  with.do_lower_case = true;
+  EXPECT_EQ(first_ids(), 5);
+}
+
 TEST_F(PrepareTest, BothTextsOfAPairAreNormalised) {
   auto with = options("sentence1,sentence2,label\nthe<br>,<i>film,x\n&#103;ood,bad,y\n");
   with.normalize.html = true;

@@ -85,6 +85,32 @@ TEST(Store, EqualInputGivesEqualBytes) {
   EXPECT_TRUE(read_bytes(folder / "a.h5") == read_bytes(folder / "b.h5"));
 }
 
+TEST(Store, SaysHowSamplesWereAugmented) {
+  const TemporaryFolder folder;
+  const auto write = [&](AugmentKind last) {
+    DatasetWriter writer(folder / "data.h5", TaskKind::kSequenceClassification, 1000, 3);
+    const int train = writer.add_split("train", true), validation = writer.add_split("validation");
+    Sample sample = made_up_sample(0, LabelShape::kClass, 1000, 3);
+    writer.append(validation, sample);
+    for (const AugmentKind kind : {AugmentKind::kNone, AugmentKind::kSwap, AugmentKind::kDelete, last}) {
+      sample.augmented = kind;
+      writer.append(train, sample);
+    }
+    DatasetInfo info = made_up_info(TaskKind::kSequenceClassification, 1000, 3);
+    info.normalize.urls = true;
+    writer.commit(info);
+    return Dataset::open(folder / "data.h5");
+  };
+  const auto data = write(AugmentKind::kSubstitute);
+  EXPECT_EQ(data->info().normalize.names(), "urls");
+  EXPECT_EQ(data->split("train")->augmented(std::vector<int64_t>{3, 0, 2, 1}),
+            (std::vector{AugmentKind::kSubstitute, AugmentKind::kNone, AugmentKind::kDelete, AugmentKind::kSwap}));
+  EXPECT_EQ(data->split("validation")->augmented(std::vector<int64_t>{0}), std::vector{AugmentKind::kNone});
+  const auto damaged = write(static_cast<AugmentKind>(9))->split("train");
+  const std::string error = error_of([&] { damaged->augmented(std::vector<int64_t>{3}); });
+  EXPECT_NE(error.find("train: sample 3: 'augmented' is 9, expected 0 to 3"), std::string::npos) << error;
+}
+
 TEST(Store, ManyLongLabelNamesFit) {
   const TemporaryFolder folder;
   DatasetInfo info = made_up_info(TaskKind::kSequenceClassification, 100, 10000);

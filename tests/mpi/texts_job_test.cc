@@ -72,6 +72,19 @@ TEST_F(TextsJob, EvaluationWarnsOfTextsThatWereTreatedOtherwise) {
   EXPECT_EQ(run_berth(evaluate + at("spaces.h5")).err.find("normalised by"), std::string::npos);
 }
 
+TEST_F(TextsJob, TheSavedTokenizerTreatsLettersAsTheDataSetDoes) {
+  ASSERT_EQ(prepare("cased.h5", "--do-lower-case false").exit_code, 0);
+  const JobResult result = train_on("cased.h5", "cased");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.err.find("prepared without lower-casing"), std::string::npos) << result.err;
+  EXPECT_EQ(nlohmann::json::parse(read_bytes(at("cased") + "/tokenizer_config.json"))["do_lower_case"], false);
+  const std::string evaluate = "evaluate --model " + at("cased") + " --split train --data ";
+  EXPECT_EQ(run_berth(evaluate + at("cased.h5")).exit_code, 0);
+  const JobResult other = run_berth(evaluate + at("data.h5"));
+  EXPECT_EQ(other.exit_code, 3);
+  EXPECT_NE(other.err.find("was prepared with lower-casing"), std::string::npos) << other.err;
+}
+
 TEST_F(TextsJob, AModelTrainsOnAugmentedTexts) {
   const std::string augment =
       "--augment swap,delete,substitute --augment-copies 2 --augment-fraction 0.2 --augment-model " + at("words");

@@ -71,6 +71,16 @@ job=$(MODEL=$PWD/nothing submit wrong)
 expect "bad input ends a job" ends "$job" FAILED
 expect "for good" restarts "$job" 0
 
+# A prepare that is told to end has nothing to go on from.
+printf '#!/bin/sh\ntrap "exit 138" USR1\ntouch preparing\nwhile :; do sleep 0.1; done\n' >slow
+chmod +x slow
+job=$(BERTH=$PWD/slow submit unprepared)
+expect "a data set is being prepared" wait_until 120 test -e preparing
+scancel --signal=USR1 --batch "$job"
+expect "signalled, the job ends" ends "$job" FAILED
+expect "for good" restarts "$job" 0
+expect "with advice" grep -q 'before the data set was prepared: not requeued; give the job more --time' unprepared.log
+
 # A berth that stops each time before its first checkpoint.
 printf '#!/bin/sh\ncase $1 in prepare) exec %s "$@";; esac\nexit 75\n' "$BERTH" >never
 chmod +x never
