@@ -178,9 +178,7 @@ class Preparation {
 
   std::unique_ptr<RecordReader> open(const std::filesystem::path& file, bool need_label) const {
     ReaderOptions reader = options_.reader;
-    reader.kind = task_ == TaskKind::kTokenClassification ? RecordKind::kWords
-                  : task_ == TaskKind::kQuestionAnswering ? RecordKind::kQuestions
-                                                          : RecordKind::kText;
+    reader.kind = task_info(task_).records;
     reader.need_label = need_label && task_info(task_).labels != LabelShape::kNone;
     return open_reader(file, reader);
   }

@@ -6,6 +6,7 @@
 
 #include "data/check.h"
 #include "launcher/signals.h"
+#include "trainer/checkpoint/durable_file.h"
 #include "trainer/comm/agree.h"
 #include "trainer/evaluate.h"
 #include "trainer/load_model.h"
@@ -16,6 +17,7 @@ namespace berth::launch {
 int run_evaluate(const EvaluateCommand& command, const std::string& log_level) {
   check_usage(command.per_device_eval_batch_size > 0, "--per-device-eval-batch-size must be positive, got ",
               command.per_device_eval_batch_size);
+  command.predictions.validate();
   return on_all_ranks(command.device, log_level, [&](Rank& rank) {
     comm::Communicator& comm = rank.comm;
     std::unique_ptr<data::Dataset> dataset;
@@ -29,7 +31,8 @@ int run_evaluate(const EvaluateCommand& command, const std::string& log_level) {
     const train::EvalResult result = train::evaluate(*loaded.model, *split, comm,
                                                      {.batch_size = command.per_device_eval_batch_size,
                                                       .max_samples = command.max_eval_samples,
-                                                      .compute_type = command.bf16 ? at::kBFloat16 : at::kFloat},
+                                                      .compute_type = command.bf16 ? at::kBFloat16 : at::kFloat,
+                                                      .predictions = command.predictions},
                                                      [] { return stop_signal() != 0; });
     if (result.stopped) fail(ExitCode::kInternal, "evaluation was stopped by signal ", stop_signal());
     if (comm.rank() != 0) return 0;
@@ -39,7 +42,11 @@ int run_evaluate(const EvaluateCommand& command, const std::string& log_level) {
     train::add_speed(report.metrics, result.seconds, result.samples, result.batches);
     train::Metrics values = train::scalars(report);
     std::erase_if(values, [](const auto& value) { return value.first == "epoch"; });
-    if (!command.output_dir.empty()) train::write_results(command.output_dir, report.prefix, values);
+    if (!command.output_dir.empty()) {
+      train::write_results(command.output_dir, report.prefix, values);
+      for (const auto& [name, content] : result.files)
+        train::write_durably(command.output_dir / name, content.dump(4, ' ', /*ensure_ascii=*/true) + "\n");
+    }
     nlohmann::ordered_json json;
     for (const auto& [name, value] : values)
       json[name] = std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);

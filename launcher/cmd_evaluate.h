@@ -5,6 +5,7 @@
 #include <string>
 
 #include "launcher/ranks.h"
+#include "trainer/tasks/prediction_options.h"
 
 namespace berth::launch {
 
@@ -16,10 +17,12 @@ struct EvaluateCommand {
   int64_t per_device_eval_batch_size = 8;
   int64_t max_eval_samples = -1;
   bool bf16 = false;
+  train::PredictionOptions predictions;
   DeviceOptions device;
 };
 
-// Prints the metrics as JSON on stdout; with output_dir also writes them to eval_results.json there. Returns the exit code.
+// Prints the metrics as JSON on stdout; with output_dir also writes them to eval_results.json there, and what else the
+// task has to say (predictions.json, …). Returns the exit code.
 int run_evaluate(const EvaluateCommand& command, const std::string& log_level);
 
 }  // namespace berth::launch

@@ -17,7 +17,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 // The records of --text, of --input, or of standard input.
-std::function<bool(data::Record&)> open_input(const PredictCommand& command) {
+std::function<bool(data::Record&)> open_input(const PredictCommand& command, data::TaskKind task) {
   if (!command.text.empty()) {
     return [&command, i = size_t{0}](data::Record& record) mutable {
       if (i >= command.text.size()) return false;
@@ -37,8 +37,9 @@ std::function<bool(data::Record&)> open_input(const PredictCommand& command) {
   }
   data::ReaderOptions options = command.reader;
   options.need_label = false;
-  const bool standard_input = command.input == "-";
-  if (standard_input && options.format == data::FileFormat::kAuto) options.format = data::FileFormat::kLines;
+  const bool standard_input = command.input == "-", questions = data::task_info(task).records == data::RecordKind::kQuestions;
+  if (questions) options.kind = data::RecordKind::kQuestions;
+  if (standard_input && !questions && options.format == data::FileFormat::kAuto) options.format = data::FileFormat::kLines;
   const std::filesystem::path path = standard_input ? "/dev/stdin" : command.input;
   return [reader = std::shared_ptr<data::RecordReader>(data::open_reader(path, options))](data::Record& record) {
     return reader->next(record);
@@ -61,6 +62,13 @@ class Output {
       std::cout << "Text: " << record.text << (record.has_pair ? " | " + record.text_pair : "")
                 << " => Label: " << prediction["label"].get<std::string>() << std::fixed << std::setprecision(4) << " ("
                 << prediction["score"].get<double>() << ")\n";
+      return;
+    }
+    if (command_.output.empty() && !command_.text.empty() && !command_.options.predictions.with_logits &&
+        !command_.options.predictions.with_n_best && prediction.contains("answer")) {
+      const auto answer = prediction["answer"].get<std::string>();
+      std::cout << "Question: " << record.text << " => Answer: " << (answer.empty() ? "(none)" : answer) << std::fixed
+                << std::setprecision(4) << " (" << prediction["score"].get<double>() << ")\n";
       return;
     }
     Json line{{"row", record.row}, {"text", record.text}};
@@ -88,6 +96,7 @@ void check_command(const PredictCommand& command) {
               "give texts with --text, or a file with --input (- for standard input)");
   check_usage(command.text_pair.empty() || command.text_pair.size() == command.text.size(), "there are ", command.text.size(),
               " --text but ", command.text_pair.size(), " --text-pair: give one for each, or none");
+  command.options.predictions.validate();
   check_usage(command.options.batch_size > 0, "--per-device-eval-batch-size must be positive, got ", command.options.batch_size);
 }
 
@@ -100,6 +109,8 @@ int run_predict(const PredictCommand& command, const std::string& log_level) {
     const std::vector<train::LoadedModel> loaded = train::load_models(command.models, comm);
     train::PredictOptions options = command.options;
     options.compute_type = command.bf16 ? at::kBFloat16 : at::kFloat;
+    const data::TaskKind task = loaded[0].model->architecture().task;
+    options.features.max_length = command.max_length.value_or(data::task_info(task).max_length);
     std::vector<const train::ModelInstance*> models;
     for (const train::LoadedModel& one : loaded) {
       if (command.bf16) one.model->parameters().enable_compute_copy();
@@ -110,7 +121,7 @@ int run_predict(const PredictCommand& command, const std::string& log_level) {
     std::function<bool(data::Record&)> next;
     std::unique_ptr<Output> output;
     comm::agree_on_root(comm, [&] {
-      next = open_input(command);
+      next = open_input(command, task);
       output = std::make_unique<Output>(command);
     });
     train::predict(

@@ -20,6 +20,7 @@ struct PredictCommand {
   data::ReaderOptions reader;          // of the file
   std::filesystem::path output;        // JSONL; empty: stdout
   train::PredictOptions options;
+  std::optional<int> max_length;  // of options.features; unset: the task's
   bool bf16 = false;
   DeviceOptions device;
 };

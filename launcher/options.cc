@@ -157,6 +157,15 @@ void add_evaluation(Parser& p, train::TrainOptions& o) {
   p.add("--early-stopping-threshold", e.early_stopping_threshold, "what counts as an improvement");
 }
 
+void add_answers(Parser& p, train::SpanOptions& o) {
+  p.group("Question answering");
+  p.add("--n-best-size", o.n_best_size, "candidates for the start, the end and the answer");
+  p.add("--max-answer-length", o.max_answer_length, "tokens");
+  p.add("--version-2-with-negative", o.version_2_with_negative, "questions may have no answer, as in SQuAD 2.0");
+  p.add("--null-score-diff-threshold", o.null_score_diff_threshold,
+        "no answer is the answer if its score exceeds the best one's by more than this");
+}
+
 void add_logging(Parser& p, TrainCommand& c) {
   p.group("Logging");
   train::LoggingOptions& l = c.options.logging;
@@ -179,6 +188,7 @@ void add_train(CLI::App& app, TrainCommand& c) {
   add_optimizer(p, c.options);
   add_model(p, c.options);
   add_evaluation(p, c.options);
+  add_answers(p, c.options.predictions.spans);
   add_logging(p, c);
   add_device(p, c.device);
   p.add("--ddp-bucket-cap-mb", c.options.ddp_bucket_cap_mb,
@@ -191,10 +201,11 @@ void add_evaluate(CLI::App& app, EvaluateCommand& c) {
       ->required();
   p.add("--data", c.data, "the .h5 file that berth prepare wrote")->required();
   p.add("--split", c.split, "train, validation or test");
-  p.add("--output-dir", c.output_dir, "also write eval_results.json there");
+  p.add("--output-dir", c.output_dir, "also write eval_results.json there; of questions predictions.json, too");
   p.add("--per-device-eval-batch-size", c.per_device_eval_batch_size, "samples of one micro-batch");
   p.add("--max-eval-samples", c.max_eval_samples, "evaluate only the first so many; -1: all");
   p.add("--bf16", c.bf16, "compute in bfloat16");
+  add_answers(p, c.predictions.spans);
   add_device(p, c.device);
 }
 
@@ -209,10 +220,13 @@ void add_predict(CLI::App& app, PredictCommand& c) {
   app.add_option("--text-pair", c.text_pair, "the second text of a pair, one for each --text")->group("Options");
   p.add("--input", c.input, "a file, or - for standard input (plain lines unless --input-format says more)");
   p.add("--output", c.output, "JSONL file; default: standard output");
-  p.add("--max-length,--max-seq-length", c.options.features.max_length, "tokens of a sample at most");
+  p.add("--max-length,--max-seq-length", c.max_length, "tokens of a sample at most; default: 128, of questions 384");
   p.add("--per-device-eval-batch-size", c.options.batch_size, "samples of one micro-batch");
   p.add("--logits", c.options.predictions.with_logits, "also the raw outputs");
   p.add("--bf16", c.bf16, "compute in bfloat16");
+  add_answers(p, c.options.predictions.spans);
+  p.add("--n-best", c.options.predictions.with_n_best, "also the n-best list");
+  p.add("--doc-stride", c.options.features.doc_stride, "tokens of the context that neighbouring windows share");
   add_reader(p, c.reader);
   add_device(p, c.device);
 }

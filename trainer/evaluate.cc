@@ -86,7 +86,7 @@ EvalResult evaluate(const ModelInstance& model, const data::Split& split, comm::
     const size_t index = static_cast<size_t>(round * comm.size() + comm.rank());
     if (index < batches.size()) {
       split.read(batches[index], batch);
-      model.task().record(host_logits(model, batch, comm.device(), context), batch, own);
+      model.task().record(host_logits(model, batch, comm.device(), context), batch, options.predictions, own);
     }
     if (progress) progress(std::min(samples, (round + 1) * comm.size() * options.batch_size), samples);
   }
@@ -94,15 +94,19 @@ EvalResult evaluate(const ModelInstance& model, const data::Split& split, comm::
   std::string bytes;
   for (const EvalRecord& record : own) append(bytes, record);
   const std::vector<EvalRecord> records = parse_records(comm.gather(bytes, 0));
-  Metrics metrics;
+  Evaluation evaluation;
   if (comm.rank() == 0) {
     check_internal(static_cast<int64_t>(records.size()) == samples, "evaluation gathered ", records.size(), " results for ",
                    samples, " samples");
-    metrics = model.task().metrics(records, model.config());
+    evaluation = model.task().evaluate(records, {model.config(), split, options.predictions});
   }
-  metrics = broadcast_metrics(std::move(metrics), comm);
+  const Metrics metrics = broadcast_metrics(std::move(evaluation.metrics), comm);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return {.metrics = metrics, .samples = samples, .batches = std::ssize(batches), .seconds = seconds};
+  return {.metrics = metrics,
+          .files = std::move(evaluation.files),
+          .samples = samples,
+          .batches = std::ssize(batches),
+          .seconds = seconds};
 }
 
 }  // namespace berth::train

@@ -13,10 +13,12 @@ struct EvaluateOptions {
   int64_t batch_size = 8;    // samples of one micro-batch
   int64_t max_samples = -1;  // the first so many; < 0: all
   at::ScalarType compute_type = at::kFloat;
+  PredictionOptions predictions = {};
 };
 
 struct EvalResult {
-  Metrics metrics = {};  // the same on all ranks
+  Metrics metrics = {};                                      // the same on all ranks
+  std::map<std::string, nlohmann::ordered_json> files = {};  // Evaluation::files, on rank 0
   int64_t samples = 0, batches = 0;
   double seconds = 0;
   bool stopped = false;  // given up because a stop was asked for; metrics are empty

@@ -223,7 +223,8 @@ bool TrainLoop::evaluate_now() {
   RunState& state = setup_.state;
   const EvaluateOptions options{.batch_size = options_.batch.per_device_eval_batch_size,
                                 .max_samples = options_.batch.max_eval_samples,
-                                .compute_type = options_.model_options.bf16 ? at::kBFloat16 : at::kFloat};
+                                .compute_type = options_.model_options.bf16 ? at::kBFloat16 : at::kFloat,
+                                .predictions = options_.predictions};
   const EvalResult result = evaluate(*setup_.model, *setup_.validation, comm_, options, hooks_.stop,
                                      comm_.rank() == 0 ? hooks_.eval_progress : nullptr);
   if (result.stopped) return false;

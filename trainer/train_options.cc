@@ -49,6 +49,7 @@ void TrainOptions::validate() const {
   check_usage(model_options.label_smoothing_factor >= 0 && model_options.label_smoothing_factor < 1,
               "--label-smoothing-factor must lie in [0, 1), got ", model_options.label_smoothing_factor);
   optimizer.validate();
+  predictions.validate();
   check_usage(warmup_steps >= 0, "--warmup-steps must not be negative, got ", warmup_steps);
   check_usage(warmup_ratio >= 0 && warmup_ratio <= 1, "--warmup-ratio must lie in [0, 1], got ", warmup_ratio);
   check_usage(logging.logging_steps > 0, "--logging-steps must be positive, got ", logging.logging_steps);

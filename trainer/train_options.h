@@ -10,6 +10,7 @@
 
 #include "trainer/optim/adamw.h"
 #include "trainer/optim/schedule.h"
+#include "trainer/tasks/prediction_options.h"
 
 namespace berth::train {
 
@@ -78,6 +79,7 @@ struct TrainOptions {
   double warmup_steps = 0;
   double warmup_ratio = 0;
   EvalSaveOptions eval_save;
+  PredictionOptions predictions;  // of its evaluations
   LoggingOptions logging;
   OnNan on_nan = OnNan::kStop;
   double ddp_bucket_cap_mb = 25;

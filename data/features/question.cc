@@ -43,8 +43,9 @@ QuestionFeatures::QuestionFeatures(const BertTokenizer& tokenizer, const Feature
 }
 
 void QuestionFeatures::make(const Record& record, std::vector<Sample>& samples) const {
-  in_context([&] { return concat("question ", record.id); },
+  in_context([&] { return concat("question ", record.id.empty() ? record.text : record.id); },
              [&] {
+               check(record.has_pair, "a question needs the context that holds its answer as the second text (--text-pair)");
                const CodePointOffsets question(record.text), context(record.text_pair);
                const Range answer = claimed(record);
                const bool misaligned = !record.answers.empty() && !reads_as_claimed(record, answer);

@@ -8,12 +8,13 @@ namespace berth::data {
 
 const std::vector<TaskInfo>& tasks() {
   static const std::vector<TaskInfo> table{
-      {TaskKind::kSequenceClassification, "sequence-classification", "classification", LabelShape::kClass, 128},
-      {TaskKind::kRegression, "regression", "regression", LabelShape::kFloat, 128},
-      {TaskKind::kMultiLabel, "multi-label", "multilabel", LabelShape::kMultiHot, 128},
-      {TaskKind::kTokenClassification, "token-classification", "ner", LabelShape::kTokenClass, 128},
-      {TaskKind::kQuestionAnswering, "question-answering", "qa", LabelShape::kSpan, 384},
-      {TaskKind::kMaskedLm, "masked-lm", "mlm", LabelShape::kNone, 128},
+      {TaskKind::kSequenceClassification, "sequence-classification", "classification", LabelShape::kClass, RecordKind::kText,
+       128},
+      {TaskKind::kRegression, "regression", "regression", LabelShape::kFloat, RecordKind::kText, 128},
+      {TaskKind::kMultiLabel, "multi-label", "multilabel", LabelShape::kMultiHot, RecordKind::kText, 128},
+      {TaskKind::kTokenClassification, "token-classification", "ner", LabelShape::kTokenClass, RecordKind::kWords, 128},
+      {TaskKind::kQuestionAnswering, "question-answering", "qa", LabelShape::kSpan, RecordKind::kQuestions, 384},
+      {TaskKind::kMaskedLm, "masked-lm", "mlm", LabelShape::kNone, RecordKind::kText, 128},
   };
   return table;
 }

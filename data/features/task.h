@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "data/readers/record.h"
+
 namespace berth::data {
 
 enum class TaskKind {
@@ -33,6 +35,7 @@ struct TaskInfo {
   std::string_view name;   // "sequence-classification"
   std::string_view alias;  // "classification"
   LabelShape labels;
+  RecordKind records;
   int max_length;  // tokens of a sample where the user does not say
 };
 

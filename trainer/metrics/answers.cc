@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <vector>
 
 #include "data/tokenizer/answer_text.h"
@@ -43,6 +44,22 @@ AnswerScore score_answer(std::string_view prediction, std::span<const std::strin
     best.exact_match = std::max(best.exact_match, predicted == words ? 1.0 : 0.0);
     best.f1 = std::max(best.f1, f1_of(predicted, words, version));
   }
+  return best;
+}
+
+BestThreshold best_threshold(std::span<const JudgedAnswer> answers) {
+  std::vector<size_t> order(answers.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return answers[a].null_odds < answers[b].null_odds; });
+  // With the lowest threshold nothing is answered, which is right where there is no answer.
+  double score = static_cast<double>(
+      std::count_if(answers.begin(), answers.end(), [](const JudgedAnswer& answer) { return !answer.has_answer; }));
+  BestThreshold best{.score = score, .threshold = 0};
+  for (size_t i : order) {
+    score += answers[i].has_answer ? answers[i].score : answers[i].answered ? -1 : 0;
+    if (score > best.score) best = {.score = score, .threshold = answers[i].null_odds};
+  }
+  best.score *= 100 / static_cast<double>(answers.size());
   return best;
 }
 

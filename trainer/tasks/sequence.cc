@@ -64,7 +64,8 @@ class SequenceClassification final : public Task {
     config.problem_type = "single_label_classification";
   }
 
-  void record(const std::vector<at::Tensor>& logits, const data::Batch& batch, std::vector<EvalRecord>& out) const override {
+  void record(const std::vector<at::Tensor>& logits, const data::Batch& batch, const PredictionOptions&,
+              std::vector<EvalRecord>& out) const override {
     for (int64_t b = 0; b < batch.size(); ++b) {
       const auto row = row_of(logits[0], b);
       const int64_t sample = batch.sample_ids[static_cast<size_t>(b)];
@@ -78,8 +79,8 @@ class SequenceClassification final : public Task {
     }
   }
 
-  Metrics metrics(const std::vector<EvalRecord>& records, const BertConfig& config) const override {
-    const int classes = static_cast<int>(config.label_names.size());
+  Evaluation evaluate(const std::vector<EvalRecord>& records, const EvalContext& context) const override {
+    const int classes = static_cast<int>(context.config.label_names.size());
     double loss = 0;
     std::vector<int32_t> labels, predictions;
     std::vector<double> scores;  // of two classes: of more only the winner is kept
@@ -92,7 +93,7 @@ class SequenceClassification final : public Task {
     }
     Metrics metrics{{"loss", loss / static_cast<double>(records.size())}};
     for (auto& metric : classification_metrics(labels, predictions, scores, classes)) metrics.push_back(std::move(metric));
-    return metrics;
+    return {metrics};
   }
 
   std::vector<at::Tensor> probabilities(const std::vector<at::Tensor>& logits, const data::Batch&) const override {
@@ -125,7 +126,8 @@ class Regression final : public Task {
     config.problem_type = "regression";
   }
 
-  void record(const std::vector<at::Tensor>& logits, const data::Batch& batch, std::vector<EvalRecord>& out) const override {
+  void record(const std::vector<at::Tensor>& logits, const data::Batch& batch, const PredictionOptions&,
+              std::vector<EvalRecord>& out) const override {
     for (int64_t b = 0; b < batch.size(); ++b) {
       const float target = batch.float_labels[static_cast<size_t>(b)];
       const int64_t sample = batch.sample_ids[static_cast<size_t>(b)];
@@ -134,16 +136,16 @@ class Regression final : public Task {
     }
   }
 
-  Metrics metrics(const std::vector<EvalRecord>& records, const BertConfig&) const override {
+  Evaluation evaluate(const std::vector<EvalRecord>& records, const EvalContext&) const override {
     std::vector<double> predicted, targets;
     for (const EvalRecord& record : records) {
       const auto outcome = unpack<Outcome>(record.payload);
       predicted.push_back(outcome.predicted);
       targets.push_back(outcome.target);
     }
-    return {{"loss", mean_squared_error(predicted, targets)},
-            {"pearson", pearson(predicted, targets)},
-            {"spearmanr", spearman(predicted, targets)}};
+    return {{{"loss", mean_squared_error(predicted, targets)},
+             {"pearson", pearson(predicted, targets)},
+             {"spearmanr", spearman(predicted, targets)}}};
   }
 
   std::vector<at::Tensor> probabilities(const std::vector<at::Tensor>& logits, const data::Batch&) const override {
@@ -168,7 +170,8 @@ class MultiLabel final : public Task {
   }
 
   // Payload: the loss (a double), then a byte per label: bit 0 the target, bit 1 the prediction.
-  void record(const std::vector<at::Tensor>& logits, const data::Batch& batch, std::vector<EvalRecord>& out) const override {
+  void record(const std::vector<at::Tensor>& logits, const data::Batch& batch, const PredictionOptions&,
+              std::vector<EvalRecord>& out) const override {
     for (int64_t b = 0; b < batch.size(); ++b) {
       const auto row = row_of(logits[0], b);
       const int64_t sample = batch.sample_ids[static_cast<size_t>(b)];
@@ -185,8 +188,8 @@ class MultiLabel final : public Task {
     }
   }
 
-  Metrics metrics(const std::vector<EvalRecord>& records, const BertConfig& config) const override {
-    MultiLabelCounts counts(static_cast<int>(config.label_names.size()));
+  Evaluation evaluate(const std::vector<EvalRecord>& records, const EvalContext& context) const override {
+    MultiLabelCounts counts(static_cast<int>(context.config.label_names.size()));
     double loss = 0;
     for (const EvalRecord& record : records) {
       loss += unpack<double>(record.payload.substr(0, sizeof(double)));
@@ -198,12 +201,12 @@ class MultiLabel final : public Task {
       counts.add(actual, predicted);
     }
     const PrecisionRecallF1 micro = counts.micro(), macro = counts.macro();
-    return {{"loss", loss / static_cast<double>(records.size())},
-            {"accuracy", counts.subset_accuracy()},
-            {"f1_micro", micro.f1},
-            {"f1_macro", macro.f1},
-            {"precision_micro", micro.precision},
-            {"recall_micro", micro.recall}};
+    return {{{"loss", loss / static_cast<double>(records.size())},
+             {"accuracy", counts.subset_accuracy()},
+             {"f1_micro", micro.f1},
+             {"f1_macro", macro.f1},
+             {"precision_micro", micro.precision},
+             {"recall_micro", micro.recall}}};
   }
 
   std::vector<at::Tensor> probabilities(const std::vector<at::Tensor>& logits, const data::Batch&) const override {

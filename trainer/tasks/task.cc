@@ -1,6 +1,7 @@
 #include "trainer/tasks/task.h"
 
 #include "data/check.h"
+#include "trainer/tasks/question.h"
 #include "trainer/tasks/sequence.h"
 
 namespace berth::train {
@@ -16,6 +17,7 @@ constexpr Entry kTasks[] = {
     {data::TaskKind::kSequenceClassification, sequence_classification},
     {data::TaskKind::kRegression, regression},
     {data::TaskKind::kMultiLabel, multi_label},
+    {data::TaskKind::kQuestionAnswering, question_answering},
 };
 
 }  // namespace

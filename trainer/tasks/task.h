@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -12,8 +13,10 @@
 #include "data/features/task.h"
 #include "data/pipeline/batch.h"
 #include "data/readers/record.h"
+#include "data/store/dataset.h"
 #include "trainer/model/config.h"
 #include "trainer/report/report.h"
+#include "trainer/tasks/prediction_options.h"
 #include "trainer/torch.h"
 
 namespace berth::train {
@@ -32,9 +35,16 @@ struct NewTexts {
   data::Batch batch;              // all samples
 };
 
-// What is said of new texts, as far as the user chooses. Each task looks at its own.
-struct PredictionOptions {
-  bool with_logits = false;  // the raw outputs, too
+// What the metrics may look at besides the records.
+struct EvalContext {
+  const BertConfig& config;
+  const data::Split& split;
+  const PredictionOptions& options;
+};
+
+struct Evaluation {
+  Metrics metrics;                                           // without the "eval_" prefix; the first is "loss"
+  std::map<std::string, nlohmann::ordered_json> files = {};  // what is written beside the results, by file name
 };
 
 class Task {
@@ -45,9 +55,10 @@ class Task {
   virtual void configure(BertConfig& config, const std::vector<std::string>& label_names) const = 0;
 
   // Evaluation: appends one record a sample. `logits` are Model::logits() on the CPU in fp32.
-  virtual void record(const std::vector<at::Tensor>& logits, const data::Batch& batch, std::vector<EvalRecord>& out) const = 0;
-  // All samples' records in order of sample id -> metrics, without the "eval_" prefix; the first is "loss".
-  virtual Metrics metrics(const std::vector<EvalRecord>& records, const BertConfig& config) const = 0;
+  virtual void record(const std::vector<at::Tensor>& logits, const data::Batch& batch, const PredictionOptions& options,
+                      std::vector<EvalRecord>& out) const = 0;
+  // Of all samples' records, in order of sample id.
+  virtual Evaluation evaluate(const std::vector<EvalRecord>& records, const EvalContext& context) const = 0;
 
   // Prediction in two steps, between which an ensemble averages: what the head's outputs say as probabilities (or, of a
   // regression, as numbers), in fp64. `logits` as above.

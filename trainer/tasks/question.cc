@@ -1,0 +1,248 @@
+#include "trainer/tasks/question.h"
+
+#include <algorithm>
+#include <boost/log/trivial.hpp>
+#include <cmath>
+
+#include "data/check.h"
+#include "trainer/metrics/answers.h"
+#include "trainer/tasks/payload.h"
+
+namespace berth::train {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Of a window, in a record's payload, before its candidates.
+struct WindowHead {
+  double loss;
+  float null_start, null_end;
+};
+
+// Columns of [T, 2] logits for tokens [begin, end).
+struct WindowLogits {
+  std::vector<float> start, end;
+  WindowLogits(const at::Tensor& logits, int64_t begin, int64_t end_token) {
+    const float* rows = logits.const_data_ptr<float>();
+    for (int64_t t = begin; t < end_token; ++t) {
+      start.push_back(rows[2 * t]);
+      end.push_back(rows[2 * t + 1]);
+    }
+  }
+};
+
+double cross_entropy(const std::vector<float>& logits, int32_t label) {
+  const double largest = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (float logit : logits) sum += std::exp(logit - largest);
+  return largest + std::log(sum) - logits[static_cast<size_t>(label)];
+}
+
+WindowSpans spans_of(const WindowLogits& logits, size_t segment_b, const SpanOptions& options) {
+  return best_spans(logits.start, logits.end, segment_b, logits.start.size() - 1, options);
+}
+
+void to_code_points(WindowSpans& window, const std::vector<std::array<int32_t, 2>>& offsets) {
+  for (SpanCandidate& candidate : window.best) {
+    candidate.begin = offsets[static_cast<size_t>(candidate.begin)][0];
+    candidate.end = offsets[static_cast<size_t>(candidate.end)][1];
+    check(candidate.begin < candidate.end, "an answer would begin at code point ", candidate.begin, " and end at ",
+          candidate.end);
+  }
+}
+
+Json n_best_json(const ChosenAnswer& chosen) {
+  Json list = Json::array();
+  for (const RankedAnswer& answer : chosen.n_best)
+    list.push_back({{"start_logit", answer.start_logit},
+                    {"end_logit", answer.end_logit},
+                    {"text", answer.text},
+                    {"probability", answer.probability}});
+  return list;
+}
+
+// A JSON object with many keys, each added once.
+class Lines {
+ public:
+  void add(const std::string& key, Json value) { object_.get_ref<Json::object_t&>().emplace_back(key, std::move(value)); }
+  Json take() { return std::move(object_); }
+
+ private:
+  Json object_ = Json::object();
+};
+
+// What is said of a split, question by question.
+class Judge {
+ public:
+  explicit Judge(const SpanOptions& options) : options_(options) {}
+
+  void add(const data::Question& question, const ChosenAnswer& chosen) {
+    const std::string text = chosen.answer().text;
+    const bool negative = options_.version_2_with_negative;
+    const AnswerScore score = score_answer(text, question.answers, negative ? SquadVersion::kTwo : SquadVersion::kOne);
+    const JudgedAnswer judged{!question.answers.empty(), !text.empty(), 0, chosen.null_odds};
+    exact_.push_back(judged);
+    exact_.back().score = score.exact_match;
+    f1_.push_back(judged);
+    f1_.back().score = score.f1;
+    predictions_.add(question.id, text);
+    n_best_.add(question.id, n_best_json(chosen));
+    if (negative) null_odds_.add(question.id, chosen.null_odds);
+  }
+
+  Evaluation finish(double loss) {
+    Evaluation result{{{"loss", loss}, {"exact_match", mean(exact_, {})}, {"f1", mean(f1_, {})}}};
+    result.files["predictions.json"] = predictions_.take();
+    result.files["nbest_predictions.json"] = n_best_.take();
+    if (options_.version_2_with_negative) {
+      add_version_2(result.metrics);
+      result.files["null_odds.json"] = null_odds_.take();
+    } else if (const int64_t none = count(false); none > 0) {
+      BOOST_LOG_TRIVIAL(warning) << none
+                                 << " questions have no answer, which every prediction gets wrong: add "
+                                    "--version-2-with-negative";
+    }
+    return result;
+  }
+
+ private:
+  int64_t count(bool has_answer) const {
+    return std::count_if(f1_.begin(), f1_.end(), [&](const JudgedAnswer& a) { return a.has_answer == has_answer; });
+  }
+
+  // In percent; of all, or of those with or without an answer.
+  static double mean(const std::vector<JudgedAnswer>& judged, std::optional<bool> has_answer) {
+    double sum = 0;
+    int64_t total = 0;
+    for (const JudgedAnswer& one : judged) {
+      if (has_answer && *has_answer != one.has_answer) continue;
+      sum += one.score;
+      ++total;
+    }
+    return 100 * sum / static_cast<double>(total);
+  }
+
+  void add_version_2(Metrics& metrics) const {
+    metrics.emplace_back("exact", mean(exact_, {}));
+    metrics.emplace_back("total", static_cast<double>(f1_.size()));
+    for (const bool has_answer : {true, false}) {
+      if (count(has_answer) == 0) continue;
+      const std::string prefix = has_answer ? "HasAns_" : "NoAns_";
+      metrics.emplace_back(prefix + "exact", mean(exact_, has_answer));
+      metrics.emplace_back(prefix + "f1", mean(f1_, has_answer));
+      metrics.emplace_back(prefix + "total", static_cast<double>(count(has_answer)));
+    }
+    const BestThreshold exact = best_threshold(exact_), f1 = best_threshold(f1_);
+    metrics.emplace_back("best_exact", exact.score);
+    metrics.emplace_back("best_exact_thresh", exact.threshold);
+    metrics.emplace_back("best_f1", f1.score);
+    metrics.emplace_back("best_f1_thresh", f1.threshold);
+  }
+
+  const SpanOptions& options_;
+  std::vector<JudgedAnswer> exact_, f1_;
+  Lines predictions_, n_best_, null_odds_;
+};
+
+class QuestionAnswering final : public Task {
+ public:
+  void configure(BertConfig& config, const std::vector<std::string>&) const override {
+    config.label_names = {"LABEL_0", "LABEL_1"};  // not labels: the outputs for start and end
+    config.problem_type.clear();
+  }
+
+  void record(const std::vector<at::Tensor>& logits, const data::Batch& batch, const PredictionOptions& options,
+              std::vector<EvalRecord>& out) const override {
+    for (int64_t b = 0; b < batch.size(); ++b) {
+      const auto i = static_cast<size_t>(b);
+      const int64_t sample = batch.sample_ids[i];
+      const int32_t first = batch.labels[2 * i], last = batch.labels[2 * i + 1];
+      check(first != data::kIgnoreIndex && last != data::kIgnoreIndex, "sample ", sample,
+            " has no answers: this split can be predicted, not evaluated");
+      const int32_t begin = batch.cu_seqlens[i], end = batch.cu_seqlens[i + 1];
+      const auto types = batch.token_type_ids.begin();
+      const auto segment_b = static_cast<size_t>(std::find(types + begin, types + end - 1, 1) - (types + begin));
+      const WindowLogits window(logits[0], begin, end);
+      const WindowSpans spans =
+          in_context([&] { return concat("sample ", sample); }, [&] { return spans_of(window, segment_b, options.spans); });
+      const double loss = (cross_entropy(window.start, first) + cross_entropy(window.end, last)) / 2;
+      std::string payload = pack(WindowHead{loss, spans.null_start, spans.null_end});
+      for (const SpanCandidate& candidate : spans.best) payload += pack(candidate);
+      out.push_back({sample, std::move(payload)});
+    }
+  }
+
+  Evaluation evaluate(const std::vector<EvalRecord>& records, const EvalContext& context) const override {
+    Judge judge(context.options.spans);
+    double loss = 0;
+    for (size_t i = 0; i < records.size();) {
+      const int64_t index = context.split.question_of(records[i].sample);
+      std::vector<WindowSpans> windows;
+      for (; i < records.size() && context.split.question_of(records[i].sample) == index; ++i) {
+        loss += unpack<WindowHead>(records[i].payload.substr(0, sizeof(WindowHead))).loss;
+        windows.push_back(window_of(records[i].payload));
+        to_code_points(windows.back(), context.split.token_offsets(records[i].sample));
+      }
+      const data::Question question = context.split.question(index);
+      judge.add(question, choose_answer(windows, question.context, context.options.spans));
+    }
+    return judge.finish(loss / static_cast<double>(records.size()));
+  }
+
+  // The logits: only they can be compared between a context's windows. So an ensemble averages them.
+  std::vector<at::Tensor> probabilities(const std::vector<at::Tensor>& logits, const data::Batch&) const override {
+    return {logits[0].to(at::kDouble)};
+  }
+
+  std::vector<Json> predictions(const NewTexts& texts, const std::vector<at::Tensor>&, const std::vector<at::Tensor>& logits,
+                                const BertConfig&, const PredictionOptions& options) const override {
+    std::vector<Json> results;
+    for (size_t sample = 0, r = 0; r < texts.records.size(); ++r) {
+      std::vector<WindowSpans> windows;
+      Json raw = Json::array();
+      for (; sample < texts.samples.size() && texts.record_of[sample] == r; ++sample) {
+        const data::Sample& window = texts.samples[sample];
+        const WindowLogits outputs(logits[0], texts.batch.cu_seqlens[sample], texts.batch.cu_seqlens[sample + 1]);
+        windows.push_back(spans_of(outputs, static_cast<size_t>(window.segment_b), options.spans));
+        to_code_points(windows.back(), window.offsets);
+        raw.push_back({{"start", outputs.start}, {"end", outputs.end}});
+      }
+      const data::Record& record = texts.records[r];
+      results.push_back(prediction(record, choose_answer(windows, record.text_pair, options.spans), options));
+      if (options.with_logits) results.back()["logits"] = std::move(raw);
+    }
+    return results;
+  }
+
+ private:
+  static WindowSpans window_of(const std::string& payload) {
+    const auto head = unpack<WindowHead>(payload.substr(0, sizeof(WindowHead)));
+    WindowSpans window{.null_start = head.null_start, .null_end = head.null_end, .best = {}};
+    for (size_t at = sizeof(WindowHead); at < payload.size(); at += sizeof(SpanCandidate))
+      window.best.push_back(unpack<SpanCandidate>(payload.substr(at, sizeof(SpanCandidate))));
+    return window;
+  }
+
+  static Json prediction(const data::Record& record, const ChosenAnswer& chosen, const PredictionOptions& options) {
+    const RankedAnswer& answer = chosen.answer();
+    const bool found = answer.end > 0;  // else no answer, or no context to look in
+    Json result;
+    if (!record.id.empty()) result["id"] = record.id;
+    result["answer"] = found ? answer.text : "";
+    result["start"] = answer.begin;
+    result["end"] = answer.end;
+    result["score"] = answer.probability;
+    if (options.spans.version_2_with_negative) result["null_odds"] = chosen.null_odds;
+    if (options.with_n_best) result["n_best"] = n_best_json(chosen);
+    return result;
+  }
+};
+
+}  // namespace
+
+const Task& question_answering() {
+  static const QuestionAnswering task;
+  return task;
+}
+
+}  // namespace berth::train
