@@ -20,6 +20,11 @@ int run_evaluate(const EvaluateCommand& command, const std::string& log_level) {
   command.predictions.validate();
   return on_all_ranks(command.device, log_level, [&](Rank& rank) {
     comm::Communicator& comm = rank.comm;
+    comm::agree_on_root(comm, [&] {
+      std::error_code error;
+      if (!command.output_dir.empty()) std::filesystem::create_directories(command.output_dir, error);
+      check(!error, "--output-dir ", command.output_dir.string(), ": cannot be made: ", error.message());
+    });
     std::unique_ptr<data::Dataset> dataset;
     std::unique_ptr<data::Split> split;
     comm::agree(comm, [&] {

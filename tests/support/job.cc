@@ -114,6 +114,34 @@ void write_tiny_reviews(const fs::path& csv, int rows, unsigned seed) {
   }
 }
 
+void write_tiny_questions(const fs::path& json, int count, unsigned seed) {
+  std::mt19937 random(seed);
+  nlohmann::json paragraphs = nlohmann::json::array();
+  for (int number = 0; number < count; ++number) {
+    const size_t length = 5 + random() % 86, place = random() % (length - 2);
+    std::string context;
+    nlohmann::json question{{"id", std::to_string(number)}, {"answers", nlohmann::json::array()}};
+    int64_t code_points = 0, start = 0;
+    std::string answer;
+    for (size_t i = 0; i < length; ++i) {
+      const bool odd = random() % 10 == 0;
+      const std::string word = words()[random() % words().size()] + (odd ? "é" : "");
+      if (i == place) question["question"] = word;
+      if (i == place + 1) start = code_points;
+      if (i == place + 1 || i == place + 2) answer += (answer.empty() ? "" : " ") + word;
+      context += (i > 0 ? " " : "") + word;
+      code_points += static_cast<int64_t>(word.size()) - odd + 1;
+    }
+    question["is_impossible"] = number % 4 == 3;
+    if (number % 4 == 3)
+      question["question"] = words()[random() % words().size()];
+    else
+      question["answers"] = {{{"text", answer}, {"answer_start", start}}};
+    paragraphs.push_back({{"context", context}, {"qas", {question}}});
+  }
+  std::ofstream(json) << nlohmann::json{{"version", "v2.0"}, {"data", {{{"title", "t"}, {"paragraphs", paragraphs}}}}};
+}
+
 std::string read_bytes(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
   if (!in) throw std::runtime_error("cannot read " + path.string());

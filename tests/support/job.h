@@ -40,6 +40,10 @@ void write_tiny_model(const std::filesystem::path& folder);
 // the words.
 void write_tiny_reviews(const std::filesystem::path& csv, int rows, unsigned seed = 1);
 
+// Questions as SQuAD 2.0 has them, `count` of them, about contexts of 5 to 90 of those words, some of them with a letter of
+// several bytes. The question is a word; the answer are the two words behind it; of every fourth question there is none.
+void write_tiny_questions(const std::filesystem::path& json, int count, unsigned seed = 1);
+
 std::string read_bytes(const std::filesystem::path& path);
 std::vector<nlohmann::json> read_jsonl(const std::filesystem::path& path);
 // The "loss" of each record of a metrics.jsonl that has one, by step.
