@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "data/check.h"
+#include "data/counted.h"
 #include "data/prepare.h"
 
 namespace berth::data {
@@ -77,12 +78,12 @@ std::string describe(const PrepareReport& report) {
   int64_t tokens = 0;
   for (const SplitReport& split : report.splits) {
     tokens += split.tokens;
-    text += concat(split.name, ": ", split.rows, " rows");
-    if (split.samples != split.rows) text += concat(", ", split.samples, " samples");
-    text += concat(", ", split.tokens, " tokens, from ", split.file, "\n  columns  ", split.columns, "\n");
+    text += concat(split.name, ": ", counted(split.rows, "row"));
+    if (split.samples != split.rows) text += ", " + counted(split.samples, "sample");
+    text += concat(", ", counted(split.tokens, "token"), ", from ", split.file, "\n  columns  ", split.columns, "\n");
     if (!report.label_names.empty()) text += "  labels   " + labels_of(split, report.label_names) + "\n";
     if (!split.augmented.empty() || split.not_augmented > 0) text += "  copies   " + copies_of(split) + "\n";
-    if (split.unlabelled > 0) text += concat("  warning  ", split.unlabelled, " rows have no label\n");
+    if (split.unlabelled > 0) text += concat("  warning  ", counted(split.unlabelled, "row"), " without a label\n");
     if (split.unanswerable > 0) text += concat("  answers  ", split.unanswerable, " questions have none\n");
     if (split.misaligned > 0)
       text += concat("  warning  ", split.misaligned,
@@ -90,7 +91,7 @@ std::string describe(const PrepareReport& report) {
     if (split.unreached > 0)
       text += concat("  warning  ", split.unreached,
                      " answers are empty or fit into no window of the context: their questions are trained as without answer\n");
-    if (split.empty > 0) text += concat("  warning  ", split.empty, " rows have an empty text\n");
+    if (split.empty > 0) text += concat("  warning  ", counted(split.empty, "row"), " with an empty text\n");
     text += format("  tokens   median %zu, 95%% up to %zu; %.1f%% of the samples were cut to %zu\n", quantile(split.lengths, .5),
                    quantile(split.lengths, .95), percent(split.truncated, split.samples), split.lengths.size() - 1);
     text += histogram(split.lengths);

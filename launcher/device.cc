@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "data/check.h"
+#include "data/counted.h"
 
 namespace berth::launch {
 
@@ -74,7 +75,8 @@ at::Device choose_device(const std::string& request, int local_rank, int local_s
     return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(std::stoi(number)));
   }
   if (gpus == 1) return at::Device(at::kCUDA, 0);
-  check_usage(local_size <= gpus, local_size, " ranks on this host, but ", gpus, " GPUs: start at most one rank per GPU");
+  check_usage(local_size <= gpus, local_size, " ranks on this host, but ", counted(gpus, "GPU"),
+              ": start at most one rank per GPU");
   return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(local_rank));
 }
 

@@ -244,15 +244,21 @@ void add_report(CLI::App& app, ReportCommand& c) {
       ->required();
 }
 
+std::string task_names() {
+  std::string names;
+  for (const data::TaskInfo& task : data::tasks()) names += (names.empty() ? "" : ", ") + std::string(task.name);
+  return names + "; texts may be single or pairs";
+}
+
 void add_prepare(CLI::App& app, PrepareCommand& c) {
   Parser p(app);
   data::PrepareOptions& o = c.options;
-  p.add("--task", o.task, "sequence-classification (one text or a pair)");
-  p.add("--train-file", o.train_file, "CSV, TSV or JSONL");
+  p.add("--task", o.task, task_names());
+  p.add("--train-file", o.train_file, "CSV, TSV, JSON Lines, and what the task's data come in (see --format)");
   p.add("--validation-file", o.validation_file, "evaluated while training; or see --validation-split");
   p.add("--validation-split", o.validation_split,
         "this share of the training file becomes the validation split, stratified by label");
-  p.add("--test-file", o.test_file, "labels are not needed here");
+  p.add("--test-file", o.test_file, "a split for evaluation or prediction at the end; labels are not needed here");
   p.add("--tokenizer", o.tokenizer, "a model folder or a vocab.txt")->required();
   p.add("--output", o.output, "the .h5 file")->required();
   p.add("--do-lower-case", o.do_lower_case,

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "data/check.h"
+#include "data/counted.h"
 
 namespace berth::launch {
 namespace {
@@ -25,7 +26,7 @@ std::string describe(const train::LogReport& report, int64_t total_steps) {
       concat("step ", report.step, "/", total_steps, ", ", epoch(report.epoch), ", loss ", format_number(report.loss), ", lr ",
              format_number(report.learning_rate), ", grad norm ", format_number(report.grad_norm));
   if (const std::string speed = rate(static_cast<double>(report.tokens), report.seconds); !speed.empty()) text += ", " + speed;
-  if (report.skipped > 0) text += concat(", ", report.skipped, " steps skipped: not finite");
+  if (report.skipped > 0) text += ", " + counted(report.skipped, "step") + " skipped: not finite";
   return text;
 }
 
@@ -36,10 +37,10 @@ std::string describe(const train::EvalReport& report) {
 }
 
 std::string describe(const train::TrainSummary& summary) {
-  std::string text = concat("trained ", summary.step, " steps, ", epoch(summary.epoch), ", in ", format_duration(summary.seconds),
-                            ": train_loss ", format_number(summary.loss));
+  std::string text = concat("trained ", counted(summary.step, "step"), ", ", epoch(summary.epoch), ", in ",
+                            format_duration(summary.seconds), ": train_loss ", format_number(summary.loss));
   if (const std::string speed = rate(static_cast<double>(summary.tokens), summary.seconds); !speed.empty()) text += ", " + speed;
-  if (summary.skipped > 0) text += concat(", ", summary.skipped, " steps skipped: not finite");
+  if (summary.skipped > 0) text += ", " + counted(summary.skipped, "step") + " skipped: not finite";
   return text;
 }
 

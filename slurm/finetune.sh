@@ -29,6 +29,7 @@
 
 set -u
 say() { echo "finetune.sh: $*"; }
+counted() { [ "$1" = 1 ] && echo "$1 $2" || echo "$1 $2s"; }
 stop() {
   say "$2" >&2
   exit "$1"
@@ -52,7 +53,7 @@ if [ -z "$TRAIN_FILE" ] && [ ! -f "$DATA" ]; then
 fi
 mkdir -p "$(dirname "$OUTPUT_DIR")"
 [ "$attempt" -gt 1 ] || rm -f "$OUTPUT_DIR.stalled"
-say "job $SLURM_JOB_ID, attempt $attempt: $SLURM_NTASKS ranks on $SLURM_JOB_NUM_NODES nodes ($SLURM_JOB_NODELIST), run folder $OUTPUT_DIR"
+say "job $SLURM_JOB_ID, attempt $attempt: $(counted "$SLURM_NTASKS" rank) on $(counted "$SLURM_JOB_NUM_NODES" node) ($SLURM_JOB_NODELIST), run folder $OUTPUT_DIR"
 
 # run COMMAND…: in the background, because bash runs traps only between foreground commands; signals are passed on, and the wait
 # is repeated when one has interrupted it.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "data/check.h"
+#include "data/counted.h"
 
 namespace berth::train {
 namespace {
@@ -23,8 +24,8 @@ RunPlan RunPlan::make(const TrainOptions& options, int64_t split_size, int ranks
   plan.global_batch = batch.global_batch_size > 0 ? batch.global_batch_size
                       : stored_global_batch > 0   ? stored_global_batch
                                                   : batch.per_device_train_batch_size * ranks * batch.gradient_accumulation_steps;
-  check_usage(ranks <= plan.global_batch, "there are ", ranks, " ranks, but the global batch has only ", plan.global_batch,
-              " samples: start fewer ranks or raise --global-batch-size");
+  check_usage(ranks <= plan.global_batch, "there are ", ranks, " ranks, but the global batch has only ",
+              counted(plan.global_batch, "sample"), ": start fewer ranks or raise --global-batch-size");
   plan.sampler = {.num_samples = plan.num_samples,
                   .global_batch = plan.global_batch,
                   .seed = options.data_seed.value_or(options.seed),

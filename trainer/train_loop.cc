@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "data/check.h"
+#include "data/counted.h"
 #include "data/pipeline/prefetcher.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/failpoint.h"
@@ -110,8 +111,8 @@ TrainOutcome TrainLoop::run() {
   RunState& state = setup_.state;
   if (state.complete) {
     if (comm_.rank() == 0)
-      BOOST_LOG_TRIVIAL(info) << "the run in " << options_.output_dir.string() << " is complete (" << state.global_step
-                              << " steps): nothing to do; --overwrite-output-dir starts afresh";
+      BOOST_LOG_TRIVIAL(info) << "the run in " << options_.output_dir.string() << " is complete ("
+                              << counted(state.global_step, "step") << "): nothing to do; --overwrite-output-dir starts afresh";
     return TrainOutcome::kDone;
   }
   state.environment = describe_environment(comm_, state.environment);
@@ -265,7 +266,7 @@ void TrainLoop::judge(const EvalResult& result) {
   early_stop_ = o.early_stopping_patience > 0 && state.evaluations_without_improvement >= o.early_stopping_patience;
   if (early_stop_ && comm_.rank() == 0)
     BOOST_LOG_TRIVIAL(info) << "early stop at step " << state.global_step << ": no improvement of " << name << " over "
-                            << state.evaluations_without_improvement << " evaluations";
+                            << counted(state.evaluations_without_improvement, "evaluation");
 }
 
 // Rank 0. "" or why it failed.

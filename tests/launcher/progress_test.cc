@@ -128,7 +128,7 @@ TEST_F(ProgressTest, TrainingLogsAtReportsOnly) {
   EXPECT_EQ(read_console(),
             "T step 10/20, epoch 1.00, loss 0.6931, lr 5e-05, grad norm 1.25, 12.3k tokens/s\n"
             "T step 10, epoch 1.00, eval_loss 0.5, eval_accuracy 0.875\n"
-            "T trained 20 steps, epoch 2.00, in 1:05: train_loss 0.5, 1.0k tokens/s, 1 steps skipped: not finite\n");
+            "T trained 20 steps, epoch 2.00, in 1:05: train_loss 0.5, 1.0k tokens/s, 1 step skipped: not finite\n");
 }
 
 TEST_F(ProgressTest, TrainingDrawsAndCleansUpOnATerminal) {

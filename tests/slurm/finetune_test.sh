@@ -43,7 +43,7 @@ export TRAIN_OPTIONS="--from-scratch --max-steps 3000 --logging-steps 20 --per-d
 job=$(submit whole)
 expect "with no options it trains on the demo reviews" ends "$job" COMPLETED
 expect "and says where the run is" grep -q "done: $PWD/runs/whole" whole.log
-expect "with the ranks of the allocation" grep -q "2 ranks on 1 nodes" whole.log
+expect "with the ranks of the allocation" grep -q "2 ranks on 1 node " whole.log
 
 job=$(submit stopped)
 expect "a job is under way" wait_until 120 steps_logged stopped

@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "data/check.h"
+#include "data/counted.h"
 #include "trainer/comm/communicator.h"
 #include "trainer/comm/mpi_check.h"
 #include "trainer/comm/mpi_host.h"
@@ -282,8 +283,7 @@ std::string MpiCommunicator::description() const {
   BERTH_MPI(MPI_Get_library_version(version, &length));
   std::string name(version, length);
   name = name.substr(0, name.find_first_of(",\n"));
-  std::string text = concat(name, ", ", size(), size() == 1 ? " rank" : " ranks", " on ", host_.hosts(),
-                            host_.hosts() == 1 ? " host" : " hosts");
+  std::string text = concat(name, ", ", counted(size(), "rank"), " on ", counted(host_.hosts(), "host"));
   if (size() == 1) return text;
   text += shared_ ? ", gradients summed in shared memory" : ", no shared memory";
   if (background_) return text + ", while backward computes";

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "data/check.h"
+#include "data/counted.h"
 #include "trainer/comm/mpi_check.h"
 
 namespace berth::comm {
@@ -104,10 +105,11 @@ std::string RollCall::describe(const std::vector<Position>& positions) const {
     if (p.entered < 0) {
       text += "it gives no answer";
     } else {
-      text += concat("it is in \"", p.stage, "\", after ", p.entered, " collectives", p.entered ? ", the last one " : "", p.name);
+      text += concat("it is in \"", p.stage, "\", after ", counted(p.entered, "collective"), p.entered ? ", the last one " : "",
+                     p.name);
     }
   }
-  if (behind > kMostNamed) text += concat("\n  and ", behind - kMostNamed, " more ranks");
+  if (behind > kMostNamed) text += concat("\n  and ", counted(behind - kMostNamed, "more rank"));
   if (!behind) text = "\n  all ranks arrived: the network or the MPI library is stuck";
   return text;
 }
