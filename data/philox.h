@@ -27,6 +27,7 @@ enum class Purpose : uint32_t {
   kClassifierDropout = 8,
   kMlmMask = 9,
   kAugment = 10,
+  kSentencePairs = 11,
 };
 
 inline PhiloxCounter philox(PhiloxCounter c, PhiloxKey k) {

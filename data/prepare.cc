@@ -9,10 +9,12 @@
 #include <utility>
 
 #include "data/check.h"
+#include "data/features/assembler.h"
 #include "data/features/features.h"
 #include "data/features/labels.h"
 #include "data/pipeline/ordered.h"
 #include "data/pipeline/stratified_split.h"
+#include "data/readers/lines.h"
 #include "data/sha256.h"
 #include "data/store/dataset.h"
 #include "data/store/writer.h"
@@ -37,6 +39,7 @@ struct OpenSplit {
   int64_t max_rows = -1;
   int writer_id = 0;
   std::unordered_set<std::string> ids;  // question answering
+  std::shared_ptr<Assembler> assembler;  // of language models
   bool full() const { return max_rows >= 0 && report.rows >= max_rows; }
 };
 
@@ -46,6 +49,21 @@ struct Job {
   std::vector<OpenSplit> splits;
   std::optional<StratifiedSplit> cut;
 };
+
+// What the validation split is cut out by: a record, or in pretraining a document, of which only the first record says true.
+class Units {
+ public:
+  explicit Units(TaskKind task) : documents_(task == TaskKind::kPretraining) {}
+  bool starts(const Record& record) {
+    const bool before = std::exchange(in_document_, !is_blank(record.text));
+    return !documents_ || (in_document_ && !before);
+  }
+
+ private:
+  bool documents_, in_document_ = false;
+};
+
+bool is_language_model(TaskKind task) { return task == TaskKind::kMaskedLm || task == TaskKind::kPretraining; }
 
 bool has_classes(TaskKind task) {
   const LabelShape shape = task_info(task).labels;
@@ -59,7 +77,7 @@ bool has_plain_texts(TaskKind task) {
 }
 
 // Whether a label belongs to the text as a whole, so that it holds for a slightly different text too.
-bool has_one_label(TaskKind task) { return has_plain_texts(task) && task_info(task).labels != LabelShape::kNone; }
+bool has_one_label(TaskKind task) { return has_plain_texts(task) && !is_language_model(task); }
 
 const std::vector<std::string>& labels_of(const Record& record) { return record.words.empty() ? record.labels : record.tags; }
 
@@ -94,7 +112,8 @@ class Preparation {
                               {.max_length = max_length_,
                                .label_names = label_names_,
                                .doc_stride = options_.doc_stride,
-                               .label_all_tokens = options_.label_all_tokens});
+                               .label_all_tokens = options_.label_all_tokens,
+                               .uncut = is_language_model(task_) && !options_.line_by_line});
     DatasetWriter writer(options_.output, task_, tokenizer_.vocab().size(), static_cast<int32_t>(label_names_.size()));
     PrepareReport report;
     DatasetInfo info;
@@ -162,12 +181,13 @@ class Preparation {
   LabelCounts count_labels() {
     const auto reader = open(options_.train_file, true);
     LabelCounts labels, strata;
+    Units units(task_);
     for (Record record; reader->next(record);) {
       if (has_classes(task_))
         for (const std::string& label : labels_of(record)) ++labels[label];
       check(labels.size() <= kMaxLabels, options_.train_file.string(), ": there are more than ", kMaxLabels,
             " different labels in the first ", record.row, " rows; is this the right column?");
-      ++strata[stratum(record)];
+      if (units.starts(record)) ++strata[stratum(record)];
       if (record.row % static_cast<int64_t>(kChunkRecords) == 0) tell("reading labels", *reader, record.row);
     }
     check(!strata.empty(), options_.train_file.string(), ": the file holds a header and no rows");
@@ -179,7 +199,10 @@ class Preparation {
   std::unique_ptr<RecordReader> open(const std::filesystem::path& file, bool need_label) const {
     ReaderOptions reader = options_.reader;
     reader.kind = task_info(task_).records;
-    reader.need_label = need_label && task_info(task_).labels != LabelShape::kNone;
+    reader.need_label = need_label && !is_language_model(task_);
+    if (is_language_model(task_)) reader.columns.guess_pairs = false;
+    if (task_ == TaskKind::kPretraining && reader.format == FileFormat::kAuto) reader.format = FileFormat::kLines;
+    reader.keep_blank_lines = is_language_model(task_) && !options_.line_by_line;
     return open_reader(file, reader);
   }
 
@@ -206,19 +229,37 @@ class Preparation {
     for (OpenSplit& split : job.splits) {
       split.writer_id = writer.add_split(split.report.name, is_augmented(split));
       split.report.columns = reader->columns();
+      split.assembler = make_assembler(task_,
+                                       {.max_length = max_length_,
+                                        .line_by_line = options_.line_by_line,
+                                        .seed = options_.seed,
+                                        .split = static_cast<uint32_t>(split.writer_id)},
+                                       tokenizer_.vocab());
       split.report.lengths.assign(static_cast<size_t>(max_length_) + 1, 0);
       stage += (stage.empty() ? "" : " and ") + split.report.name;
     }
     int64_t rows = 0;
+    Units units(task_);
+    bool validation = false;
     run_ordered<Chunk>(
-        threads(), [&](Chunk& chunk) { return produce(job, *reader, chunk); }, [&](Chunk& chunk) { transform(job, chunk); },
+        threads(), [&](Chunk& chunk) { return produce(job, *reader, units, validation, chunk); },
+        [&](Chunk& chunk) { transform(job, chunk); },
         [&](Chunk& chunk) {
           consume(job, chunk, writer);
           rows += static_cast<int64_t>(chunk.records.size());
           if (progress_) progress_({stage, chunk.bytes_read, reader->bytes_total(), rows});
         });
-    for (const OpenSplit& split : job.splits)
+    for (OpenSplit& split : job.splits) {
       check(split.report.rows > 0, job.file.string(), ": there are no rows for the ", split.report.name, " split");
+      if (split.assembler) finish(job, split, writer);
+    }
+  }
+
+  // What the assembler still holds back.
+  void finish(const Job& job, OpenSplit& split, DatasetWriter& writer) const {
+    in_context([&] { return concat(job.file.string(), ": ", split.report.name, " split"); },
+               [&] { split.assembler->finish([&](const Sample& sample) { append(split, sample, writer); }); });
+    split.report.summary = split.assembler->summary();
   }
 
   // A model is trained on pairs or on single texts; columns guessed file by file must not mix them.
@@ -228,7 +269,8 @@ class Preparation {
           ", the file before it ", *pairs_ ? "pairs" : "single texts", "; name the columns");
   }
 
-  bool produce(Job& job, RecordReader& reader, Chunk& chunk) {
+  // `validation`: whether the unit that was begun last belongs to the validation split.
+  bool produce(Job& job, RecordReader& reader, Units& units, bool& validation, Chunk& chunk) {
     check_not_stopped();
     chunk.records.clear();
     chunk.splits.clear();
@@ -238,7 +280,8 @@ class Preparation {
     while (chunk.records.size() < kChunkRecords && bytes < kChunkBytes &&
            !std::all_of(job.splits.begin(), job.splits.end(), full) && reader.next(record)) {
       check_pairs(job, record);
-      const size_t split = job.cut && job.cut->is_validation(stratum(record)) ? 1 : 0;
+      if (units.starts(record)) validation = job.cut && job.cut->is_validation(stratum(record));
+      const size_t split = validation ? 1 : 0;
       if (job.splits[split].full()) continue;
       if (is_test(job)) drop_secret_label(record);
       ++job.splits[split].report.rows;
@@ -292,24 +335,20 @@ class Preparation {
     for (size_t i = 0; i < chunk.records.size(); ++i) {
       OpenSplit& split = job.splits[chunk.splits[i]];
       const Record& record = chunk.records[i];
-      split.report.empty += record.text.empty() && record.words.empty();
+      split.report.empty += record.text.empty() && record.words.empty() && task_ != TaskKind::kPretraining;
       if (task_ == TaskKind::kQuestionAnswering)
         take_question(split, record, chunk.samples[i], writer);
       else
-        split.report.unlabelled += labels_of(record).empty();
+        split.report.unlabelled += labels_of(record).empty() && !is_language_model(task_);
       if (has_classes(task_))
         for (const std::string& label : labels_of(record)) ++split.report.label_counts[label];
       if (is_augmented(split)) split.report.not_augmented += options_.augment.copies;
+      const auto emit = [&](const Sample& sample) { append(split, sample, writer); };
       for (const Sample& sample : chunk.samples[i]) {
-        writer.append(split.writer_id, sample);
-        if (sample.augmented != AugmentKind::kNone) {
-          ++split.report.augmented[augment_name(sample.augmented)];
-          --split.report.not_augmented;
-        }
-        ++split.report.samples;
-        split.report.tokens += static_cast<int64_t>(sample.input_ids.size());
-        split.report.truncated += sample.truncated;
-        ++split.report.lengths.at(sample.input_ids.size());
+        if (split.assembler)
+          split.assembler->add(record, sample, emit);
+        else
+          emit(sample);
       }
     }
   }
@@ -326,6 +365,18 @@ class Preparation {
     split.report.unanswerable += record.has_answers && record.answers.empty();
     split.report.misaligned += windows.front().misaligned;
     split.report.unreached += !record.answers.empty() && !reached;
+  }
+
+  static void append(OpenSplit& split, const Sample& sample, DatasetWriter& writer) {
+    writer.append(split.writer_id, sample);
+    if (sample.augmented != AugmentKind::kNone) {
+      ++split.report.augmented[augment_name(sample.augmented)];
+      --split.report.not_augmented;
+    }
+    ++split.report.samples;
+    split.report.tokens += static_cast<int64_t>(sample.input_ids.size());
+    split.report.truncated += sample.truncated;
+    ++split.report.lengths.at(sample.input_ids.size());
   }
 
   int threads() const {
@@ -361,6 +412,11 @@ void PrepareOptions::validate() const {
   check_usage(!augment.any() || has_one_label(kind), "the task ", task_info(kind).name,
               " cannot be prepared with augmentation: it is for texts that have their labels as a whole");
   check_usage(!augment.any() || !train_file.empty(), "augmentation is of the training split: name a training file");
+  check_usage(!is_language_model(kind) || reader.columns.text_pair.empty(),
+              "--text-pair-column is not for language models; several columns are joined by --text-column title,body");
+  check_usage(kind == TaskKind::kMaskedLm || !line_by_line, "--line-by-line is for --task masked-lm");
+  check_usage(kind != TaskKind::kPretraining || reader.format == FileFormat::kAuto || reader.format == FileFormat::kLines,
+              "--task pretraining reads plain text: a sentence a line, documents separated by blank lines");
   check_usage(threads >= 0 && threads <= 1024, "the number of threads must be 0 (all cores) to 1024, got ", threads);
   check_usage(!train_file.empty() || !label_names.empty() || !has_classes(kind),
               "without a training file the label names must be given");

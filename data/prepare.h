@@ -26,7 +26,7 @@ struct PrepareOptions {
   std::filesystem::path output;            // the .h5 file; replaced if it exists
   ReaderOptions reader = {};               // format, encoding, header and columns of all files; need_label is set by split
   double validation_split = 0;             // this fraction of the training file becomes the validation split, stratified by label
-  uint64_t seed = 42;                      // of that choice, and of augmentation
+  uint64_t seed = 42;                      // of that choice, of augmentation and of sentence pairs
   NormalizeOptions normalize = {};         // done to each text before it is tokenized
   AugmentOptions augment = {};             // of the training split alone
   std::optional<int> max_length = {};      // tokens per sample, special ones included; unset: the task's (features/task.h)
@@ -37,6 +37,7 @@ struct PrepareOptions {
   int64_t max_predict_samples = -1;           // of the test split
   std::vector<std::string> label_names = {};  // classes in this order; empty: those of the training file, sorted
   bool label_all_tokens = false;              // token classification: every WordPiece of a word carries its tag
+  bool line_by_line = false;                  // masked-lm: each text is a sample, instead of blocks of max_length tokens
   std::string command;  // kept in the file; leave --threads out of it, so that the file does not depend on it
 
   // Throws Error(kUsage).
@@ -61,6 +62,7 @@ struct SplitReport {
   // Question answering: questions for which the file says that there is no answer; answers that the context does not have where
   // the file says; answers that lie whole in no window, so that all are labelled as without answer.
   int64_t unanswerable = 0, misaligned = 0, unreached = 0;
+  std::string summary = {};  // of language models: what became of the texts, and what was left out
   std::map<std::string, int64_t> label_counts = {};
   std::vector<int64_t> lengths = {};  // [max_length + 1] samples of each length in tokens
 };

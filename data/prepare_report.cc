@@ -83,6 +83,7 @@ std::string describe(const PrepareReport& report) {
     text += concat(", ", counted(split.tokens, "token"), ", from ", split.file, "\n  columns  ", split.columns, "\n");
     if (!report.label_names.empty()) text += "  labels   " + labels_of(split, report.label_names) + "\n";
     if (!split.augmented.empty() || split.not_augmented > 0) text += "  copies   " + copies_of(split) + "\n";
+    if (!split.summary.empty()) text += "  " + split.summary + "\n";
     if (split.unlabelled > 0) text += concat("  warning  ", counted(split.unlabelled, "row"), " without a label\n");
     if (split.unanswerable > 0) text += concat("  answers  ", split.unanswerable, " questions have none\n");
     if (split.misaligned > 0)

@@ -18,6 +18,7 @@ int run_evaluate(const EvaluateCommand& command, const std::string& log_level) {
   check_usage(command.per_device_eval_batch_size > 0, "--per-device-eval-batch-size must be positive, got ",
               command.per_device_eval_batch_size);
   command.predictions.validate();
+  command.masks.validate();
   return on_all_ranks(command.device, log_level, [&](Rank& rank) {
     comm::Communicator& comm = rank.comm;
     comm::agree_on_root(comm, [&] {
@@ -33,11 +34,13 @@ int run_evaluate(const EvaluateCommand& command, const std::string& log_level) {
     });
     train::LoadedModel loaded = train::load_model_for(*dataset, command.model, comm);
     if (command.bf16) loaded.model->parameters().enable_compute_copy();
+    const data::BatchTransform transform = loaded.model->task().transform(loaded.tokenizer->vocab(), command.masks);
     const train::EvalResult result = train::evaluate(*loaded.model, *split, comm,
                                                      {.batch_size = command.per_device_eval_batch_size,
                                                       .max_samples = command.max_eval_samples,
                                                       .compute_type = command.bf16 ? at::kBFloat16 : at::kFloat,
-                                                      .predictions = command.predictions},
+                                                      .predictions = command.predictions,
+                                                      .transform = transform},
                                                      [] { return stop_signal() != 0; });
     if (result.stopped) fail(ExitCode::kInternal, "evaluation was stopped by signal ", stop_signal());
     if (comm.rank() != 0) return 0;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <string>
 
+#include "data/pipeline/masking.h"
 #include "launcher/ranks.h"
 #include "trainer/tasks/prediction_options.h"
 
@@ -16,6 +17,7 @@ struct EvaluateCommand {
   std::filesystem::path output_dir;  // empty: print only
   int64_t per_device_eval_batch_size = 8;
   int64_t max_eval_samples = -1;
+  data::MaskOptions masks;  // of language models
   bool bf16 = false;
   train::PredictionOptions predictions;
   DeviceOptions device;

@@ -45,6 +45,14 @@ class Parser {
                               const std::function<void(const std::vector<std::string>&)>& set) {
     return app_.add_option_function<std::vector<std::string>>(names, set, help)->group(group_)->delimiter(',');
   }
+  // May be given several times. Not a list option: CLI11 would take "[MASK] a [MASK]" for a list in brackets.
+  CLI::Option* add_texts(const std::string& names, std::vector<std::string>& values, const std::string& help) {
+    return app_
+        .add_option_function<std::string>(
+            names, [&values](const std::string& given) { values.push_back(given); }, help)
+        ->group(group_)
+        ->trigger_on_parse();
+  }
   // A value that is parsed from its name; `shown` is the default's.
   CLI::Option* add_named(const std::string& names, const std::string& shown, const std::string& help,
                          const std::function<void(const std::string&)>& set) {
@@ -78,6 +86,13 @@ void add_reader(Parser& p, data::ReaderOptions& o) {
   p.add("--text-column,--text-column-name", o.columns.text,
         "column of the text, or several to join: title,body; guessed from the usual names");
   p.add("--text-pair-column,--text-pair-column-name", o.columns.text_pair, "column of the second text of a pair; guessed");
+}
+
+void add_masks(Parser& p, data::MaskOptions& o) {
+  p.group("Language models");
+  p.add("--mlm-probability", o.probability,
+        "share of the tokens that are masked: 80 % by [MASK], 10 % by a random token, 10 % kept");
+  p.add("--whole-word-mask", o.whole_words, "mask all WordPieces of a word, always by [MASK]");
 }
 
 void add_train_data(Parser& p, train::TrainOptions& o) {
@@ -187,6 +202,7 @@ void add_train(CLI::App& app, TrainCommand& c) {
   add_batch(p, c.options);
   add_optimizer(p, c.options);
   add_model(p, c.options);
+  add_masks(p, c.options.masks);
   add_evaluation(p, c.options);
   add_answers(p, c.options.predictions.spans);
   add_logging(p, c);
@@ -206,6 +222,8 @@ void add_evaluate(CLI::App& app, EvaluateCommand& c) {
   p.add("--max-eval-samples", c.max_eval_samples, "evaluate only the first so many; -1: all");
   p.add("--bf16", c.bf16, "compute in bfloat16");
   add_answers(p, c.predictions.spans);
+  add_masks(p, c.masks);
+  p.add("--seed", c.masks.seed, "of the masks");
   add_device(p, c.device);
 }
 
@@ -216,12 +234,13 @@ void add_predict(CLI::App& app, PredictCommand& c) {
          "a fine-tuned model: a run folder, a checkpoint, or a transformers folder; of several, the probabilities are averaged")
       ->group("Options")
       ->required();
-  app.add_option("--text", c.text, "a text; may be given several times")->group("Options");
-  app.add_option("--text-pair", c.text_pair, "the second text of a pair, one for each --text")->group("Options");
+  p.add_texts("--text", c.text, "a text; may be given several times");
+  p.add_texts("--text-pair", c.text_pair, "the second text of a pair, one for each --text");
   p.add("--input", c.input, "a file, or - for standard input (plain lines unless --input-format says more)");
   p.add("--output", c.output, "JSONL file; default: standard output");
   p.add("--max-length,--max-seq-length", c.max_length, "tokens of a sample at most; default: 128, of questions 384");
   p.add("--per-device-eval-batch-size", c.options.batch_size, "samples of one micro-batch");
+  p.add("--top-k", c.options.predictions.top_k, "masked-lm: tokens proposed for each [MASK]");
   p.add("--logits", c.options.predictions.with_logits, "also the raw outputs");
   p.add("--bf16", c.bf16, "compute in bfloat16");
   add_answers(p, c.options.predictions.spans);
@@ -266,7 +285,9 @@ void add_prepare(CLI::App& app, PrepareCommand& c) {
   p.add("--max-length,--max-seq-length", o.max_length,
         "tokens of a sample at most, special ones included; default: 128, for question answering 384");
   p.add("--doc-stride", o.doc_stride, "question answering: tokens of the context that neighbouring windows share");
-  p.add("--seed", o.seed, "of the validation split and of augmentation");
+  p.add("--seed", o.seed, "of the validation split, of augmentation and of sentence pairs");
+  p.add("--line-by-line", o.line_by_line,
+        "masked-lm: a sample per text, instead of blocks of --max-length tokens of all texts end to end");
   p.add("--threads,--preprocessing-num-workers", o.threads, "0: one per core; the output does not depend on it");
   p.add("--max-train-samples", o.max_train_samples, "only the first so many rows; -1: all");
   p.add("--max-eval-samples", o.max_eval_samples, "of the validation split; -1: all");

@@ -86,6 +86,7 @@ EvalResult evaluate(const ModelInstance& model, const data::Split& split, comm::
     const size_t index = static_cast<size_t>(round * comm.size() + comm.rank());
     if (index < batches.size()) {
       split.read(batches[index], batch);
+      if (options.transform) options.transform(batch, data::kFixedMasks);
       model.task().record(host_logits(model, batch, comm.device(), context), batch, options.predictions, own);
     }
     if (progress) progress(std::min(samples, (round + 1) * comm.size() * options.batch_size), samples);

@@ -14,6 +14,7 @@ struct EvaluateOptions {
   int64_t max_samples = -1;  // the first so many; < 0: all
   at::ScalarType compute_type = at::kFloat;
   PredictionOptions predictions = {};
+  data::BatchTransform transform = {};  // Task::transform()
 };
 
 struct EvalResult {

@@ -46,22 +46,6 @@ Found find_model(const std::string& name, comm::Communicator& comm) {
   return {folder, config};
 }
 
-// Rank 0's tokenizer on all ranks.
-data::BertTokenizer share_tokenizer(const std::filesystem::path& folder, comm::Communicator& comm) {
-  std::string bytes;
-  comm::agree_on_root(comm, [&] {
-    const data::BertTokenizer tokenizer = data::BertTokenizer::load(folder);
-    std::vector<std::string> tokens;
-    for (int32_t id = 0; id < tokenizer.vocab().size(); ++id) tokens.push_back(tokenizer.vocab().token(id));
-    const data::TokenizerOptions& o = tokenizer.options();
-    bytes = nlohmann::json{tokens, o.do_lower_case, o.strip_accents.value_or(o.do_lower_case), o.tokenize_chinese_chars}.dump();
-  });
-  comm.broadcast(bytes, 0);
-  const auto json = nlohmann::json::parse(bytes);
-  return {data::Vocab(json[0].get<std::vector<std::string>>()),
-          {.do_lower_case = json[1], .strip_accents = json[2].get<bool>(), .tokenize_chinese_chars = json[3]}};
-}
-
 LoadedModel fill(const BertConfig& config, const std::filesystem::path& folder, data::TaskKind task, comm::Communicator& comm) {
   LoadedModel loaded{.folder = folder, .model = nullptr, .tokenizer = share_tokenizer(folder, comm)};
   comm::agree(comm, [&] {
@@ -76,6 +60,24 @@ LoadedModel fill(const BertConfig& config, const std::filesystem::path& folder, 
 std::string describe(const data::NormalizeOptions& normalize) { return normalize.any() ? normalize.names() : "nothing"; }
 
 }  // namespace
+
+data::BertTokenizer share_tokenizer(const std::filesystem::path& folder, comm::Communicator& comm) {
+  std::string bytes;
+  std::optional<data::BertTokenizer> loaded;
+  comm::agree_on_root(comm, [&] {
+    loaded = data::BertTokenizer::load(folder);
+    const data::TokenizerOptions& o = loaded->options();
+    bytes = nlohmann::json{loaded->vocab().tokens(), loaded->added_tokens(), o.do_lower_case,
+                           o.strip_accents.value_or(o.do_lower_case), o.tokenize_chinese_chars}
+                .dump();
+  });
+  comm.broadcast(bytes, 0);
+  if (loaded) return *std::move(loaded);
+  const auto json = nlohmann::json::parse(bytes);
+  return {data::Vocab(json[0].get<std::vector<std::string>>()),
+          {.do_lower_case = json[2], .strip_accents = json[3].get<bool>(), .tokenize_chinese_chars = json[4]},
+          json[1].get<std::vector<std::string>>()};
+}
 
 LoadedModel load_model(const std::string& name, comm::Communicator& comm) {
   const Found found = find_model(name, comm);

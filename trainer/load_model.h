@@ -28,4 +28,7 @@ std::vector<LoadedModel> load_models(const std::vector<std::string>& names, comm
 // With the task of the data set, whose vocabulary, labels and lengths must fit the model.
 LoadedModel load_model_for(const data::Dataset& dataset, const std::string& name, comm::Communicator& comm);
 
+// The tokenizer of a model folder, which rank 0 reads, on all ranks. A collective call. Throws comm::AgreedError.
+data::BertTokenizer share_tokenizer(const std::filesystem::path& folder, comm::Communicator& comm);
+
 }  // namespace berth::train

@@ -75,8 +75,9 @@ std::vector<std::vector<size_t>> make_groups(const std::vector<data::Record>& wi
 
 // The records as the models' training texts were: cleaned as those.
 NewTexts make_texts(const std::vector<data::Record>& window, const std::vector<size_t>& group, const data::Features& features,
-                    const data::NormalizeOptions& normalize) {
+                    const data::NormalizeOptions& normalize, const data::BertTokenizer& tokenizer) {
   NewTexts texts;
+  texts.tokenizer = &tokenizer;
   for (size_t index : group) {
     data::Record record = window[index];
     data::normalize(record, normalize);
@@ -104,7 +105,8 @@ std::vector<Json> predict_group(std::span<const ModelInstance* const> models, co
   std::vector<Tensors> logits, probabilities;  // of each forward pass
   for (size_t at = 0; at < texts.samples.size(); at += static_cast<size_t>(options.batch_size)) {
     const size_t count = std::min(texts.samples.size() - at, static_cast<size_t>(options.batch_size));
-    const data::Batch batch = data::make_batch(std::span(texts.samples).subspan(at, count), static_cast<int64_t>(at));
+    data::Batch batch = data::make_batch(std::span(texts.samples).subspan(at, count), static_cast<int64_t>(at));
+    models[0]->task().mark_targets(texts.tokenizer->vocab(), batch);
     Tensors logits_here, probabilities_here;
     for (const ModelInstance* model : models) {
       const Tensors outputs = host_logits(*model, batch, device, {.compute_type = options.compute_type});
@@ -144,7 +146,7 @@ int64_t predict(std::span<const ModelInstance* const> models, const data::BertTo
     Json own = Json::array();
     comm::agree(comm, [&] {
       for (size_t g = static_cast<size_t>(comm.rank()); g < groups.size(); g += static_cast<size_t>(comm.size())) {
-        const NewTexts texts = make_texts(window, groups[g], *features, models[0]->config().normalize);
+        const NewTexts texts = make_texts(window, groups[g], *features, models[0]->config().normalize, tokenizer);
         std::vector<Json> results = predict_group(models, texts, comm.device(), options);
         check_internal(results.size() == groups[g].size(), results.size(), " predictions for ", groups[g].size(), " records");
         for (size_t i = 0; i < results.size(); ++i) own.push_back({groups[g][i], std::move(results[i])});

@@ -16,6 +16,7 @@
 #include "trainer/environment.h"
 #include "trainer/evaluate.h"
 #include "trainer/replicas.h"
+#include "trainer/report/closing_table.h"
 #include "trainer/report/metrics_file.h"
 #include "trainer/report/results.h"
 #include "trainer/report/run_log.h"
@@ -30,6 +31,8 @@ using Clock = std::chrono::steady_clock;
 
 // On the CPU micro-batches are cut to about so many tokens, to keep activations in the caches. Not tuned.
 constexpr int64_t kCpuMicroBatchTokens = 1024;
+
+constexpr int kStepsAhead = 4;  // that are read and collated while one is computed
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -46,6 +49,7 @@ class TrainLoop {
   bool after_step();
   bool evaluate_now();
 
+  data::BatchTransform batch_transform() const;
   void open_log();
   void record_provenance();
   void take_step(TrainStep& train_step, std::span<const data::Batch> batches);
@@ -151,7 +155,11 @@ bool TrainLoop::train_to_the_end() {
     return data::deal(samples, lengths, comm_.size(), options_.batch.per_device_train_batch_size,
                       comm_.device().is_cpu() ? kCpuMicroBatchTokens : 0)[static_cast<size_t>(comm_.rank())];
   };
-  data::Prefetcher prefetcher(*setup_.train, share, state.global_step);
+  const data::BatchTransform transform = batch_transform();
+  const auto finish_batch = [&](data::Batch& batch, int64_t step) {
+    if (transform) transform(batch, static_cast<uint64_t>(step / plan.steps_per_epoch));
+  };
+  data::Prefetcher prefetcher(*setup_.train, share, state.global_step, kStepsAhead, finish_batch);
 
   last_step_ = Clock::now();
   while (state.global_step < state.total_steps && !early_stop_) {
@@ -169,6 +177,12 @@ bool TrainLoop::train_to_the_end() {
     if (!after_step()) return false;
   }
   return true;
+}
+
+data::BatchTransform TrainLoop::batch_transform() const {
+  data::MaskOptions masks = options_.masks;
+  masks.seed = options_.seed;
+  return setup_.model->task().transform(setup_.tokenizer->vocab(), masks);
 }
 
 void TrainLoop::take_step(TrainStep& train_step, std::span<const data::Batch> batches) {
@@ -225,7 +239,8 @@ bool TrainLoop::evaluate_now() {
   const EvaluateOptions options{.batch_size = options_.batch.per_device_eval_batch_size,
                                 .max_samples = options_.batch.max_eval_samples,
                                 .compute_type = options_.model_options.bf16 ? at::kBFloat16 : at::kFloat,
-                                .predictions = options_.predictions};
+                                .predictions = options_.predictions,
+                                .transform = batch_transform()};
   const EvalResult result = evaluate(*setup_.model, *setup_.validation, comm_, options, hooks_.stop,
                                      comm_.rank() == 0 ? hooks_.eval_progress : nullptr);
   if (result.stopped) return false;
@@ -333,6 +348,10 @@ void TrainLoop::finish() {
     log_->finish();
     state.run_log = log_->state();
     state.log_history = log_->log_history();
+    if (const std::string table = closing_table(nlohmann::ordered_json::parse(state.log_history)); !table.empty()) {
+      BOOST_LOG_TRIVIAL(info) << "the evaluations of this run:\n" << table;
+      write_durably(options_.output_dir / "training_results.md", table);
+    }
     write_model(options_.output_dir);
     write_durably(options_.output_dir / kTrainerStateFile, state_json());
   });

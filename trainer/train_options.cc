@@ -65,6 +65,7 @@ void TrainOptions::validate() const {
               "--save-strategy best needs evaluations: add --eval-strategy epoch");
   check_usage(!eval_save.load_best_model_at_end || eval_save.save_strategy != Strategy::kNo,
               "--load-best-model-at-end needs checkpoints: use --save-strategy best, or the one of --eval-strategy");
+  masks.validate();
   check_usage(ddp_bucket_cap_mb > 0, "--ddp-bucket-cap-mb must be positive, got ", ddp_bucket_cap_mb);
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "data/pipeline/masking.h"
 #include "trainer/optim/adamw.h"
 #include "trainer/optim/schedule.h"
 #include "trainer/tasks/prediction_options.h"
@@ -81,6 +82,7 @@ struct TrainOptions {
   EvalSaveOptions eval_save;
   PredictionOptions predictions;  // of its evaluations
   LoggingOptions logging;
+  data::MaskOptions masks;  // of language models; its seed is the run's
   OnNan on_nan = OnNan::kStop;
   double ddp_bucket_cap_mb = 25;
   bool from_scratch = false;  // random weights: only the folder's config and tokenizer are used

@@ -8,6 +8,7 @@
 #include "trainer/checkpoint/model_path.h"
 #include "trainer/checkpoint/pretrained.h"
 #include "trainer/comm/agree.h"
+#include "trainer/load_model.h"
 #include "trainer/report/files.h"
 
 namespace berth::train {
@@ -62,9 +63,9 @@ void keep_letter_case(TrainSetup& setup, comm::Communicator& comm) {
 BertConfig load_config(TrainSetup& setup, const TrainOptions& options, comm::Communicator& comm) {
   std::string text;
   const std::string origin = (setup.model_folder / "config.json").string();
+  setup.tokenizer = share_tokenizer(setup.model_folder, comm);
   comm::agree_on_root(comm, [&] {
     text = read_file(origin);
-    setup.tokenizer = data::BertTokenizer::load(setup.model_folder);
     const data::DatasetInfo& info = setup.dataset->info();
     check(setup.tokenizer->vocab().sha256() == info.vocab_sha256, options.data.string(),
           ": was prepared with another vocabulary (", info.vocab_size, " tokens) than the model's in ",

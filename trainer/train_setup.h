@@ -23,7 +23,7 @@ struct TrainSetup {
   std::unique_ptr<data::Dataset> dataset;
   std::unique_ptr<data::Split> train, validation;  // validation: null if nothing is evaluated
   std::filesystem::path model_folder;              // where weights came from: the pretrained model, or the checkpoint of a resume
-  std::optional<data::BertTokenizer> tokenizer;    // rank 0
+  std::optional<data::BertTokenizer> tokenizer;
   RunPlan plan;
   RunState state;
   bool resumed = false;

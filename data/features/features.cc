@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "data/check.h"
+#include "data/features/assembler.h"
 #include "data/features/question.h"
 #include "data/features/sequence.h"
 #include "data/features/tokens.h"
@@ -22,6 +23,10 @@ std::unique_ptr<Features> make_features(TaskKind task, const BertTokenizer& toke
       return std::make_unique<TokenFeatures>(tokenizer, std::move(options));
     case TaskKind::kQuestionAnswering:
       return std::make_unique<QuestionFeatures>(tokenizer, options);
+    case TaskKind::kMaskedLm:
+    case TaskKind::kPretraining:
+      if (options.uncut) return std::make_unique<UncutFeatures>(tokenizer, task == TaskKind::kMaskedLm);
+      return std::make_unique<SequenceFeatures>(task, tokenizer, std::move(options));
     default:
       fail(ExitCode::kUsage, "the task ", task_info(task).name, " cannot be prepared yet");
   }

@@ -20,6 +20,7 @@ struct FeatureOptions {
   int doc_stride = 128;                       // question answering: tokens of the context that neighbouring windows share
   bool label_all_tokens = false;              // token classification: all WordPieces of a word, not only the first, carry its tag
   bool offsets = false;                       // fill Sample::offsets
+  bool uncut = false;                         // language models: all tokens of a text, for an Assembler (assembler.h)
 };
 
 // Immutable and safe to share between threads.

@@ -47,6 +47,7 @@ void SequenceFeatures::make(const Record& record, std::vector<Sample>& samples) 
 }
 
 void SequenceFeatures::label(const Record& record, Sample& sample) const {
+  if (shape_ == LabelShape::kNone || shape_ == LabelShape::kNextSentence) return;
   const bool labelled = !record.labels.empty();
   if (shape_ == LabelShape::kMultiHot) {
     sample.float_labels.assign(static_cast<size_t>(labels_.size()), labelled ? 0.f : schema::kNoMultiHot);

@@ -1,4 +1,4 @@
-// One label for a text or a pair of texts: classification, regression, multi-label.
+// One label for a text or a pair of texts: classification, regression, multi-label; or none, for language models.
 #pragma once
 
 #include "data/features/features.h"

@@ -15,6 +15,7 @@ const std::vector<TaskInfo>& tasks() {
       {TaskKind::kTokenClassification, "token-classification", "ner", LabelShape::kTokenClass, RecordKind::kWords, 128},
       {TaskKind::kQuestionAnswering, "question-answering", "qa", LabelShape::kSpan, RecordKind::kQuestions, 384},
       {TaskKind::kMaskedLm, "masked-lm", "mlm", LabelShape::kNone, RecordKind::kText, 128},
+      {TaskKind::kPretraining, "pretraining", "pretraining", LabelShape::kNextSentence, RecordKind::kText, 128},
   };
   return table;
 }

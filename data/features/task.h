@@ -17,17 +17,18 @@ enum class TaskKind {
   kTokenClassification,
   kQuestionAnswering,
   kMaskedLm,
-  kPretraining,  // masked-lm and next-sentence prediction together; has a model, but no data yet: not in tasks()
+  kPretraining,  // masked-lm and next-sentence prediction together
 };
 
 // What a sample's label looks like in a file and in a Batch.
 enum class LabelShape {
-  kClass,       // [B] int32
-  kFloat,       // [B] float
-  kMultiHot,    // [B * num_labels] float, 0 or 1
-  kTokenClass,  // [T] int32, kIgnoreIndex where there is no target
-  kSpan,        // [2B] int32: first and last token of the answer within the sample (0, 0: none)
-  kNone         // made on the fly
+  kClass,         // [B] int32
+  kFloat,         // [B] float
+  kMultiHot,      // [B * num_labels] float, 0 or 1
+  kTokenClass,    // [T] int32, kIgnoreIndex where there is no target
+  kSpan,          // [2B] int32: first and last token of the answer within the sample (0, 0: none)
+  kNextSentence,  // [B] int32: 0 if the second text follows the first, else 1
+  kNone           // made on the fly
 };
 
 struct TaskInfo {

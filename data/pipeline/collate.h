@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "data/pipeline/batch.h"
@@ -14,5 +15,8 @@ void begin_batch(Batch& batch);
 // Appends one sample's tokens; `segment_b` is the index of segment B's first token (the number of tokens if there is one
 // segment). The caller appends the labels.
 void append_tokens(Batch& batch, int64_t sample_id, std::span<const int32_t> input_ids, int32_t segment_b);
+
+// What a task does to each batch after it is collated, such as masking tokens: a pure function of the batch and the epoch.
+using BatchTransform = std::function<void(Batch& batch, uint64_t epoch)>;
 
 }  // namespace berth::data

@@ -5,9 +5,10 @@
 
 namespace berth::data {
 
-Prefetcher::Prefetcher(const Split& split, Plan plan, int64_t first_step, int depth)
+Prefetcher::Prefetcher(const Split& split, Plan plan, int64_t first_step, int depth, Finish finish)
     : split_(split),
       plan_(std::move(plan)),
+      finish_(std::move(finish)),
       depth_(static_cast<size_t>(std::max(1, depth))),
       thread_([this, first_step] { work(first_step); }) {}
 
@@ -63,7 +64,10 @@ std::optional<StepData> Prefetcher::load(int64_t step) const {
   const std::optional<RankShare> share = plan_(step);
   if (!share) return std::nullopt;
   StepData data{step, std::vector<Batch>(share->size())};
-  for (size_t i = 0; i < share->size(); ++i) split_.read((*share)[i], data.micro_batches[i]);
+  for (size_t i = 0; i < share->size(); ++i) {
+    split_.read((*share)[i], data.micro_batches[i]);
+    if (finish_) finish_(data.micro_batches[i], step);
+  }
   return data;
 }
 

@@ -39,9 +39,12 @@ class Prefetcher {
   // The share of a step, or nothing after the last one. Called on the prefetcher's thread, for first_step, first_step + 1, …
   using Plan = std::function<std::optional<RankShare>(int64_t step)>;
 
-  // At most `depth` steps are held ready. `split`, and what `plan` refers to, must outlive the prefetcher; nobody else may read
-  // `split` meanwhile.
-  Prefetcher(const Split& split, Plan plan, int64_t first_step = 0, int depth = 4);
+  // Called with each batch and its step, on the prefetcher's thread.
+  using Finish = std::function<void(Batch& batch, int64_t step)>;
+
+  // At most `depth` steps are held ready. `split`, and what `plan` and `finish` refer to, must outlive the prefetcher; nobody
+  // else may read `split` meanwhile.
+  Prefetcher(const Split& split, Plan plan, int64_t first_step = 0, int depth = 4, Finish finish = {});
   ~Prefetcher();  // ends the thread, dropping what it has read ahead
   Prefetcher(const Prefetcher&) = delete;
   Prefetcher& operator=(const Prefetcher&) = delete;
@@ -56,6 +59,7 @@ class Prefetcher {
 
   const Split& split_;
   const Plan plan_;
+  const Finish finish_;
   const size_t depth_;
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -89,13 +89,13 @@ Names split_list(const std::string& text) {
   return parts;
 }
 
-void guess_texts(const Names& names, bool pair_is_named, Columns& columns) {
+void guess_texts(const Names& names, const ColumnOptions& options, Columns& columns) {
   columns.guessed = true;
   for (const auto& [first, second] : kPairs) {
     const auto a = find_usual(names, first), b = find_usual(names, second);
-    if (!a || !b) continue;
+    if (!a || !b || !options.guess_pairs) continue;
     columns.text = {*a};
-    if (!pair_is_named) columns.text_pair = b;
+    if (options.text_pair.empty()) columns.text_pair = b;
     return;
   }
   if (const auto at = find_usual(names, kTexts)) columns.text = {*at};
@@ -108,7 +108,7 @@ Columns resolve_columns(const Names& names, const ColumnOptions& options, Record
   Columns columns;
   if (options.text.empty()) {
     if (kind == RecordKind::kText)
-      guess_texts(names, !options.text_pair.empty(), columns);
+      guess_texts(names, options, columns);
     else if (const auto at = find_usual(names, kWords))
       columns.text = {*at}, columns.guessed = true;
   } else if (const auto whole = find_named(names, options.text, where)) {
@@ -138,7 +138,7 @@ bool looks_like_header(const Names& cells, const ColumnOptions& options) {
   for (const std::string* wanted : {&options.text, &options.text_pair, &options.label})
     if (!wanted->empty() && std::count(cells.begin(), cells.end(), *wanted) > 0) return true;
   Columns guess;
-  guess_texts(cells, false, guess);
+  guess_texts(cells, {}, guess);
   return !guess.text.empty() || find_usual(cells, kLabels).has_value();
 }
 

@@ -15,6 +15,7 @@ struct ColumnOptions {
   std::string text = {};
   std::string text_pair = {};
   std::string label = {};
+  bool guess_pairs = true;  // false: each record is one text
 };
 
 // Indexes into the table's column names.

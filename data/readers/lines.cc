@@ -5,7 +5,7 @@
 namespace berth::data {
 
 LinesReader::LinesReader(const std::filesystem::path& path, const ReaderOptions& options)
-    : file_(path), encoding_(options.encoding) {
+    : file_(path), encoding_(options.encoding), keep_blank_lines_(options.keep_blank_lines) {
   check(!options.need_label, path.string(), ": plain text has no labels");
 }
 
@@ -13,7 +13,7 @@ bool LinesReader::next(Record& record) {
   record = Record{};
   while (file_.next_line(record.text)) {
     ++line_number_;
-    if (record.text.find_first_not_of(" \t\r") == std::string::npos) continue;
+    if (!keep_blank_lines_ && is_blank(record.text)) continue;
     record.row = ++row_;
     in_context([&] { return concat(file_.path().string(), ": row ", row_, " (line ", line_number_, ")"); },
                [&] { decode(encoding_, record.text); });

@@ -1,4 +1,4 @@
-// Plain text: each line that is not blank is a record.
+// Plain text: each line is a record, blank ones only if that is asked for.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,9 @@
 #include "data/readers/reader.h"
 
 namespace berth::data {
+
+// Nothing but ASCII white space.
+inline bool is_blank(const std::string& text) { return text.find_first_not_of(" \t\r\n\f\v") == std::string::npos; }
 
 class LinesReader final : public RecordReader {
  public:
@@ -20,6 +23,7 @@ class LinesReader final : public RecordReader {
  private:
   TextFile file_;
   TextEncoding encoding_;
+  bool keep_blank_lines_;
   int64_t row_ = 0, line_number_ = 0;
 };
 

@@ -163,7 +163,7 @@ class Hdf5Split final : public Split {
   }
 
   void append_labels(const std::vector<int32_t>& labels, int32_t length, Batch& batch) const {
-    const auto classes = static_cast<int32_t>(file_->info.label_names.size());
+    const auto classes = shape_ == LabelShape::kNextSentence ? 2 : static_cast<int32_t>(file_->info.label_names.size());
     for (int32_t label : labels) {
       const int32_t end = shape_ == LabelShape::kSpan ? length : classes;
       const bool known = label == kIgnoreIndex || (label >= 0 && label < end);

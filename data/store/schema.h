@@ -15,6 +15,7 @@
 //                               kTokenClass int32   [T]     class index or -100
 //                               kSpan       int32   [N, 2]  first and last token of the answer within the sample; 0, 0: none;
 //                                                   -100, -100: not labelled (test split only)
+//                               kNextSentence int32 [N]     0 if segment B follows segment A in its document, else 1
 //                               kNone       absent
 //     For kSpan only, E questions, each cut into consecutive samples:
 //     token_offsets [T, 2]    int32; code points [begin, end) that a token came from, of the question or of the context

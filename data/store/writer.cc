@@ -38,7 +38,8 @@ struct SplitColumns {
         segment_b(group, schema::kSegmentB, H5T_STD_I32LE),
         rows(group, schema::kRows, H5T_STD_I64LE) {
     if (with_augmented) augmented.emplace(group, schema::kAugmented, H5T_STD_U8LE);
-    if (shape == LabelShape::kClass || shape == LabelShape::kTokenClass) labels.emplace(group, schema::kLabels, H5T_STD_I32LE);
+    if (shape == LabelShape::kClass || shape == LabelShape::kTokenClass || shape == LabelShape::kNextSentence)
+      labels.emplace(group, schema::kLabels, H5T_STD_I32LE);
     if (shape == LabelShape::kSpan) {
       labels.emplace(group, schema::kLabels, H5T_STD_I32LE, 2);
       questions.emplace(group);

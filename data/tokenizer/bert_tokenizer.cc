@@ -164,4 +164,22 @@ std::vector<Encoding> BertTokenizer::encode_windows(std::string_view a, std::str
   return windows;
 }
 
+std::string BertTokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
+  std::string text;
+  bool first = true;
+  for (const int32_t id : ids) {
+    const std::string& token = vocab_.token(id);
+    const auto is_it = [&](const Special& special) { return special.id == id; };
+    if (skip_special && std::any_of(specials_.begin(), specials_.end(), is_it)) continue;
+    if (!first && token.starts_with("##"))
+      text += token.substr(2);
+    else if (first || token == "." || token == "?" || token == "!" || token == ",")
+      text += token;
+    else
+      text += " " + token;
+    first = false;
+  }
+  return text;
+}
+
 }  // namespace berth::data

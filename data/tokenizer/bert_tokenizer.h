@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -63,9 +64,13 @@ class BertTokenizer {
   // `stride` tokens of b. As Hugging Face's truncation="only_second" with return_overflowing_tokens. Error(kBadInput) if b does
   // not fit and a leaves room for no more than `stride` of its tokens.
   std::vector<Encoding> encode_windows(std::string_view a, std::string_view b, int max_length, int stride) const;
+  // Text of `ids`, as Hugging Face's decode: WordPieces joined, no space before . , ? and !; `skip_special`: without [CLS] and
+  // its like.
+  std::string decode(std::span<const int32_t> ids, bool skip_special) const;
 
   const Vocab& vocab() const { return vocab_; }
   const TokenizerOptions& options() const { return options_; }
+  const std::vector<std::string>& added_tokens() const { return added_tokens_; }
 
  private:
   struct Special {

@@ -56,11 +56,20 @@ std::string history(const fs::path& checkpoint) {
 }
 
 constexpr const char* kResumable =
-    "--global-batch-size 12 --num-train-epochs 2 --save-steps 5 --eval-strategy steps --eval-steps 4 --warmup-steps 3 "
+    "--global-batch-size 12 --max-steps 22 --save-steps 5 --eval-strategy steps --eval-steps 4 --warmup-steps 3 "
     "--weight-decay 0.01 ";
 
-class ResumedJob : public TrainJob, public testing::WithParamInterface<int> {
+// Ranks, and the task: masked language modelling draws masks, too.
+class ResumedJob : public TrainJob, public testing::WithParamInterface<std::tuple<int, const char*>> {
  protected:
+  static void SetUpTestSuite() {
+    TrainJob::SetUpTestSuite();
+    ASSERT_EQ(run_berth("prepare --task mlm --train-file " + at("train.csv") + " --validation-file " + at("validation.csv") +
+                        " --tokenizer " + at("model") + " --max-length 24 --output " + at("mlm.h5"))
+                  .exit_code,
+              0);
+  }
+
   void expect_equal_runs(const std::string& run, const std::string& reference) {
     EXPECT_EQ(curve(at(run)), curve(at(reference)));
     EXPECT_EQ(history(at(run) + "/checkpoint-22"), history(at(reference) + "/checkpoint-22"));
@@ -72,18 +81,22 @@ class ResumedJob : public TrainJob, public testing::WithParamInterface<int> {
 
 // Killed twice without warning, in a step and in the middle of a save, and gone on: the same bits as if nothing had happened.
 TEST_P(ResumedJob, KilledAndResumedEqualsUninterrupted) {
-  const int ranks = GetParam();
-  const std::string reference = "whole" + std::to_string(ranks), run = "killed" + std::to_string(ranks);
-  ASSERT_EQ(train(reference, kResumable, ranks).exit_code, 0);
-  EXPECT_NE(train(run, kResumable, ranks, {{"BERTH_FAILPOINT", "step@8"}}).exit_code, 0);
+  const auto [ranks, data] = GetParam();
+  const std::string reference = data + std::string("_whole") + std::to_string(ranks),
+                    run = data + std::string("_killed") + std::to_string(ranks),
+                    options = kResumable + ("--data " + at(data + std::string(".h5")));
+  ASSERT_EQ(train(reference, options, ranks).exit_code, 0);
+  EXPECT_NE(train(run, options, ranks, {{"BERTH_FAILPOINT", "step@8"}}).exit_code, 0);
   EXPECT_FALSE(fs::exists(at(run) + "/model.safetensors"));
-  EXPECT_NE(train(run, kResumable, ranks, {{"BERTH_FAILPOINT", "before-manifest@2"}}).exit_code, 0);
-  const JobResult last = train(run, kResumable, ranks);
+  EXPECT_NE(train(run, options, ranks, {{"BERTH_FAILPOINT", "before-manifest@2"}}).exit_code, 0);
+  const JobResult last = train(run, options, ranks);
   ASSERT_EQ(last.exit_code, 0) << last.err;
   expect_equal_runs(run, reference);
 }
 
-INSTANTIATE_TEST_SUITE_P(Ranks, ResumedJob, testing::Values(1, 2, 3));
+INSTANTIATE_TEST_SUITE_P(Ranks, ResumedJob,
+                         testing::Values(std::tuple(1, "data"), std::tuple(2, "data"), std::tuple(3, "data"),
+                                         std::tuple(2, "mlm")));
 
 // Asked to stop by a signal, the ranks agree on a step, save, and leave with 75; the next job goes on.
 TEST_F(TrainJob, AStopSignalSavesAndLeavesWith75) {

@@ -1,6 +1,9 @@
 // What the user chooses of how outputs become answers, in evaluation and prediction. Each task looks at its own.
 #pragma once
 
+#include <cstdint>
+
+#include "data/check.h"
 #include "trainer/metrics/answer_spans.h"
 
 namespace berth::train {
@@ -9,8 +12,13 @@ struct PredictionOptions {
   bool with_logits = false;  // predictions: the raw outputs, too
   bool with_n_best = false;  // predictions of answers: the n-best list, too
   SpanOptions spans = {};    // question answering
+  int64_t top_k = 5;         // masked-lm: tokens proposed for each [MASK]
 
-  void validate() const { spans.validate(); }  // Error(kUsage)
+  // Error(kUsage).
+  void validate() const {
+    spans.validate();
+    check_usage(top_k > 0, "--top-k must be positive, got ", top_k);
+  }
 };
 
 }  // namespace berth::train

@@ -12,8 +12,11 @@
 #include "data/features/sample.h"
 #include "data/features/task.h"
 #include "data/pipeline/batch.h"
+#include "data/pipeline/collate.h"
+#include "data/pipeline/masking.h"
 #include "data/readers/record.h"
 #include "data/store/dataset.h"
+#include "data/tokenizer/bert_tokenizer.h"
 #include "trainer/model/config.h"
 #include "trainer/report/report.h"
 #include "trainer/tasks/prediction_options.h"
@@ -33,6 +36,7 @@ struct NewTexts {
   std::vector<data::Sample> samples;
   std::vector<size_t> record_of;  // [samples] index into records
   data::Batch batch;              // all samples
+  const data::BertTokenizer* tokenizer = nullptr;
 };
 
 // What the metrics may look at besides the records.
@@ -54,12 +58,17 @@ class Task {
   // Writes what the head needs (label names, problem_type) into the config before the model is built.
   virtual void configure(BertConfig& config, const std::vector<std::string>& label_names) const = 0;
 
+  // What is done to each batch of a prepared split before the model sees it; null for tasks without masks.
+  virtual data::BatchTransform transform(const data::Vocab&, const data::MaskOptions&) const { return {}; }
+
   // Evaluation: appends one record a sample. `logits` are Model::logits() on the CPU in fp32.
   virtual void record(const std::vector<at::Tensor>& logits, const data::Batch& batch, const PredictionOptions& options,
                       std::vector<EvalRecord>& out) const = 0;
   // Of all samples' records, in order of sample id.
   virtual Evaluation evaluate(const std::vector<EvalRecord>& records, const EvalContext& context) const = 0;
 
+  // Before a batch of new texts is computed: labels, where the head has to be told what to predict.
+  virtual void mark_targets(const data::Vocab&, data::Batch&) const {}
   // Prediction in two steps, between which an ensemble averages: what the head's outputs say as probabilities (or, of a
   // regression, as numbers), in fp64. `logits` as above.
   virtual std::vector<at::Tensor> probabilities(const std::vector<at::Tensor>& logits, const data::Batch& batch) const = 0;

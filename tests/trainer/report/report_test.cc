@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "data/check.h"
+#include "trainer/report/closing_table.h"
 #include "trainer/report/event.pb.h"
 #include "trainer/report/files.h"
 #include "trainer/report/metrics_file.h"
@@ -69,6 +70,22 @@ TEST_F(ReportTest, FilesThatCannotBeReadOrWrittenAreErrors) {
   EXPECT_THROW(read_file(file("absent")), Error);
   EXPECT_THROW(read_file(folder_), Error);
   EXPECT_THROW(AppendFile(file("no/such/folder")), Error);
+}
+
+TEST_F(ReportTest, TheClosingTableIsThatOfModelCards) {
+  RunLog log({});
+  log.eval({.step = 0, .epoch = 0, .metrics = {{"loss", 2.5}, {"f1_micro", 0.123456}}});
+  log.step(step_at(1, 0.70000001), true);
+  log.step(step_at(2, 0.5), false);
+  log.eval(
+      {.step = 2, .epoch = 1, .metrics = {{"loss", std::nan("")}, {"f1_micro", 1}, {"runtime", 3}, {"steps_per_second", 1}}});
+  log.finish();
+  EXPECT_EQ(closing_table(nlohmann::ordered_json::parse(log.log_history())),
+            "| Training Loss | Epoch | Step | Validation Loss | F1 Micro |\n"
+            "| :-----------: | :---: | :--: | :-------------: | :------: |\n"
+            "| No log        | 0.0   | 0    | 2.5             | 0.1235   |\n"
+            "| 0.7000        | 1.0   | 2    | nan             | 1.0      |\n");
+  EXPECT_EQ(closing_table(nlohmann::ordered_json::array()), "");
 }
 
 TEST_F(ReportTest, MetricsFileHasHuggingFaceNames) {
