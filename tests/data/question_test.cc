@@ -44,6 +44,7 @@ TEST(QuestionFeatures, WindowsAndLabelsAreTheReferences) {
     Record record;
     record.text = c["question"];
     record.text_pair = c["context"];
+    record.has_pair = true;
     record.has_answers = true;
     for (const auto& answer : c["answers"]) record.answers.push_back({answer[0], answer[1]});
     std::vector<Sample> samples;
@@ -266,6 +267,44 @@ TEST(QuestionStore, GivesBackWhatWasWritten) {
   }
   write_dataset(folder / "other.h5", TaskKind::kSequenceClassification, 10);
   EXPECT_EQ(Dataset::open(folder / "other.h5")->split("train")->num_questions(), 0);
+}
+
+TEST(QuestionStore, ValuesThatCannotBeAreRefused) {
+  const TemporaryFolder folder;
+  const Question good{.id = "q", .context = "c", .answers = {}};
+  Sample sample = made_up_sample(0, LabelShape::kSpan, 1000, 3), backward = sample, negative = sample, unlabelled = sample;
+  backward.offsets[1] = {5, 4};
+  negative.offsets[0] = {-1, 4};
+  unlabelled.labels = {kIgnoreIndex, kIgnoreIndex};
+  const struct {
+    const char* name;
+    std::vector<Question> questions;
+    Sample sample;
+    const char* says;
+  } cases[] = {
+      {"good", {good}, sample, ""},
+      {"unlabelled", {good}, unlabelled, ""},
+      {"backward", {good}, backward, "token 1 claims the code points 5 to 4"},
+      {"negative", {good}, negative, "token 0 claims the code points -1 to 4"},
+      {"no sample", {good, good}, sample, "question 0 has no samples"},
+      {"not UTF-8", {{.id = "q", .context = "\xff", .answers = {}}}, sample, "not UTF-8"},
+  };
+  for (const auto& [name, questions, one, says] : cases) {
+    DatasetWriter writer(folder / name, TaskKind::kQuestionAnswering, 1000, 0);
+    writer.add_split("train");
+    for (const Question& question : questions) writer.append(0, question);
+    writer.append(0, one);
+    writer.commit(made_up_info(TaskKind::kQuestionAnswering, 1000, 0));
+    const std::string error = error_of([&] {
+      const auto split = Dataset::open(folder / name)->split("train");
+      Batch batch;
+      split->read(std::vector<int64_t>{0}, batch);
+      split->question(split->question_of(0));
+      split->token_offsets(0);
+    });
+    EXPECT_NE(error.find(says), std::string::npos) << name << ": " << error;
+    EXPECT_EQ(error.empty(), std::string_view(says).empty()) << name << ": " << error;
+  }
 }
 
 TEST(QuestionStore, AFlippedBitIsFoundOrHarmless) {
