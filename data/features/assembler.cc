@@ -1,6 +1,7 @@
 #include "data/features/assembler.h"
 
 #include "data/check.h"
+#include "data/counted.h"
 #include "data/features/sentence_pairs.h"
 
 namespace berth::data {
@@ -32,8 +33,8 @@ class Blocks final : public Assembler {
   }
 
   std::string summary() const override {
-    return concat("blocks   of ", max_length_, " tokens; ", dropped_,
-                  " tokens dropped at the ends of thousands of texts, as run_mlm does");
+    return concat("blocks   of ", max_length_, " tokens; ", counted(dropped_, "token"),
+                  " dropped at the ends of thousands of texts, as run_mlm does");
   }
 
  private:
@@ -59,7 +60,9 @@ class Lines final : public Assembler {
       ++skipped_;
   }
   void finish(const Emit&) override { check(samples_ > 0, "no text has a single token"); }
-  std::string summary() const override { return concat("lines    a sample each; ", skipped_, " without tokens left out"); }
+  std::string summary() const override {
+    return concat("lines    a sample each; ", counted(skipped_, "text"), " without tokens left out");
+  }
 
  private:
   static constexpr size_t kSpecials = 2;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "data/check.h"
+#include "data/counted.h"
 #include "data/philox.h"
 #include "data/readers/lines.h"
 
@@ -132,10 +133,10 @@ void SentencePairs::emit_pair(std::vector<int32_t>& a, std::vector<int32_t>& b, 
 }
 
 std::string SentencePairs::summary() const {
-  std::string text = concat("pairs    ", pairs_, " from ", documents_.size(), " documents; in ", random_,
+  std::string text = concat("pairs    ", pairs_, " from ", counted(documents_.size(), "document"), "; in ", random_,
                             " the second text is of another document");
-  if (without_tokens_ > 0) text += concat("; ", without_tokens_, " lines without tokens left out");
-  if (empty_documents_ > 0) text += concat("; ", empty_documents_, " documents without tokens left out");
+  if (without_tokens_ > 0) text += concat("; ", counted(without_tokens_, "line"), " without tokens left out");
+  if (empty_documents_ > 0) text += concat("; ", counted(empty_documents_, "document"), " without tokens left out");
   return text;
 }
 

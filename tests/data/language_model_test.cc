@@ -203,7 +203,7 @@ TEST_F(SentencePairsTest, OneDocumentIsAnErrorAndEmptyOnesAreCounted) {
   EXPECT_THROW(prepared("w1 w2\nw3\n", options_for("pretraining", 40)), Error);
   prepared("w1 w2\nw3\n\n\x01\n\n\n\nw5\n", options_for("pretraining", 40));
   EXPECT_NE(describe(report_).find("from 2 documents"), std::string::npos) << describe(report_);
-  EXPECT_NE(describe(report_).find("1 documents without tokens left out"), std::string::npos) << describe(report_);
+  EXPECT_NE(describe(report_).find("1 document without tokens left out"), std::string::npos) << describe(report_);
 }
 
 // ---- masks ----
