@@ -340,6 +340,7 @@ class Preparation {
         take_question(split, record, chunk.samples[i], writer);
       else
         split.report.unlabelled += labels_of(record).empty() && !is_language_model(task_);
+      split.report.tag_schemes.add(record.tags, record.row);
       if (has_classes(task_))
         for (const std::string& label : labels_of(record)) ++split.report.label_counts[label];
       if (is_augmented(split)) split.report.not_augmented += options_.augment.copies;

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "data/features/tag_scheme.h"
 #include "data/readers/reader.h"
 #include "data/text/augment.h"
 #include "data/text/normalize.h"
@@ -64,6 +65,7 @@ struct SplitReport {
   int64_t unanswerable = 0, misaligned = 0, unreached = 0;
   std::string summary = {};  // of language models: what became of the texts, and what was left out
   std::map<std::string, int64_t> label_counts = {};
+  TagSchemes tag_schemes = {};        // token classification
   std::vector<int64_t> lengths = {};  // [max_length + 1] samples of each length in tokens
 };
 

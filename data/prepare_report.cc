@@ -84,6 +84,8 @@ std::string describe(const PrepareReport& report) {
     if (!report.label_names.empty()) text += "  labels   " + labels_of(split, report.label_names) + "\n";
     if (!split.augmented.empty() || split.not_augmented > 0) text += "  copies   " + copies_of(split) + "\n";
     if (!split.summary.empty()) text += "  " + split.summary + "\n";
+    const std::string scheme = split.tag_schemes.describe();
+    if (!scheme.empty()) text += concat("  tags     ", scheme, "\n");
     if (split.unlabelled > 0) text += concat("  warning  ", counted(split.unlabelled, "row"), " without a label\n");
     if (split.unanswerable > 0) text += concat("  answers  ", split.unanswerable, " questions have none\n");
     if (split.misaligned > 0)
@@ -93,8 +95,9 @@ std::string describe(const PrepareReport& report) {
       text += concat("  warning  ", split.unreached,
                      " answers are empty or fit into no window of the context: their questions are trained as without answer\n");
     if (split.empty > 0) text += concat("  warning  ", counted(split.empty, "row"), " with an empty text\n");
-    text += format("  tokens   median %zu, 95%% up to %zu; %.1f%% of the samples were cut to %zu\n", quantile(split.lengths, .5),
-                   quantile(split.lengths, .95), percent(split.truncated, split.samples), split.lengths.size() - 1);
+    text += format("  tokens   median %zu, 95%% up to %zu; %s (%.1f%%) cut to %zu\n", quantile(split.lengths, .5),
+                   quantile(split.lengths, .95), counted(split.truncated, "sample").c_str(),
+                   percent(split.truncated, split.samples), split.lengths.size() - 1);
     text += histogram(split.lengths);
   }
   text += format("%.1f MB written in %.1f s (%.2f million tokens/s)\n", static_cast<double>(report.file_bytes) / 1e6,

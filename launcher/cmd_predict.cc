@@ -1,7 +1,6 @@
 #include "launcher/cmd_predict.h"
 
 #include <fstream>
-#include <iomanip>
 #include <iostream>
 
 #include "data/check.h"
@@ -37,9 +36,13 @@ std::function<bool(data::Record&)> open_input(const PredictCommand& command, dat
   }
   data::ReaderOptions options = command.reader;
   options.need_label = false;
-  const bool standard_input = command.input == "-", questions = data::task_info(task).records == data::RecordKind::kQuestions;
-  if (questions) options.kind = data::RecordKind::kQuestions;
-  if (standard_input && !questions && options.format == data::FileFormat::kAuto) options.format = data::FileFormat::kLines;
+  options.kind = data::task_info(task).records;
+  const bool standard_input = command.input == "-", automatic = options.format == data::FileFormat::kAuto;
+  if (standard_input && automatic && options.kind != data::RecordKind::kQuestions) options.format = data::FileFormat::kLines;
+  check_usage(options.kind != data::RecordKind::kWords || !automatic || command.input.extension() != ".txt" ||
+                  std::filesystem::is_directory(command.input),
+              command.input.string(),
+              ": a .txt may hold columns of words or plain sentences; say which (--format conll or text)");
   const std::filesystem::path path = standard_input ? "/dev/stdin" : command.input;
   return [reader = std::shared_ptr<data::RecordReader>(data::open_reader(path, options))](data::Record& record) {
     return reader->next(record);
@@ -49,7 +52,11 @@ std::function<bool(data::Record&)> open_input(const PredictCommand& command, dat
 // JSON Lines into a file (by a temporary name) or standard output; texts of the command line as a person reads them.
 class Output {
  public:
-  explicit Output(const PredictCommand& command) : command_(command) {
+  Output(const PredictCommand& command, const train::Task& task)
+      : command_(command),
+        task_(task),
+        for_people_(command.output.empty() && !command.text.empty() && !command.options.predictions.with_logits &&
+                    !command.options.predictions.with_n_best) {
     if (command.output.empty()) return;
     temporary_ = command.output.string() + ".tmp";
     file_.open(temporary_, std::ios::binary | std::ios::trunc);
@@ -57,18 +64,9 @@ class Output {
   }
 
   void operator()(const data::Record& record, const Json& prediction) {
-    if (command_.output.empty() && !command_.text.empty() && !command_.options.predictions.with_logits &&
-        prediction.contains("label")) {
-      std::cout << "Text: " << record.text << (record.has_pair ? " | " + record.text_pair : "")
-                << " => Label: " << prediction["label"].get<std::string>() << std::fixed << std::setprecision(4) << " ("
-                << prediction["score"].get<double>() << ")\n";
-      return;
-    }
-    if (command_.output.empty() && !command_.text.empty() && !command_.options.predictions.with_logits &&
-        !command_.options.predictions.with_n_best && prediction.contains("answer")) {
-      const auto answer = prediction["answer"].get<std::string>();
-      std::cout << "Question: " << record.text << " => Answer: " << (answer.empty() ? "(none)" : answer) << std::fixed
-                << std::setprecision(4) << " (" << prediction["score"].get<double>() << ")\n";
+    const std::string described = for_people_ ? task_.describe(record, prediction) : "";
+    if (!described.empty()) {
+      std::cout << described << "\n";
       return;
     }
     Json line{{"row", record.row}, {"text", record.text}};
@@ -87,6 +85,8 @@ class Output {
 
  private:
   const PredictCommand& command_;
+  const train::Task& task_;
+  bool for_people_;
   std::string temporary_;
   std::ofstream file_;
 };
@@ -122,7 +122,7 @@ int run_predict(const PredictCommand& command, const std::string& log_level) {
     std::unique_ptr<Output> output;
     comm::agree_on_root(comm, [&] {
       next = open_input(command, task);
-      output = std::make_unique<Output>(command);
+      output = std::make_unique<Output>(command, models[0]->task());
     });
     train::predict(
         models, *loaded[0].tokenizer, comm, options, next,

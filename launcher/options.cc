@@ -95,6 +95,17 @@ void add_masks(Parser& p, data::MaskOptions& o) {
   p.add("--whole-word-mask", o.whole_words, "mask all WordPieces of a word, always by [MASK]");
 }
 
+void add_decisions(Parser& p, train::PredictionOptions& o) {
+  p.group("Metrics");
+  p.add("--return-entity-level-metrics", o.each_entity_type,
+        "token classification: also precision, recall, f1 and number of each entity type");
+  p.add_named(
+      "--seqeval-scheme", "lenient",
+      "token classification: what an entity is: lenient (conlleval's rules, seqeval's default), or strictly IOB1, IOB2 or "
+      "IOBES (BIOES)",
+      [&o](const std::string& name) { o.tag_scheme = train::parse_tag_scheme(name); });
+}
+
 void add_train_data(Parser& p, train::TrainOptions& o) {
   p.group("Run");
   p.add("--model,--model-name-or-path", o.model, "pretrained BERT: a folder, or a name in the local Hugging Face cache");
@@ -147,6 +158,7 @@ void add_model(Parser& p, train::TrainOptions& o) {
   p.add("--attention-probs-dropout-prob", m.attention_probs_dropout_prob, "default: the model's");
   p.add("--classifier-dropout", m.classifier_dropout, "default: the model's");
   p.add("--label-smoothing-factor", m.label_smoothing_factor, "share of the target that is spread over all classes; 0: off");
+  p.add("--ignore-mismatched-sizes", m.ignore_mismatched_sizes, "begin with a new head where the model's has another shape");
   p.add("--freeze", m.freeze, "embeddings, encoder, layer.N, or N: the embeddings and the first N layers");
   p.add("--bf16", m.bf16, "activations and matrix products in bfloat16; parameters stay in fp32");
   p.add("--gradient-checkpointing", m.gradient_checkpointing, "recompute activations in backward: less memory, more time");
@@ -205,6 +217,7 @@ void add_train(CLI::App& app, TrainCommand& c) {
   add_masks(p, c.options.masks);
   add_evaluation(p, c.options);
   add_answers(p, c.options.predictions.spans);
+  add_decisions(p, c.options.predictions);
   add_logging(p, c);
   add_device(p, c.device);
   p.add("--ddp-bucket-cap-mb", c.options.ddp_bucket_cap_mb,
@@ -224,6 +237,7 @@ void add_evaluate(CLI::App& app, EvaluateCommand& c) {
   add_answers(p, c.predictions.spans);
   add_masks(p, c.masks);
   p.add("--seed", c.masks.seed, "of the masks");
+  add_decisions(p, c.predictions);
   add_device(p, c.device);
 }
 
@@ -310,6 +324,8 @@ void add_prepare(CLI::App& app, PrepareCommand& c) {
         "for substitute: a BertForMaskedLM folder, or a name in the local Hugging Face cache");
   add_reader(p, o.reader);
   p.add("--label-column,--label-column-name", o.reader.columns.label, "column of the label; guessed");
+  p.add("--label-all-tokens", o.label_all_tokens,
+        "token classification: all WordPieces of a word carry its tag (B-X becomes I-X), not only the first");
   p.add_list("--label-names", o.label_names,
              "classes in this order, separated by commas; default: those of the training file, sorted");
 }

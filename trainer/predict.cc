@@ -137,6 +137,7 @@ int64_t predict(std::span<const ModelInstance* const> models, const data::BertTo
   data::FeatureOptions feature_options = options.features;
   feature_options.label_names = models[0]->config().label_names;
   feature_options.offsets = true;
+  feature_options.windows = true;
   const auto features = data::make_features(models[0]->architecture().task, tokenizer, std::move(feature_options));
   int64_t total = 0;
   for (;;) {

@@ -14,7 +14,7 @@
 namespace berth::train {
 
 struct PredictOptions {
-  data::FeatureOptions features = {};  // label_names and offsets are set here
+  data::FeatureOptions features = {};  // label_names, offsets and windows are set here
   PredictionOptions predictions = {};
   int64_t batch_size = 8;          // samples of one forward pass
   int64_t window_records = 4096;   // in memory at a time …

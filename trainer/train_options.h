@@ -37,6 +37,7 @@ struct ModelOptions {
   bool bf16 = false;
   bool gradient_checkpointing = false;
   double label_smoothing_factor = 0.0;
+  bool ignore_mismatched_sizes = false;  // a pretrained head of another shape is left alone and a new one begun
 };
 
 struct EvalSaveOptions {

@@ -95,8 +95,9 @@ BertConfig load_config(TrainSetup& setup, const TrainOptions& options, comm::Com
 void load_weights(TrainSetup& setup, const TrainOptions& options, comm::Communicator& comm) {
   setup.model->initialize(options.seed);
   if (options.from_scratch && !setup.resumed) return;
-  const PretrainedReport report =
-      load_pretrained(setup.model_folder, setup.model->parameters(), comm, {.allow_new_head = !setup.resumed});
+  const PretrainedReport report = load_pretrained(
+      setup.model_folder, setup.model->parameters(), comm,
+      {.allow_new_head = !setup.resumed, .ignore_mismatched_sizes = options.model_options.ignore_mismatched_sizes});
   setup.model_sha256 = report.sha256;
   if (comm.rank() != 0 || setup.resumed) return;
   const auto joined = [](const std::vector<std::string>& names) {

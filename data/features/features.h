@@ -21,6 +21,7 @@ struct FeatureOptions {
   bool label_all_tokens = false;              // token classification: all WordPieces of a word, not only the first, carry its tag
   bool offsets = false;                       // fill Sample::offsets
   bool uncut = false;                         // language models: all tokens of a text, for an Assembler (assembler.h)
+  bool windows = false;  // token classification: a longer text becomes several samples, overlapping by half, and is not cut
 };
 
 // Immutable and safe to share between threads.

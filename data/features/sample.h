@@ -21,6 +21,8 @@ struct Sample {
   // they are stored.
   std::vector<std::array<int32_t, 2>> offsets = {};
 
+  std::vector<int32_t> words = {};  // token classification, with offsets: [T] the word of each token, -1 for [CLS] and [SEP]
+
   // Not stored, counted in the report:
   bool truncated = false;
   bool misaligned = false;  // question answering: at answer_start the context does not have the answer's text

@@ -2,7 +2,8 @@
 //
 // The first WordPiece of a word carries its tag; the others carry kIgnoreIndex, or with label_all_tokens the same tag (B-X
 // becomes I-X if there is such a tag), as in Hugging Face's run_ner. A word without WordPieces (control characters only) has no
-// target, there as here.
+// target, there as here. The words of a record that has only a text are those of BERT's basic tokenizer: split at white space
+// and around each punctuation mark.
 #pragma once
 
 #include "data/features/features.h"
@@ -16,11 +17,18 @@ class TokenFeatures final : public Features {
   void make(const Record& record, std::vector<Sample>& samples) const override;
 
  private:
+  // Tokens [begin, end) of the sentence between [CLS] and [SEP]. `tags`: of each word, or none.
+  Sample cut(const std::vector<Token>& tokens, size_t begin, size_t end, const std::vector<int32_t>& tags) const;
+  void add_offsets(const Record& record, const std::vector<Token>& tokens, size_t begin, Sample& sample) const;
+
   const BertTokenizer& tokenizer_;
-  size_t max_length_;
-  bool label_all_tokens_, offsets_;
+  size_t room_;  // for tokens besides [CLS] and [SEP]
+  bool label_all_tokens_, offsets_, windows_;
   LabelSet labels_;
   std::vector<int32_t> inside_;  // for each label, what the word's further WordPieces carry
 };
+
+// The words joined by single spaces.
+std::string join_words(const std::vector<std::string>& words);
 
 }  // namespace berth::data

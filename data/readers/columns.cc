@@ -111,13 +111,16 @@ Columns resolve_columns(const Names& names, const ColumnOptions& options, Record
       guess_texts(names, options, columns);
     else if (const auto at = find_usual(names, kWords))
       columns.text = {*at}, columns.guessed = true;
+    else if (!need_label)
+      guess_texts(names, options, columns);
   } else if (const auto whole = find_named(names, options.text, where)) {
     columns.text = {*whole};
   } else {
     for (const std::string& part : split_list(options.text)) columns.text.push_back(need_named(names, part, where));
   }
-  check(!columns.text.empty(), where,
-        ": no column with a usual name for the text (text, sentence, review, …); name it (--text-column). The ", names.size(),
+  const bool words = kind == RecordKind::kWords;
+  check(!columns.text.empty(), where, ": no column with a usual name for the ",
+        words ? "words (tokens, words)" : "text (text, sentence, review, …)", "; name it (--text-column). The ", names.size(),
         " columns are: ", list(names));
   if (!options.text_pair.empty()) columns.text_pair = need_named(names, options.text_pair, where);
   if (!options.label.empty()) {
@@ -125,11 +128,11 @@ Columns resolve_columns(const Names& names, const ColumnOptions& options, Record
     if (need_label && !label) need_named(names, options.label, where);
     columns.label = label;
   } else {
-    columns.label = kind == RecordKind::kText ? find_usual(names, kLabels) : find_usual(names, kTags);
+    columns.label = words ? find_usual(names, kTags) : find_usual(names, kLabels);
     columns.guessed |= columns.label.has_value();
-    check(columns.label || !need_label, where,
-          ": no column with a usual name for the label (label, sentiment, category, …); name it ", "(--label-column). The ",
-          names.size(), " columns are: ", list(names));
+    check(columns.label || !need_label, where, ": no column with a usual name for the ",
+          words ? "tags (ner_tags, tags, labels, …)" : "label (label, sentiment, category, …)",
+          "; name it (--label-column). The ", names.size(), " columns are: ", list(names));
   }
   return columns;
 }

@@ -85,8 +85,13 @@ void JsonlReader::parse(Record& record) {
   const Json object = parse_object(line_);
   if (options_.kind == RecordKind::kWords) {
     const std::string& key = names_[columns_.text.front()];
-    record.words = strings_of(value_of(object, key), key);
+    const Json& words = value_of(object, key);
+    if (words.is_string() && !options_.need_label)
+      record.text = words.get<std::string>();
+    else
+      record.words = strings_of(words, key);
     record.tags = labels_of(object);
+    if (record.words.empty() && !options_.need_label) record.tags.clear();
     check(record.tags.empty() || record.tags.size() == record.words.size(), "there are ", record.words.size(), " words and ",
           record.tags.size(), " tags");
     return;

@@ -39,8 +39,10 @@ std::unique_ptr<RecordReader> open_reader(const std::filesystem::path& path, con
   if (options.format == FileFormat::kAuto && std::filesystem::is_directory(path))
     return std::make_unique<SequenceFolderReader>(path, options);
   const FileFormat format = options.format == FileFormat::kAuto ? tell_format(path, options) : options.format;
-  check_usage(options.kind == RecordKind::kText || format == FileFormat::kJsonl || format == FileFormat::kConll, path.string(),
-              ": words and tags are read from CoNLL files, JSON Lines and folders with seq.in and seq.out");
+  // New sentences need no words; the tokenizer finds them.
+  check_usage(
+      options.kind == RecordKind::kText || !options.need_label || format == FileFormat::kJsonl || format == FileFormat::kConll,
+      path.string(), ": words and tags are read from CoNLL files, JSON Lines and folders with seq.in and seq.out");
   switch (format) {
     case FileFormat::kJsonl:
       return std::make_unique<JsonlReader>(path, options);

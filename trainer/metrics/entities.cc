@@ -1,6 +1,7 @@
 #include "trainer/metrics/entities.h"
 
 #include <algorithm>
+#include <cctype>
 #include <iterator>
 #include <limits>
 #include <string_view>
@@ -116,6 +117,15 @@ std::vector<Entity> find_strictly(std::span<const std::string> texts, const Sche
 
 }  // namespace
 
+TagScheme parse_tag_scheme(std::string name) {
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  if (name == "lenient") return TagScheme::kLenient;
+  if (name == "iob1") return TagScheme::kIob1;
+  if (name == "iob2" || name == "bio") return TagScheme::kIob2;
+  if (name == "iobes" || name == "bioes") return TagScheme::kIobes;
+  fail(ExitCode::kUsage, "unknown tag scheme '", name, "'; known are: lenient, IOB1, IOB2, IOBES (BIOES)");
+}
+
 std::vector<Entity> find_entities(std::span<const std::string> tags, TagScheme scheme) {
   return scheme == TagScheme::kLenient ? find_leniently(tags) : find_strictly(tags, scheme_rules(scheme));
 }
@@ -151,6 +161,11 @@ std::map<std::string, PrecisionRecallF1> EntityCounts::by_type() const {
   for (const auto& [type, counts] : types_)
     out[type] = precision_recall_f1(counts.true_positives, counts.predicted, counts.actual);
   return out;
+}
+
+int64_t EntityCounts::number(const std::string& type) const {
+  const auto found = types_.find(type);
+  return found == types_.end() ? 0 : found->second.actual;
 }
 
 double EntityCounts::accuracy() const {

@@ -20,6 +20,9 @@ enum class TagScheme {
   kIobes  // begin, inside, end, single (BIOES)
 };
 
+// "lenient", "IOB1", "IOB2" or "IOBES" (or "BIO", "BIOES"), in any case. Throws Error(kUsage).
+TagScheme parse_tag_scheme(std::string name);
+
 struct Entity {
   std::string type;            // "_" for a tag without one
   int64_t begin = 0, end = 0;  // tokens [begin, end)
@@ -38,6 +41,7 @@ class EntityCounts {
 
   PrecisionRecallF1 overall() const;                         // all types together
   std::map<std::string, PrecisionRecallF1> by_type() const;  // types that are in either
+  int64_t number(const std::string& type) const;             // entities of the type in the labels
   double accuracy() const;                                   // of single tags; NaN without any
 
  private:

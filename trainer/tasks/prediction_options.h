@@ -5,14 +5,17 @@
 
 #include "data/check.h"
 #include "trainer/metrics/answer_spans.h"
+#include "trainer/metrics/entities.h"
 
 namespace berth::train {
 
 struct PredictionOptions {
-  bool with_logits = false;  // predictions: the raw outputs, too
-  bool with_n_best = false;  // predictions of answers: the n-best list, too
-  SpanOptions spans = {};    // question answering
-  int64_t top_k = 5;         // masked-lm: tokens proposed for each [MASK]
+  bool with_logits = false;                    // predictions: the raw outputs, too
+  bool with_n_best = false;                    // predictions of answers: the n-best list, too
+  SpanOptions spans = {};                      // question answering
+  int64_t top_k = 5;                           // masked-lm: tokens proposed for each [MASK]
+  TagScheme tag_scheme = TagScheme::kLenient;  // token classification, metrics
+  bool each_entity_type = false;               // token classification, metrics: each type's precision, recall, f1 and number, too
 
   // Error(kUsage).
   void validate() const {

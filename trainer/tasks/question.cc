@@ -7,6 +7,7 @@
 #include "data/check.h"
 #include "trainer/metrics/answers.h"
 #include "trainer/tasks/payload.h"
+#include "trainer/tasks/rows.h"
 
 namespace berth::train {
 namespace {
@@ -192,6 +193,12 @@ class QuestionAnswering final : public Task {
   // The logits: only they can be compared between a context's windows. So an ensemble averages them.
   std::vector<at::Tensor> probabilities(const std::vector<at::Tensor>& logits, const data::Batch&) const override {
     return {logits[0].to(at::kDouble)};
+  }
+
+  std::string describe(const data::Record& record, const Json& prediction) const override {
+    const auto answer = prediction["answer"].get<std::string>();
+    return concat("Question: ", record.text, " => Answer: ", answer.empty() ? "(none)" : answer, " (",
+                  four_digits(prediction["score"]), ")");
   }
 
   std::vector<Json> predictions(const NewTexts& texts, const std::vector<at::Tensor>&, const std::vector<at::Tensor>& logits,

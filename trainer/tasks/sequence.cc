@@ -8,18 +8,12 @@
 #include "trainer/metrics/multi_label.h"
 #include "trainer/metrics/regression.h"
 #include "trainer/tasks/payload.h"
+#include "trainer/tasks/rows.h"
 
 namespace berth::train {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-// Row b of a [B, C] tensor.
-template <class T = float>
-std::span<const T> row_of(const at::Tensor& values, int64_t b) {
-  const int64_t width = values.size(1);
-  return {values.const_data_ptr<T>() + b * width, static_cast<size_t>(width)};
-}
 
 // log of the sum of exp(row), in double.
 double log_sum_exp(std::span<const float> row) {
@@ -27,11 +21,6 @@ double log_sum_exp(std::span<const float> row) {
   double sum = 0;
   for (float logit : row) sum += std::exp(logit - largest);
   return largest + std::log(sum);
-}
-
-template <class T>
-size_t argmax(std::span<const T> row) {
-  return static_cast<size_t>(std::max_element(row.begin(), row.end()) - row.begin());
 }
 
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
@@ -113,6 +102,10 @@ class SequenceClassification final : public Task {
     }
     return results;
   }
+
+  std::string describe(const data::Record& record, const Json& prediction) const override {
+    return concat(shown(record), "Label: ", prediction["label"].get<std::string>(), " (", four_digits(prediction["score"]), ")");
+  }
 };
 
 class Regression final : public Task {
@@ -157,6 +150,10 @@ class Regression final : public Task {
     std::vector<Json> results;
     for (int64_t b = 0; b < texts.batch.size(); ++b) results.push_back({{"score", row_of<double>(values[0], b)[0]}});
     return results;
+  }
+
+  std::string describe(const data::Record& record, const Json& prediction) const override {
+    return shown(record) + "Score: " + four_digits(prediction["score"]);
   }
 };
 
@@ -227,6 +224,15 @@ class MultiLabel final : public Task {
       results.push_back(std::move(result));
     }
     return results;
+  }
+
+  std::string describe(const data::Record& record, const Json& prediction) const override {
+    std::string text;
+    for (const Json& label : prediction["labels"]) {
+      const auto name = label.get<std::string>();
+      text += concat(text.empty() ? "" : ", ", name, " (", four_digits(prediction["scores"][name]), ")");
+    }
+    return shown(record) + "Labels: " + (text.empty() ? "none" : text);
   }
 };
 

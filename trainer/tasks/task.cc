@@ -4,6 +4,7 @@
 #include "trainer/tasks/language_model.h"
 #include "trainer/tasks/question.h"
 #include "trainer/tasks/sequence.h"
+#include "trainer/tasks/tokens.h"
 
 namespace berth::train {
 namespace {
@@ -21,6 +22,7 @@ constexpr Entry kTasks[] = {
     {data::TaskKind::kQuestionAnswering, question_answering},
     {data::TaskKind::kMaskedLm, masked_lm},
     {data::TaskKind::kPretraining, pretraining},
+    {data::TaskKind::kTokenClassification, token_classification},
 };
 
 }  // namespace

@@ -76,6 +76,8 @@ class Task {
   virtual std::vector<nlohmann::ordered_json> predictions(const NewTexts& texts, const std::vector<at::Tensor>& probabilities,
                                                           const std::vector<at::Tensor>& logits, const BertConfig& config,
                                                           const PredictionOptions& options) const = 0;
+  // A prediction as a person reads it: "Text: … => Label: positive (0.9876)"; "" if its JSON is what one reads.
+  virtual std::string describe(const data::Record&, const nlohmann::ordered_json&) const { return ""; }
 };
 
 // Throws Error(kUsage) for a task that cannot be trained yet.

@@ -1,0 +1,38 @@
+// Rows of a head's outputs as plain numbers, and numbers as people read them.
+#pragma once
+
+#include <algorithm>
+#include <cstdio>
+#include <span>
+#include <string>
+
+#include "data/readers/record.h"
+#include "trainer/torch.h"
+
+namespace berth::train {
+
+// Row b of a contiguous [B, C] tensor on the CPU.
+template <class T = float>
+std::span<const T> row_of(const at::Tensor& values, int64_t b) {
+  const int64_t width = values.size(1);
+  return {values.const_data_ptr<T>() + b * width, static_cast<size_t>(width)};
+}
+
+// The first of the largest.
+template <class T>
+size_t argmax(std::span<const T> row) {
+  return static_cast<size_t>(std::max_element(row.begin(), row.end()) - row.begin());
+}
+
+// "Text: a | b => "
+inline std::string shown(const data::Record& record) {
+  return "Text: " + record.text + (record.has_pair ? " | " + record.text_pair : "") + " => ";
+}
+
+inline std::string four_digits(double value) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.4f", value);
+  return text;
+}
+
+}  // namespace berth::train
