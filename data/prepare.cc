@@ -38,7 +38,7 @@ struct OpenSplit {
   SplitReport report;
   int64_t max_rows = -1;
   int writer_id = 0;
-  std::unordered_set<std::string> ids;  // question answering
+  std::unordered_set<std::string> ids;   // question answering
   std::shared_ptr<Assembler> assembler;  // of language models
   bool full() const { return max_rows >= 0 && report.rows >= max_rows; }
 };
@@ -199,6 +199,7 @@ class Preparation {
   std::unique_ptr<RecordReader> open(const std::filesystem::path& file, bool need_label) const {
     ReaderOptions reader = options_.reader;
     reader.kind = task_info(task_).records;
+    if (task_info(task_).labels == LabelShape::kMultiHot && reader.label_separator.empty()) reader.label_separator = ",";
     reader.need_label = need_label && !is_language_model(task_);
     if (is_language_model(task_)) reader.columns.guess_pairs = false;
     if (task_ == TaskKind::kPretraining && reader.format == FileFormat::kAuto) reader.format = FileFormat::kLines;
@@ -339,7 +340,7 @@ class Preparation {
       if (task_ == TaskKind::kQuestionAnswering)
         take_question(split, record, chunk.samples[i], writer);
       else
-        split.report.unlabelled += labels_of(record).empty() && !is_language_model(task_);
+        split.report.unlabelled += labels_of(record).empty() && !record.labelled_none && !is_language_model(task_);
       split.report.tag_schemes.add(record.tags, record.row);
       if (has_classes(task_))
         for (const std::string& label : labels_of(record)) ++split.report.label_counts[label];
@@ -418,6 +419,8 @@ void PrepareOptions::validate() const {
   check_usage(kind == TaskKind::kMaskedLm || !line_by_line, "--line-by-line is for --task masked-lm");
   check_usage(kind != TaskKind::kPretraining || reader.format == FileFormat::kAuto || reader.format == FileFormat::kLines,
               "--task pretraining reads plain text: a sentence a line, documents separated by blank lines");
+  check_usage(reader.label_separator.empty() || task_info(kind).labels == LabelShape::kMultiHot,
+              "a label separator is for --task multi-label: other tasks have one label a row");
   check_usage(threads >= 0 && threads <= 1024, "the number of threads must be 0 (all cores) to 1024, got ", threads);
   check_usage(!train_file.empty() || !label_names.empty() || !has_classes(kind),
               "without a training file the label names must be given");

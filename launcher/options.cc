@@ -95,8 +95,14 @@ void add_masks(Parser& p, data::MaskOptions& o) {
   p.add("--whole-word-mask", o.whole_words, "mask all WordPieces of a word, always by [MASK]");
 }
 
+void add_thresholds(Parser& p, train::PredictionOptions& o) {
+  p.add_list("--thresholds", o.thresholds,
+             "multi-label: the probability above which a label holds: a number, or label=number,…; default: 0.5");
+}
+
 void add_decisions(Parser& p, train::PredictionOptions& o) {
   p.group("Metrics");
+  add_thresholds(p, o);
   p.add("--return-entity-level-metrics", o.each_entity_type,
         "token classification: also precision, recall, f1 and number of each entity type");
   p.add_named(
@@ -255,6 +261,7 @@ void add_predict(CLI::App& app, PredictCommand& c) {
   p.add("--max-length,--max-seq-length", c.max_length, "tokens of a sample at most; default: 128, of questions 384");
   p.add("--per-device-eval-batch-size", c.options.batch_size, "samples of one micro-batch");
   p.add("--top-k", c.options.predictions.top_k, "masked-lm: tokens proposed for each [MASK]");
+  add_thresholds(p, c.options.predictions);
   p.add("--logits", c.options.predictions.with_logits, "also the raw outputs");
   p.add("--bf16", c.bf16, "compute in bfloat16");
   add_answers(p, c.options.predictions.spans);
@@ -324,6 +331,8 @@ void add_prepare(CLI::App& app, PrepareCommand& c) {
         "for substitute: a BertForMaskedLM folder, or a name in the local Hugging Face cache");
   add_reader(p, o.reader);
   p.add("--label-column,--label-column-name", o.reader.columns.label, "column of the label; guessed");
+  p.add("--label-separator", o.reader.label_separator,
+        "multi-label: what stands between the labels in a cell of a CSV or TSV; default: a comma");
   p.add("--label-all-tokens", o.label_all_tokens,
         "token classification: all WordPieces of a word carry its tag (B-X becomes I-X), not only the first");
   p.add_list("--label-names", o.label_names,

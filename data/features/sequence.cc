@@ -48,12 +48,13 @@ void SequenceFeatures::make(const Record& record, std::vector<Sample>& samples) 
 
 void SequenceFeatures::label(const Record& record, Sample& sample) const {
   if (shape_ == LabelShape::kNone || shape_ == LabelShape::kNextSentence) return;
-  const bool labelled = !record.labels.empty();
+  const bool labelled = !record.labels.empty() || record.labelled_none;
   if (shape_ == LabelShape::kMultiHot) {
     sample.float_labels.assign(static_cast<size_t>(labels_.size()), labelled ? 0.f : schema::kNoMultiHot);
     for (const std::string& name : record.labels) sample.float_labels[static_cast<size_t>(labels_.index(name))] = 1.f;
     return;
   }
+  check(!record.labelled_none, "the row has an empty list of labels; that is for --task multi-label");
   check(record.labels.size() <= 1, "the row has ", record.labels.size(),
         " labels, expected one; several are for --task multi-label");
   if (shape_ == LabelShape::kFloat)

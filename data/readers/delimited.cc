@@ -77,6 +77,22 @@ bool DelimitedRows::next(std::vector<std::string>& fields) {
   return false;
 }
 
+namespace {
+
+// The parts between separators, without spaces around them and without empty ones.
+std::vector<std::string> split_labels(const std::string& cell, const std::string& separator) {
+  std::vector<std::string> labels;
+  for (size_t at = 0; at <= cell.size();) {
+    const size_t end = std::min(cell.find(separator, at), cell.size());
+    const size_t first = cell.find_first_not_of(' ', at);
+    if (first < end) labels.push_back(cell.substr(first, cell.find_last_not_of(' ', end - 1) + 1 - first));
+    at = end + separator.size();
+  }
+  return labels;
+}
+
+}  // namespace
+
 DelimitedReader::DelimitedReader(const std::filesystem::path& path, Dialect dialect, const ReaderOptions& options)
     : rows_(path, dialect), options_(options) {
   const std::string file = path.string();
@@ -135,6 +151,11 @@ void DelimitedReader::take_row(Record& record) {
   if (!columns_.label) return;
   std::string label;
   take_text(*columns_.label, label);
+  if (!options_.label_separator.empty()) {
+    record.labels = split_labels(label, options_.label_separator);
+    record.labelled_none = record.labels.empty();
+    return;
+  }
   check(!label.empty() || !options_.need_label, "the label (column '", names_[*columns_.label], "') is empty");
   if (!label.empty()) record.labels = {std::move(label)};
 }

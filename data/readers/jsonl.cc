@@ -103,6 +103,10 @@ void JsonlReader::parse(Record& record) {
   record.has_pair = columns_.text_pair.has_value();
   if (columns_.text_pair) record.text_pair = text_of(object, names_[*columns_.text_pair]);
   record.labels = labels_of(object);
+  if (columns_.label && record.labels.empty()) {
+    const auto label = object.find(names_[*columns_.label]);
+    record.labelled_none = label != object.end() && label->is_array();
+  }
 }
 
 std::vector<std::string> JsonlReader::labels_of(const nlohmann::json& object) const {

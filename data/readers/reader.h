@@ -23,6 +23,7 @@ struct ReaderOptions {
   TextEncoding encoding = TextEncoding::kUtf8;
   bool no_header = false;                      // CSV and TSV: the first row is an example; name columns by number, from 0
   std::vector<std::string> column_names = {};  // CSV and TSV without a header: these are the names
+  std::string label_separator = {};            // CSV and TSV: a cell holds several labels, or none, with this between them
   ColumnOptions columns = {};                  // empty ones are guessed
   bool keep_blank_lines = false;               // plain text: blank lines are records with an empty text
   bool need_label = true;                      // a label column must be there, and filled in every row

@@ -25,7 +25,8 @@ struct Record {
   std::string text;                 // the text, the first of a pair, or the question
   std::string text_pair;            // the second of a pair, or the context
   bool has_pair = false;            // a pair's second text may be empty
-  std::vector<std::string> labels;  // class name(s) or the number of a regression; empty: not labelled
+  std::vector<std::string> labels;  // class name(s) or the number of a regression; empty: not labelled …
+  bool labelled_none = false;       // … or, if this says so, labelled with none (multi-label)
 
   std::vector<std::string> words, tags;  // token classification, of equal size
   std::string id;                        // question answering

@@ -2,8 +2,8 @@
 
     compare_run.py BERTH MODEL
 
-Fine-tunes MODEL for a few steps on 2 MPI ranks on the demo reviews. Then the run folder must load with transformers' Auto classes, label
-names included, and give the logits that `berth predict` gives (to 1e-4, fp32), and TensorBoard's reader must find the losses of metrics.jsonl.
+Fine-tunes MODEL for a few steps on 2 MPI ranks, task by task. Then the run folder must load with transformers' Auto class, label names
+included, and give what `berth predict` gives (logits to 1e-4, fp32), and TensorBoard's reader must find the losses of metrics.jsonl.
 """
 import json
 import os
@@ -27,31 +27,81 @@ def berth(program, *arguments, ranks=1):
     return done.stdout
 
 
-def fine_tune(program, model, work):
+def write_entities(work):
+    """Sentences in which capitalised names are persons and places can be told by the word before; and how to prepare them."""
+    names, places = ["Anna Meyer", "Tom", "Zoë Brown-Smith", "O'Neil"], ["Zürich", "New York", "Oslo"]
+    with (work / "entities.conll").open("w") as out:
+        for i in range(120):
+            words = []
+            for kind, text in (("O", ["Yesterday", "Today,"][i % 2]), ("PER", names[i % 4]), ("O", "travelled to"), ("LOC", places[i % 3]), ("O", ".")):
+                for n, word in enumerate(text.split()):
+                    words.append(word + " " + (kind if kind == "O" else ("I-" if n else "B-") + kind))
+            out.write("\n".join(words) + "\n\n")
+    (work / "input.txt").write_text("".join(f"{n} met {m} in {p}; {p} was unaffable.\n" for n in names for m in names for p in places))
+    return ["--task", "ner", "--train-file", work / "entities.conll"], ["--input", work / "input.txt", "--format", "text"]
+
+
+def write_reviews(work):
+    return ["--task", "classification", "--train-file", DEMO / "train.csv"], ["--input", DEMO / "test.csv"]
+
+
+def compare_label(model, tokenizer, row):
+    with torch.no_grad():
+        logits = model(**tokenizer(row["text"], truncation=True, max_length=128, return_tensors="pt")).logits[0]
+    assert row["label"] == model.config.id2label[int(logits.argmax())] or (logits[0] - logits[1]).abs() < TOLERANCE, row
+    return (logits - torch.tensor(row["logits"])).abs().max().item()
+
+
+def compare_entities(model, tokenizer, row):
+    """Each word's logits are those of its first WordPiece; the entities are the pipeline's."""
+    encoding = tokenizer(row["text"], return_tensors="pt", return_offsets_mapping=True)
+    offsets = encoding.pop("offset_mapping")[0].tolist()
+    words = encoding.word_ids()
+    firsts = [i for i, word in enumerate(words) if word is not None and words[i - 1] != word]
+    with torch.no_grad():
+        logits = model(**encoding).logits[0][firsts]
+    assert len(firsts) == len(row["tokens"]), row
+    for token, first, tag in zip(row["tokens"], firsts, row["tags"]):
+        assert row["text"][offsets[first][0] :].startswith(token), (token, row)
+        assert tag in model.config.label2id, row
+    pipeline = transformers.pipeline("token-classification", model=model, tokenizer=tokenizer, aggregation_strategy="first")
+    theirs = [(e["entity_group"], e["start"], e["end"], float(e["score"])) for e in pipeline(row["text"])]
+    ours = [(e["type"], e["start"], e["end"], e["score"]) for e in row["entities"]]
+    assert [e[:3] for e in theirs] == [e[:3] for e in ours], (theirs, ours)
+    assert all(abs(t[3] - o[3]) < TOLERANCE for t, o in zip(theirs, ours)), (theirs, ours)
+    assert all(row["text"][e["start"] : e["end"]] == e["text"] for e in row["entities"]), row
+    return (logits - torch.tensor(row["logits"])).abs().max().item()
+
+
+# name: what writes the data and says how it is prepared and predicted, the Auto class, what compares one line of `berth predict --logits` with
+# the model and returns the largest difference of logits. To add a task, add a line.
+TASKS = {
+    "classification": (write_reviews, transformers.AutoModelForSequenceClassification, compare_label),
+    "ner": (write_entities, transformers.AutoModelForTokenClassification, compare_entities),
+}
+
+
+def fine_tune(program, model, work, task):
     data, run = work / "data.h5", work / "run"
-    berth(program, "prepare", "--task", "classification", "--train-file", DEMO / "train.csv", "--validation-split", 0.2, "--tokenizer", model,
-          "--output", data)
+    prepare, predict = TASKS[task][0](work)
+    berth(program, "prepare", *prepare, "--validation-split", 0.2, "--tokenizer", model, "--output", data)
     berth(program, "train", "--model", model, "--data", data, "--output-dir", run, "--max-steps", STEPS, "--logging-steps", 1,
-          "--max-eval-samples", 32, "--global-batch-size", 16, "--learning-rate", 1e-4, ranks=2)
-    berth(program, "predict", "--model", run, "--input", DEMO / "test.csv", "--logits", "--output", work / "predictions.jsonl")
+          "--max-eval-samples", 32, "--global-batch-size", 16, "--learning-rate", 1e-3 if task == "ner" else 1e-4, ranks=2)
+    berth(program, "predict", "--model", run, *predict, "--logits", "--output", work / "predictions.jsonl")
     return run, [json.loads(line) for line in (work / "predictions.jsonl").open()]
 
 
-def compare_logits(run, predictions):
+def compare_outputs(run, predictions, task):
     tokenizer = transformers.AutoTokenizer.from_pretrained(run)
-    model, info = transformers.AutoModelForSequenceClassification.from_pretrained(run, output_loading_info=True)
+    model, info = TASKS[task][1].from_pretrained(run, output_loading_info=True)
+    model.eval()
     for key in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         assert not info[key], (key, info[key])
-    assert sorted(model.config.id2label.values()) == ["negative", "positive"], model.config.id2label
     assert {v: k for k, v in model.config.id2label.items()} == model.config.label2id, model.config.label2id
-    worst = 0.0
-    for row in predictions:
-        with torch.no_grad():
-            logits = model.eval()(**tokenizer(row["text"], truncation=True, max_length=128, return_tensors="pt")).logits[0]
-        worst = max(worst, (logits - torch.tensor(row["logits"])).abs().max().item())
-        assert row["label"] == model.config.id2label[int(logits.argmax())] or (logits[0] - logits[1]).abs() < TOLERANCE, row
-    assert len(predictions) == 200 and worst < TOLERANCE, (len(predictions), worst)
-    print(f"transformers gives the same logits on {len(predictions)} reviews (largest difference {worst:.1e})")
+    assert not any(name.startswith("LABEL_") for name in model.config.label2id), model.config.label2id
+    worst = max(TASKS[task][2](model, tokenizer, row) for row in predictions)
+    assert worst < TOLERANCE, worst
+    print(f"{task}: transformers gives the same outputs for {len(predictions)} texts (largest difference of logits {worst:.1e})")
 
 
 def compare_events(run):
@@ -66,10 +116,11 @@ def compare_events(run):
 
 def main():
     transformers.logging.set_verbosity_error()
-    with tempfile.TemporaryDirectory() as work:
-        run, predictions = fine_tune(sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(work))
-        compare_logits(run, predictions)
-        compare_events(run)
+    for task in TASKS:
+        with tempfile.TemporaryDirectory() as work:
+            run, predictions = fine_tune(sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(work), task)
+            compare_outputs(run, predictions, task)
+            compare_events(run)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,77 @@ TEST_F(UseJob, PredictionsKeepTheOrderOfTheInputOnAnyRankCount) {
   EXPECT_NEAR(lines[0]["scores"]["positive"].get<double>() + lines[0]["scores"]["negative"].get<double>(), 1, 1e-9);
 }
 
+// More records than are in memory at a time (4096), of very different lengths, from standard input.
+TEST_F(UseJob, StandardInputIsPredictedInOrderWhateverItsSize) {
+  std::ofstream lines(at("many.txt"));
+  for (int i = 0; i < 4500; ++i) lines << (i % 2 == 0 ? "ban bas" : "tus") << " " << std::string(i % 13, 'a') << "\n";
+  lines.close();
+  const std::string command = "predict --max-length 8 --per-device-eval-batch-size 64 --model " + at("run") + " --output ";
+  const JobResult piped = run_berth(command + at("piped.jsonl") + " --input - < " + at("many.txt"), 2);
+  ASSERT_EQ(piped.exit_code, 0) << piped.err;
+  ASSERT_EQ(run_berth(command + at("read.jsonl") + " --input " + at("many.txt")).exit_code, 0);
+  EXPECT_TRUE(read_bytes(at("piped.jsonl")) == read_bytes(at("read.jsonl")));
+  const auto records = read_jsonl(at("piped.jsonl"));
+  ASSERT_EQ(records.size(), 4500u);
+  for (size_t i = 0; i < records.size(); ++i) ASSERT_EQ(records[i]["row"], i + 1);
+  const JobResult jsonl = run_berth("predict --input-format jsonl --input - --model " + at("run") + " --output " +
+                                    at("jsonl.jsonl") + " < " + at("read.jsonl"));
+  ASSERT_EQ(jsonl.exit_code, 0) << jsonl.err;
+  EXPECT_EQ(read_jsonl(at("jsonl.jsonl")).size(), 4500u) << "what predict writes, it reads";
+}
+
+TEST_F(UseJob, AnEnsembleAveragesProbabilities) {
+  ASSERT_EQ(train("other", "--max-steps 6 --save-strategy no --seed 3").exit_code, 0);
+  const auto scores = [&](const std::string& models) {
+    const JobResult result = run_berth("predict --input " + at("validation.csv") + " --output " + at("e.jsonl") + models, 2);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    std::vector<double> positive;
+    for (const auto& record : read_jsonl(at("e.jsonl"))) positive.push_back(record["scores"]["positive"]);
+    return positive;
+  };
+  const std::string one = " --model " + at("run"), two = " --model " + at("other");
+  const auto a = scores(one), b = scores(two), both = scores(one + two);
+  ASSERT_EQ(both.size(), 41u);
+  EXPECT_NE(a, b);
+  for (size_t i = 0; i < both.size(); ++i) EXPECT_NEAR(both[i], (a[i] + b[i]) / 2, 1e-12);
+  const JobResult unlike = run_berth("predict --text x" + one + " --model " + at("model"));
+  EXPECT_EQ(unlike.exit_code, 3);
+  EXPECT_NE(unlike.err.find("its list of labels is not that of"), std::string::npos) << unlike.err;
+}
+
+TEST_F(UseJob, SeveralLabelsInACellAndThresholdsOfTheirOwn) {
+  std::ofstream csv(at("topics.csv"));
+  csv << "text,labels\n";
+  for (int i = 0; i < 60; ++i) csv << (i % 3 == 0 ? "ban bas,sun; sea\n" : i % 3 == 1 ? "tus tut,snow\n" : "den dan,\n");
+  csv.close();
+  const JobResult prepared =
+      run_berth("prepare --max-length 32 --task multi-label --label-separator \";\" --train-file " + at("topics.csv") +
+                " --validation-file " + at("topics.csv") + " --tokenizer " + at("model") + " --output " + at("topics.h5"));
+  ASSERT_EQ(prepared.exit_code, 0) << prepared.err;
+  EXPECT_NE((prepared.out + prepared.err).find("sea 20, snow 20, sun 20"), std::string::npos) << prepared.out << prepared.err;
+  EXPECT_EQ((prepared.out + prepared.err).find("no label"), std::string::npos) << "an empty cell is a row without labels";
+  ASSERT_EQ(run_berth("train --ignore-mismatched-sizes --model " + at("model") + " --data " + at("topics.h5") + " --output-dir " +
+                      at("topics") + " --max-steps 60 --learning-rate 5e-3 --save-strategy no --disable-tqdm")
+                .exit_code,
+            0);
+  const auto measure = [&](const std::string& options) {
+    const JobResult result = run_berth("evaluate --model " + at("topics") + " --data " + at("topics.h5") + options);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return nlohmann::json::parse(result.out);
+  };
+  EXPECT_EQ(measure("")["eval_roc_auc_macro"], 1);
+  EXPECT_EQ(measure("")["eval_f1_micro"], 1);
+  const auto strict = measure(" --thresholds sun=1,sea=1");
+  EXPECT_EQ(strict["eval_precision_micro"], 1);
+  EXPECT_NEAR(strict["eval_recall_micro"].get<double>(), 1. / 3, 1e-12);
+  EXPECT_EQ(measure(" --thresholds 0")["eval_recall_macro"], 1);
+  const JobResult unknown = run_berth("predict --text x --thresholds rain=0.5 --model " + at("topics"));
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_NE(unknown.err.find("a label that the model does not have"), std::string::npos) << unknown.err;
+  const JobResult people = run_berth("predict --text \"ban bas\" --thresholds sea=1 --model " + at("topics"));
+  EXPECT_EQ(people.out.substr(0, 31), "Text: ban bas => Labels: sun (0") << people.out;
+}
+
 TEST_F(UseJob, TextsOfTheCommandLineArePrintedForPeople) {
   const JobResult result = run_berth("predict --model " + at("run") + " --text \"ban bas\" --text \"tus tut\"");
   EXPECT_EQ(result.exit_code, 0) << result.err;

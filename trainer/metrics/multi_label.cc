@@ -1,5 +1,7 @@
 #include "trainer/metrics/multi_label.h"
 
+#include <algorithm>
+#include <charconv>
 #include <limits>
 
 #include "data/check.h"
@@ -51,6 +53,44 @@ PrecisionRecallF1 MultiLabelCounts::macro() const {
 double MultiLabelCounts::subset_accuracy() const {
   if (samples_ == 0) return std::numeric_limits<double>::quiet_NaN();
   return static_cast<double>(exact_) / static_cast<double>(samples_);
+}
+
+std::vector<double> label_thresholds(const std::vector<std::string>& given, const std::vector<std::string>& label_names) {
+  std::vector<double> thresholds(label_names.size(), 0.5);
+  for (const std::string& item : given) {
+    const size_t equals = item.rfind('=');
+    const std::string name = equals == std::string::npos ? "" : item.substr(0, equals);
+    const std::string number = equals == std::string::npos ? item : item.substr(equals + 1);
+    double value = 0;
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value);
+    check_usage(error == std::errc() && end == number.data() + number.size() && value >= 0 && value <= 1, "the threshold '", item,
+                "' is not a number from 0 to 1, or name=number");
+    if (equals == std::string::npos) {
+      std::fill(thresholds.begin(), thresholds.end(), value);
+      continue;
+    }
+    const auto label = std::find(label_names.begin(), label_names.end(), name);
+    check_usage(label != label_names.end(), "the threshold '", item, "' is for a label that the model does not have");
+    thresholds[static_cast<size_t>(label - label_names.begin())] = value;
+  }
+  return thresholds;
+}
+
+RocAuc multi_label_roc_auc(std::span<const int32_t> targets, std::span<const double> scores, int num_labels) {
+  const auto stride = static_cast<size_t>(num_labels);
+  RocAuc auc{.macro = 0, .micro = roc_auc(targets, scores)};
+  std::vector<int32_t> target;
+  std::vector<double> score;
+  for (size_t c = 0; c < stride; ++c) {
+    target.clear();
+    score.clear();
+    for (size_t i = c; i < targets.size(); i += stride) {
+      target.push_back(targets[i]);
+      score.push_back(scores[i]);
+    }
+    auc.macro += roc_auc(target, score) / num_labels;
+  }
+  return auc;
 }
 
 }  // namespace berth::train

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "trainer/metrics/classification.h"
@@ -28,5 +29,16 @@ class MultiLabelCounts {
   int64_t samples_ = 0;
   int64_t exact_ = 0;
 };
+
+// The probability above which each label is said to hold: 0.5, or what `given` says, whose items are "0.3" (for all labels) or
+// "name=0.3", later ones winning. Throws Error(kUsage).
+std::vector<double> label_thresholds(const std::vector<std::string>& given, const std::vector<std::string>& label_names);
+
+// Areas under the ROC curve for targets and scores ([n, num_labels], row-major): the mean over the labels, and that of all
+// decisions together. NaN where labels do not have both kinds.
+struct RocAuc {
+  double macro = 0, micro = 0;
+};
+RocAuc multi_label_roc_auc(std::span<const int32_t> targets, std::span<const double> scores, int num_labels);
 
 }  // namespace berth::train

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "data/check.h"
 #include "trainer/metrics/answer_spans.h"
@@ -14,6 +16,7 @@ struct PredictionOptions {
   bool with_n_best = false;                    // predictions of answers: the n-best list, too
   SpanOptions spans = {};                      // question answering
   int64_t top_k = 5;                           // masked-lm: tokens proposed for each [MASK]
+  std::vector<std::string> thresholds = {};    // multi-label: see label_thresholds()
   TagScheme tag_scheme = TagScheme::kLenient;  // token classification, metrics
   bool each_entity_type = false;               // token classification, metrics: each type's precision, recall, f1 and number, too
 

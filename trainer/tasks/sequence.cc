@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "data/check.h"
+#include "data/store/schema.h"
 #include "trainer/metrics/classification.h"
 #include "trainer/metrics/multi_label.h"
 #include "trainer/metrics/regression.h"
@@ -42,8 +43,12 @@ void add_logits(Json& result, const std::vector<at::Tensor>& logits, int64_t b, 
 }
 
 class SequenceClassification final : public Task {
+  // Of more classes, the probabilities are not kept and ROC AUC is not reported.
+  static constexpr int kMaxScored = 256;
+
+  // The payload; behind it the probability of each class, if they are kept.
   struct Outcome {
-    double loss, positive;  // positive: the probability of class 1
+    double loss;
     int32_t label, predicted;
   };
 
@@ -61,10 +66,11 @@ class SequenceClassification final : public Task {
       const int32_t label = batch.labels[static_cast<size_t>(b)];
       if (label == data::kIgnoreIndex) fail_unlabelled(sample);
       const double total = log_sum_exp(row);
-      out.push_back({sample, pack(Outcome{.loss = total - row[static_cast<size_t>(label)],
-                                          .positive = std::exp(row[row.size() > 1 ? 1 : 0] - total),
-                                          .label = label,
-                                          .predicted = static_cast<int32_t>(argmax(row))})});
+      std::string payload = pack(Outcome{
+          .loss = total - row[static_cast<size_t>(label)], .label = label, .predicted = static_cast<int32_t>(argmax(row))});
+      if (row.size() <= kMaxScored)
+        for (float logit : row) payload += pack(std::exp(logit - total));
+      out.push_back({sample, std::move(payload)});
     }
   }
 
@@ -72,13 +78,14 @@ class SequenceClassification final : public Task {
     const int classes = static_cast<int>(context.config.label_names.size());
     double loss = 0;
     std::vector<int32_t> labels, predictions;
-    std::vector<double> scores;  // of two classes: of more only the winner is kept
+    std::vector<double> scores;
     for (const EvalRecord& record : records) {
-      const auto outcome = unpack<Outcome>(record.payload);
+      const auto outcome = unpack<Outcome>(record.payload.substr(0, sizeof(Outcome)));
       loss += outcome.loss;
       labels.push_back(outcome.label);
       predictions.push_back(outcome.predicted);
-      if (classes == 2) scores.insert(scores.end(), {1 - outcome.positive, outcome.positive});
+      for (size_t at = sizeof(Outcome); at < record.payload.size(); at += sizeof(double))
+        scores.push_back(unpack<double>(record.payload.substr(at, sizeof(double))));
     }
     Metrics metrics{{"loss", loss / static_cast<double>(records.size())}};
     for (auto& metric : classification_metrics(labels, predictions, scores, classes)) metrics.push_back(std::move(metric));
@@ -136,9 +143,9 @@ class Regression final : public Task {
       predicted.push_back(outcome.predicted);
       targets.push_back(outcome.target);
     }
-    return {{{"loss", mean_squared_error(predicted, targets)},
-             {"pearson", pearson(predicted, targets)},
-             {"spearmanr", spearman(predicted, targets)}}};
+    const double mse = mean_squared_error(predicted, targets), linear = pearson(predicted, targets),
+                 ranked = spearman(predicted, targets);
+    return {{{"loss", mse}, {"pearson", linear}, {"spearmanr", ranked}, {"combined_score", (linear + ranked) / 2}, {"mse", mse}}};
   }
 
   std::vector<at::Tensor> probabilities(const std::vector<at::Tensor>& logits, const data::Batch&) const override {
@@ -158,7 +165,10 @@ class Regression final : public Task {
 };
 
 class MultiLabel final : public Task {
-  static constexpr double kThreshold = 0.5;
+  struct Decision {
+    float logit;
+    int32_t target;
+  };
 
  public:
   void configure(BertConfig& config, const std::vector<std::string>& label_names) const override {
@@ -166,44 +176,55 @@ class MultiLabel final : public Task {
     config.problem_type = "multi_label_classification";
   }
 
-  // Payload: the loss (a double), then a byte per label: bit 0 the target, bit 1 the prediction.
+  // Payload: a Decision per label.
   void record(const std::vector<at::Tensor>& logits, const data::Batch& batch, const PredictionOptions&,
               std::vector<EvalRecord>& out) const override {
     for (int64_t b = 0; b < batch.size(); ++b) {
       const auto row = row_of(logits[0], b);
       const int64_t sample = batch.sample_ids[static_cast<size_t>(b)];
       const float* targets = batch.float_labels.data() + b * std::ssize(row);
-      double loss = 0;
-      std::string decisions;
+      std::string payload;
       for (size_t c = 0; c < row.size(); ++c) {
-        const double x = row[c], target = targets[c];
-        if (std::isnan(target)) fail_unlabelled(sample);
-        loss += std::max(x, 0.0) - x * target + std::log1p(std::exp(-std::abs(x)));
-        decisions += static_cast<char>((target > 0.5 ? 1 : 0) | (sigmoid(x) > kThreshold ? 2 : 0));
+        if (targets[c] == data::schema::kNoMultiHot) fail_unlabelled(sample);
+        payload += pack(Decision{row[c], targets[c] > 0.5f});
       }
-      out.push_back({sample, pack(loss / static_cast<double>(row.size())) + decisions});
+      out.push_back({sample, std::move(payload)});
     }
   }
 
   Evaluation evaluate(const std::vector<EvalRecord>& records, const EvalContext& context) const override {
-    MultiLabelCounts counts(static_cast<int>(context.config.label_names.size()));
+    const std::vector<double> thresholds = label_thresholds(context.options.thresholds, context.config.label_names);
+    const size_t labels = thresholds.size();
+    MultiLabelCounts counts(static_cast<int>(labels));
     double loss = 0;
+    std::vector<int32_t> targets;
+    std::vector<double> scores;
     for (const EvalRecord& record : records) {
-      loss += unpack<double>(record.payload.substr(0, sizeof(double)));
-      std::vector<int32_t> actual, predicted;
-      for (char decision : record.payload.substr(sizeof(double))) {
-        actual.push_back(decision & 1);
-        predicted.push_back(decision >> 1 & 1);
+      std::vector<int32_t> predicted;
+      double sample_loss = 0;
+      for (size_t c = 0; c < labels; ++c) {
+        const auto decision = unpack<Decision>(record.payload.substr(c * sizeof(Decision), sizeof(Decision)));
+        const double x = decision.logit;
+        sample_loss += std::max(x, 0.0) - x * decision.target + std::log1p(std::exp(-std::abs(x)));
+        targets.push_back(decision.target);
+        scores.push_back(sigmoid(x));
+        predicted.push_back(scores.back() > thresholds[c]);
       }
-      counts.add(actual, predicted);
+      loss += sample_loss / static_cast<double>(labels);
+      counts.add(std::span(targets).last(labels), predicted);
     }
     const PrecisionRecallF1 micro = counts.micro(), macro = counts.macro();
+    const RocAuc auc = multi_label_roc_auc(targets, scores, static_cast<int>(labels));
     return {{{"loss", loss / static_cast<double>(records.size())},
              {"accuracy", counts.subset_accuracy()},
              {"f1_micro", micro.f1},
              {"f1_macro", macro.f1},
              {"precision_micro", micro.precision},
-             {"recall_micro", micro.recall}}};
+             {"recall_micro", micro.recall},
+             {"precision_macro", macro.precision},
+             {"recall_macro", macro.recall},
+             {"roc_auc_micro", auc.micro},
+             {"roc_auc_macro", auc.macro}}};
   }
 
   std::vector<at::Tensor> probabilities(const std::vector<at::Tensor>& logits, const data::Batch&) const override {
@@ -213,12 +234,13 @@ class MultiLabel final : public Task {
   std::vector<Json> predictions(const NewTexts& texts, const std::vector<at::Tensor>& probabilities,
                                 const std::vector<at::Tensor>& logits, const BertConfig& config,
                                 const PredictionOptions& options) const override {
+    const std::vector<double> thresholds = label_thresholds(options.thresholds, config.label_names);
     std::vector<Json> results;
     for (int64_t b = 0; b < texts.batch.size(); ++b) {
       const auto row = row_of<double>(probabilities[0], b);
       Json labels = Json::array();
       for (size_t c = 0; c < row.size(); ++c)
-        if (row[c] > kThreshold) labels.push_back(config.label_names[c]);
+        if (row[c] > thresholds[c]) labels.push_back(config.label_names[c]);
       Json result{{"labels", labels}, {"scores", named(row, config)}};
       add_logits(result, logits, b, options);
       results.push_back(std::move(result));
