@@ -5,10 +5,23 @@
 #include "launcher/signals.h"
 #include "launcher/train_progress.h"
 #include "launcher/version.h"
+#include "trainer/report/html.h"
 #include "trainer/run_folder.h"
 #include "trainer/train_loop.h"
 
 namespace berth::launch {
+namespace {
+
+// The run stands without its page.
+void write_page(const std::filesystem::path& run) {
+  try {
+    BOOST_LOG_TRIVIAL(info) << "the run on one page: " << train::write_report(run).string();
+  } catch (const std::exception& error) {
+    BOOST_LOG_TRIVIAL(warning) << "report.html was not written: " << error.what();
+  }
+}
+
+}  // namespace
 
 int run_train(const TrainCommand& command, const std::string& command_line, const nlohmann::ordered_json& all_options,
               const std::string& log_level) {
@@ -26,6 +39,7 @@ int run_train(const TrainCommand& command, const std::string& command_line, cons
       hooks.sinks.push_back(std::move(progress));
     }
     const train::TrainOutcome outcome = train::train(command.options, folder, rank.comm, std::move(hooks));
+    if (rank.comm.rank() == 0) write_page(command.options.output_dir);
     if (outcome == train::TrainOutcome::kDone) return static_cast<int>(ExitCode::kOk);
     if (rank.comm.rank() == 0)
       BOOST_LOG_TRIVIAL(info) << "stopped early on signal " << stop_signal() << ": start the same command again to go on";

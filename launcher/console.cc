@@ -1,11 +1,13 @@
 #include "launcher/console.h"
 
+#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <fstream>
 
 namespace berth::launch {
 namespace {
@@ -32,6 +34,20 @@ bool names_utf8(std::string locale) {
   return locale.find("utf-8") != std::string::npos || locale.find("utf8") != std::string::npos;
 }
 
+// mpirun reads its ranks' standard error through a pipe and writes it unchanged to its own. Opens the terminal that mpirun writes to,
+// if it is this process's parent and writes to one; else -1.
+int open_launchers_terminal(int fd) {
+  const std::string parent = "/proc/" + std::to_string(::getppid());
+  std::string name;
+  std::getline(std::ifstream(parent + "/comm") >> std::ws, name);
+  constexpr std::string_view kLaunchers[] = {"mpirun", "mpiexec", "orterun", "prterun"};
+  if (std::find(std::begin(kLaunchers), std::end(kLaunchers), name) == std::end(kLaunchers)) return -1;
+  const int terminal = ::open((parent + "/fd/" + std::to_string(fd)).c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC);
+  if (terminal < 0 || ::isatty(terminal) == 1) return terminal;
+  ::close(terminal);
+  return -1;
+}
+
 }  // namespace
 
 TerminalStyle TerminalStyle::detect(bool is_terminal, const std::function<std::string(const char*)>& environment) {
@@ -48,11 +64,19 @@ TerminalStyle TerminalStyle::detect(bool is_terminal, const std::function<std::s
   return style;
 }
 
-Console::Console(int fd) : fd_(fd), style_(TerminalStyle::detect(::isatty(fd) == 1, environment_variable)) {}
+Console::Console(int fd) : fd_(fd) {
+  int terminal = fd;
+  if (::isatty(fd) != 1 && (terminal = open_launchers_terminal(fd)) >= 0) terminal_ = terminal;
+  style_ = TerminalStyle::detect(terminal >= 0, environment_variable);
+}
+
+Console::~Console() {
+  if (terminal_ >= 0) ::close(terminal_);
+}
 
 int Console::width() const {
   winsize size{};
-  if (::ioctl(fd_, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+  if (::ioctl(terminal_ >= 0 ? terminal_ : fd_, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
   const int columns = std::atoi(environment_variable("COLUMNS").c_str());
   return columns > 0 ? columns : 80;
 }

@@ -22,9 +22,12 @@ struct TerminalStyle {
 // Thread-safe.
 class Console {
  public:
-  // `fd` must stay open. Production code uses standard error.
+  // `fd` must stay open. Production code uses standard error; that of a rank counts as a terminal if its mpirun's is one.
   explicit Console(int fd = 2);
   Console(int fd, TerminalStyle style) : fd_(fd), style_(style) {}
+  ~Console();
+  Console(const Console&) = delete;
+  Console& operator=(const Console&) = delete;
 
   const TerminalStyle& style() const { return style_; }
   int width() const;  // columns; 80 where unknown
@@ -34,6 +37,7 @@ class Console {
 
  private:
   int fd_;
+  int terminal_ = -1;  // mpirun's, behind the pipe that fd_ is
   TerminalStyle style_;
   std::mutex mutex_;
   std::string status_;

@@ -141,5 +141,27 @@ TEST_F(TrainJob, ACompleteRunIsLeftAlone) {
   EXPECT_EQ(read_bytes(at("complete") + "/metrics.jsonl"), before);
 }
 
+// mpirun hands its ranks a pipe for standard error: the bar is drawn if what mpirun writes to is a terminal.
+TEST_F(TrainJob, ProgressBarOnTheTerminalOfMpirun) {
+  const auto in_terminal = [&](const std::string& run, const std::string& redirection) {
+    const std::string command = "mpiexec --oversubscribe -n 2 " BERTH_BINARY_DIR "/berth train --model " + at("model") + " --data " +
+                                at("data.h5") + " --output-dir " + at(run) +
+                                " --global-batch-size 12 --max-steps 8 --save-strategy no" + redirection;
+    return run_shell("script -qec \"" + command + "\" /dev/null",
+                     {{"TERM", "xterm"}, {"OMPI_ALLOW_RUN_AS_ROOT", "1"}, {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}});
+  };
+  const JobResult bar = in_terminal("bar", ""), lines = in_terminal("lines", " 2>&1 | cat");
+  EXPECT_EQ(bar.exit_code, 0);
+  EXPECT_NE(bar.out.find("\r\x1b[K"), std::string::npos) << bar.out;
+  EXPECT_NE(bar.out.find("8/8"), std::string::npos) << bar.out;
+  EXPECT_EQ(lines.exit_code, 0);
+  EXPECT_EQ(lines.out.find('\x1b'), std::string::npos) << lines.out;
+}
+
+TEST_F(TrainJob, LeavesThePageOfTheRun) {
+  ASSERT_EQ(train("page", "--max-steps 3 --save-strategy no").exit_code, 0);
+  EXPECT_NE(read_bytes(dir_->path() / "page" / "report.html").find("<svg"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace berth::test
