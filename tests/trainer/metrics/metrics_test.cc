@@ -118,6 +118,7 @@ std::vector<double> multi_label_case(int i) {
   Random r(static_cast<uint64_t>(i));
   const int n = 1 + r.below(30), k = 2 + r.below(5), kind = r.below(6);
   MultiLabelCounts counts(k);
+  std::vector<int32_t> targets;
   for (int s = 0; s < n; ++s) {
     std::vector<int32_t> actual, predicted;
     for (int c = 0; c < k; ++c) {
@@ -128,11 +129,15 @@ std::vector<double> multi_label_case(int i) {
       predicted.push_back(kind == 1 ? 0 : kind == 2 ? label : prediction);
     }
     counts.add(actual, predicted);
+    targets.insert(targets.end(), actual.begin(), actual.end());
   }
-  std::vector<double> row;
+  std::vector<double> row, scores;
   append(row, counts.micro());
   append(row, counts.macro());
   row.push_back(counts.subset_accuracy());
+  for (const int32_t target : targets) scores.push_back((r.below(8) + 2 * target) / 9.0);
+  const RocAuc auc = multi_label_roc_auc(targets, scores, k);
+  row.insert(row.end(), {auc.micro, auc.macro});
   return row;
 }
 
