@@ -21,11 +21,6 @@ int run_evaluate(const EvaluateCommand& command, const std::string& log_level) {
   command.masks.validate();
   return on_all_ranks(command.device, log_level, [&](Rank& rank) {
     comm::Communicator& comm = rank.comm;
-    comm::agree_on_root(comm, [&] {
-      std::error_code error;
-      if (!command.output_dir.empty()) std::filesystem::create_directories(command.output_dir, error);
-      check(!error, "--output-dir ", command.output_dir.string(), ": cannot be made: ", error.message());
-    });
     std::unique_ptr<data::Dataset> dataset;
     std::unique_ptr<data::Split> split;
     comm::agree(comm, [&] {
@@ -33,6 +28,12 @@ int run_evaluate(const EvaluateCommand& command, const std::string& log_level) {
       split = dataset->split(command.split);
     });
     train::LoadedModel loaded = train::load_model_for(*dataset, command.model, comm);
+    comm::agree(comm, [&] { loaded.model->task().check_options(command.predictions, loaded.model->config().label_names); });
+    comm::agree_on_root(comm, [&] {
+      std::error_code error;
+      if (!command.output_dir.empty()) std::filesystem::create_directories(command.output_dir, error);
+      check(!error, "--output-dir ", command.output_dir.string(), ": cannot be made: ", error.message());
+    });
     if (command.bf16) loaded.model->parameters().enable_compute_copy();
     const data::BatchTransform transform = loaded.model->task().transform(loaded.tokenizer->vocab(), command.masks);
     const train::EvalResult result = train::evaluate(*loaded.model, *split, comm,
@@ -42,7 +43,7 @@ int run_evaluate(const EvaluateCommand& command, const std::string& log_level) {
                                                       .predictions = command.predictions,
                                                       .transform = transform},
                                                      [] { return stop_signal() != 0; });
-    if (result.stopped) fail(ExitCode::kInternal, "evaluation was stopped by signal ", stop_signal());
+    if (result.stopped) return end_stopped(rank, "stopped on request; there are no metrics");
     if (comm.rank() != 0) return 0;
     train::EvalReport report{
         .step = 0, .epoch = 0, .prefix = command.split == "test" ? "test" : "eval", .metrics = result.metrics};

@@ -63,6 +63,11 @@ class Output {
     check(file_.good(), "--output ", command.output.string(), ": cannot be written");
   }
 
+  ~Output() {
+    std::error_code ignored;
+    if (!temporary_.empty()) std::filesystem::remove(temporary_, ignored);
+  }
+
   void operator()(const data::Record& record, const Json& prediction) {
     const std::string described = for_people_ ? task_.describe(record, prediction) : "";
     if (!described.empty()) {
@@ -81,6 +86,7 @@ class Output {
     file_.close();
     check(file_.good(), "--output ", command_.output.string(), ": could not be written completely");
     std::filesystem::rename(temporary_, command_.output);
+    temporary_.clear();
   }
 
  private:
@@ -118,20 +124,19 @@ int run_predict(const PredictCommand& command, const std::string& log_level) {
       options.features.max_length =
           std::min(options.features.max_length, static_cast<int>(one.model->config().max_position_embeddings));
     }
+    comm::agree(comm, [&] { models[0]->task().check_options(options.predictions, models[0]->config().label_names); });
     std::function<bool(data::Record&)> next;
     std::unique_ptr<Output> output;
     comm::agree_on_root(comm, [&] {
       next = open_input(command, task);
       output = std::make_unique<Output>(command, models[0]->task());
     });
-    train::predict(
+    const bool complete = train::predict(
         models, *loaded[0].tokenizer, comm, options, next,
         [&](const data::Record& record, const Json& prediction) { (*output)(record, prediction); },
         [] { return stop_signal() != 0; });
-    comm::agree_on_root(comm, [&] {
-      check_internal(stop_signal() == 0, "stopped by signal ", stop_signal(), ": the predictions are not complete");
-      output->finish();
-    });
+    if (!complete) return end_stopped(rank, "stopped on request; the predictions are not complete");
+    comm::agree_on_root(comm, [&] { output->finish(); });
     return 0;
   });
 }

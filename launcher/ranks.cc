@@ -1,5 +1,7 @@
 #include "launcher/ranks.h"
 
+#include <iostream>
+
 #include "data/check.h"
 #include "launcher/device.h"
 #include "launcher/logging.h"
@@ -33,6 +35,13 @@ int on_all_ranks(const DeviceOptions& options, const std::string& log_level, con
   });
   stop_logging();
   return code;
+}
+
+int end_stopped(const Rank& rank, const std::string& what) {
+  int64_t signal = stop_signal();
+  rank.comm.all_reduce_max(std::span<int64_t>(&signal, 1));
+  if (rank.comm.rank() == 0) std::cerr << concat("berth: ", what, "\n") << std::flush;
+  return static_cast<int>(128 + signal);
 }
 
 }  // namespace berth::launch

@@ -26,4 +26,8 @@ struct Rank {
 // Runs `work` on every rank and returns its exit code. Errors are printed once and become exit codes (mpi_session.h).
 int on_all_ranks(const DeviceOptions& options, const std::string& log_level, const std::function<int(Rank&)>& work);
 
+// For work that a signal stopped on some rank: prints `what` on rank 0 and returns 128 + the signal, as of any program that it
+// ends. A collective call.
+int end_stopped(const Rank& rank, const std::string& what);
+
 }  // namespace berth::launch

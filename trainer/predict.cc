@@ -130,29 +130,31 @@ std::vector<Json> predict_group(std::span<const ModelInstance* const> models, co
 
 }  // namespace
 
-int64_t predict(std::span<const ModelInstance* const> models, const data::BertTokenizer& tokenizer, comm::Communicator& comm,
-                const PredictOptions& options, const std::function<bool(data::Record&)>& next,
-                const std::function<void(const data::Record&, const Json&)>& emit, const std::function<bool()>& stop) {
+bool predict(std::span<const ModelInstance* const> models, const data::BertTokenizer& tokenizer, comm::Communicator& comm,
+             const PredictOptions& options, const std::function<bool(data::Record&)>& next,
+             const std::function<void(const data::Record&, const Json&)>& emit, const std::function<bool()>& stop) {
   at::NoGradGuard no_grad;
   data::FeatureOptions feature_options = options.features;
   feature_options.label_names = models[0]->config().label_names;
   feature_options.offsets = true;
   feature_options.windows = true;
   const auto features = data::make_features(models[0]->architecture().task, tokenizer, std::move(feature_options));
-  int64_t total = 0;
   for (;;) {
     const std::vector<data::Record> window = share_window(comm, options, next, stop);
-    if (window.empty()) return total;
     const auto groups = make_groups(window, options.batch_size);
     Json own = Json::array();
     comm::agree(comm, [&] {
-      for (size_t g = static_cast<size_t>(comm.rank()); g < groups.size(); g += static_cast<size_t>(comm.size())) {
+      for (size_t g = static_cast<size_t>(comm.rank()); g < groups.size() && !stop(); g += static_cast<size_t>(comm.size())) {
         const NewTexts texts = make_texts(window, groups[g], *features, models[0]->config().normalize, tokenizer);
         std::vector<Json> results = predict_group(models, texts, comm.device(), options);
         check_internal(results.size() == groups[g].size(), results.size(), " predictions for ", groups[g].size(), " records");
         for (size_t i = 0; i < results.size(); ++i) own.push_back({groups[g][i], std::move(results[i])});
       }
     });
+    int64_t wishes = stop() ? 1 : 0;
+    comm.all_reduce_sum(std::span<int64_t>(&wishes, 1));
+    if (wishes > 0) return false;
+    if (window.empty()) return true;
     const auto gathered = comm.gather(own.dump(), 0);
     comm::agree_on_root(comm, [&] {
       std::vector<Json> results(window.size());
@@ -160,7 +162,6 @@ int64_t predict(std::span<const ModelInstance* const> models, const data::BertTo
         for (Json& pair : Json::parse(bytes)) results[pair[0].get<size_t>()] = std::move(pair[1]);
       for (size_t i = 0; i < window.size(); ++i) emit(window[i], results[i]);
     });
-    total += std::ssize(window);
   }
 }
 

@@ -25,10 +25,10 @@ struct PredictOptions {
 // `models` have the same task, labels, vocabulary and normalisation; of several, the probabilities are averaged.
 // `next` gives the records one by one and false at the end; it is called on rank 0 only, as is `emit`, with each record and its
 // prediction, in order. Records travel to the ranks a window at a time; what is computed together does not depend on the number
-// of ranks. `stop`: give up between windows. A collective call. Returns the number of records.
-int64_t predict(std::span<const ModelInstance* const> models, const data::BertTokenizer& tokenizer, comm::Communicator& comm,
-                const PredictOptions& options, const std::function<bool(data::Record&)>& next,
-                const std::function<void(const data::Record&, const nlohmann::ordered_json&)>& emit,
-                const std::function<bool()>& stop);
+// of ranks. `stop`, which any rank may say: give up. A collective call. False if it was stopped.
+bool predict(std::span<const ModelInstance* const> models, const data::BertTokenizer& tokenizer, comm::Communicator& comm,
+             const PredictOptions& options, const std::function<bool(data::Record&)>& next,
+             const std::function<void(const data::Record&, const nlohmann::ordered_json&)>& emit,
+             const std::function<bool()>& stop);
 
 }  // namespace berth::train

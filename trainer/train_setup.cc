@@ -18,6 +18,7 @@ void open_data(TrainSetup& setup, const TrainOptions& options, comm::Communicato
   comm::agree(comm, [&] {
     setup.dataset = data::Dataset::open(options.data);
     setup.train = setup.dataset->split("train");
+    find_task(setup.dataset->info().task).check_options(options.predictions, setup.dataset->info().label_names);
     if (options.eval_save.eval_strategy == Strategy::kNo) return;
     check(setup.dataset->has_split("validation"), options.data.string(),
           ": has no validation split, but --eval-strategy asks for evaluations: prepare it with --validation-file or "

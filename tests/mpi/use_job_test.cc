@@ -1,4 +1,5 @@
 // What is done with a trained model: evaluated and asked, on any number of ranks.
+#include <csignal>
 #include <fstream>
 
 #include "tests/support/tiny_job.h"
@@ -112,11 +113,52 @@ TEST_F(UseJob, SeveralLabelsInACellAndThresholdsOfTheirOwn) {
   EXPECT_EQ(strict["eval_precision_micro"], 1);
   EXPECT_NEAR(strict["eval_recall_micro"].get<double>(), 1. / 3, 1e-12);
   EXPECT_EQ(measure(" --thresholds 0")["eval_recall_macro"], 1);
-  const JobResult unknown = run_berth("predict --text x --thresholds rain=0.5 --model " + at("topics"));
-  EXPECT_EQ(unknown.exit_code, 2);
-  EXPECT_NE(unknown.err.find("a label that the model does not have"), std::string::npos) << unknown.err;
+  const std::string data = " --data " + at("topics.h5"), model = " --model " + at("topics"),
+                    rain = " --thresholds sun=1,rain=0.5";
+  for (const std::string& command : {"predict --input " + at("topics.csv") + " --output " + at("rain") + model,
+                                     "evaluate --output-dir " + at("rain") + data + model,
+                                     "train --output-dir " + at("rain") + data + " --model " + at("model")}) {
+    const JobResult unknown = run_berth(command + rain);
+    EXPECT_EQ(unknown.exit_code, 2) << command;
+    EXPECT_NE(unknown.err.find("'rain=0.5' is for a label that the model does not have"), std::string::npos) << unknown.err;
+    for (const char* name : {"rain.tmp", "rain/eval_results.json", "rain/metrics.jsonl", "rain/model.safetensors"})
+      EXPECT_FALSE(std::filesystem::exists(at(name))) << command << ": " << name;
+    EXPECT_FALSE(std::filesystem::is_regular_file(at("rain")));
+  }
   const JobResult people = run_berth("predict --text \"ban bas\" --thresholds sea=1 --model " + at("topics"));
   EXPECT_EQ(people.out.substr(0, 31), "Text: ban bas => Labels: sun (0") << people.out;
+}
+
+// An input without end, of which the signal comes when predict has opened it; the exit code is not 75, on which a batch script
+// starts again.
+TEST_F(UseJob, PredictThatASignalStopsEndsAsAnyProgram) {
+  for (const std::string& launch : {std::string(), std::string("mpiexec --oversubscribe -n 2 ")}) {
+    const JobResult stopped =
+        run_shell("cd " + dir_->path().string() +
+                      " && rm -f endless.csv opened && mkfifo endless.csv && { { exec 3>endless.csv; touch opened; while cat "
+                      "train.csv >&3; " +
+                      "do :; done; } & } 2>/dev/null; " + launch + BERTH_BINARY_DIR +
+                      "/berth predict --model run --input endless.csv --output stopped.jsonl & job=$!; " +
+                      "until [ -e opened ]; do sleep 0.01; kill -0 $job || break; done; kill -USR1 $job; wait $job",
+                  {{"OMPI_ALLOW_RUN_AS_ROOT", "1"}, {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}});
+    EXPECT_EQ(stopped.exit_code, 128 + SIGUSR1) << stopped.err;
+    EXPECT_NE(stopped.err.find("berth: stopped on request; the predictions are not complete\n"), std::string::npos)
+        << stopped.err;
+    for (const auto& entry : std::filesystem::directory_iterator(dir_->path()))
+      EXPECT_EQ(entry.path().filename().string().find("stopped.jsonl"), std::string::npos);
+  }
+}
+
+// The signal comes while evaluate waits for the model's vocabulary.
+TEST_F(UseJob, EvaluateThatASignalStopsEndsAsAnyProgram) {
+  const JobResult stopped =
+      run_shell("cd " + dir_->path().string() + " && cp -r run waits && rm waits/vocab.txt && mkfifo waits/vocab.txt; " +
+                BERTH_BINARY_DIR + "/berth evaluate --model waits --data data.h5 --output-dir stopped & job=$!; " +
+                "exec 3>waits/vocab.txt; kill -USR1 $job; cat run/vocab.txt >&3; exec 3>&-; wait $job");
+  EXPECT_EQ(stopped.exit_code, 128 + SIGUSR1) << stopped.err;
+  EXPECT_EQ(stopped.out, "");
+  EXPECT_NE(stopped.err.find("berth: stopped on request; there are no metrics\n"), std::string::npos) << stopped.err;
+  EXPECT_TRUE(std::filesystem::is_empty(at("stopped")));
 }
 
 TEST_F(UseJob, TextsOfTheCommandLineArePrintedForPeople) {

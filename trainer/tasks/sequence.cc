@@ -176,6 +176,10 @@ class MultiLabel final : public Task {
     config.problem_type = "multi_label_classification";
   }
 
+  void check_options(const PredictionOptions& options, const std::vector<std::string>& label_names) const override {
+    label_thresholds(options.thresholds, label_names);
+  }
+
   // Payload: a Decision per label.
   void record(const std::vector<at::Tensor>& logits, const data::Batch& batch, const PredictionOptions&,
               std::vector<EvalRecord>& out) const override {

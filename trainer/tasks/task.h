@@ -58,6 +58,9 @@ class Task {
   // Writes what the head needs (label names, problem_type) into the config before the model is built.
   virtual void configure(BertConfig& config, const std::vector<std::string>& label_names) const = 0;
 
+  // Options that do not fit a model with these labels: Error(kUsage), before anything is computed.
+  virtual void check_options(const PredictionOptions&, const std::vector<std::string>&) const {}
+
   // What is done to each batch of a prepared split before the model sees it; null for tasks without masks.
   virtual data::BatchTransform transform(const data::Vocab&, const data::MaskOptions&) const { return {}; }
 
