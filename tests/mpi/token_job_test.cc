@@ -1,6 +1,8 @@
 // Token classification from words and tags to entities: the real program on real ranks.
 #include <fstream>
+#include <iterator>
 #include <random>
+#include <sstream>
 
 #include "tests/support/tiny_job.h"
 
@@ -130,6 +132,121 @@ TEST_F(TokenJob, TheSameBytesOnAnyRankCount) {
   for (int ranks : {2, 3, 5}) EXPECT_TRUE(predict(options, ranks) == one) << ranks << " ranks";
 }
 
+// Sentences in one scheme: a file in which a word alone decides its tag (das stands behind dan only), and one that contradicts.
+struct Format {
+  const char* name;
+  std::map<std::string, std::string> tags;  // of each word
+  std::vector<std::string> contradicting;   // tags of kSentences
+  const char* scheme;
+  double accuracy;
+};
+
+const std::vector<std::string> kSentences{"tus ban fan tus dan das", "ban fan tus dan", "tus dan ban fan", "tus tus bas",
+                                          "ban fan tus"};
+
+using Tags = std::vector<std::string>;
+const std::map<std::string, std::string> kIob2{{"tus", "O"},     {"ban", "B-PER"}, {"fan", "I-PER"},
+                                               {"dan", "B-LOC"}, {"das", "B-LOC"}, {"bas", "B-PER"}};
+const Tags kIob2Contradicting{"O B-PER I-PER O B-LOC B-LOC", "B-PER I-PER O O", "O B-LOC O O", "O B-LOC B-PER", "B-PER O O"};
+const std::vector<Format> kFormats{
+    {"bioes.conll",
+     {{"tus", "O"}, {"ban", "B-PER"}, {"fan", "E-PER"}, {"dan", "S-LOC"}, {"das", "S-LOC"}, {"bas", "S-PER"}},
+     {"O B-PER E-PER O S-LOC S-LOC", "B-PER E-PER O O", "O S-LOC O O", "O S-LOC S-PER", "S-PER O O"},
+     "BIOES",
+     0.7},
+    {"iob1.conll",
+     {{"tus", "O"}, {"ban", "I-PER"}, {"fan", "I-PER"}, {"dan", "I-LOC"}, {"das", "B-LOC"}, {"bas", "I-PER"}},
+     {"O I-PER I-PER O I-LOC B-LOC", "I-PER I-PER O O", "O I-LOC O O", "O I-LOC I-PER", "I-PER O O"},
+     "IOB1",
+     0.75},
+    {"atis", kIob2, kIob2Contradicting, "IOB2", 0.75},
+    {"slots.jsonl", kIob2, kIob2Contradicting, "IOB2", 0.75}};
+
+Tags split(const std::string& text) {
+  std::istringstream in(text);
+  return {std::istream_iterator<std::string>(in), {}};
+}
+
+std::string joined(const Tags& words, const std::string& separator) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : separator) + word;
+  return text;
+}
+
+// In the format that the name stands for.
+void write_tagged(const std::string& path, const std::vector<std::pair<Tags, Tags>>& sentences) {
+  if (path.ends_with("atis")) std::filesystem::create_directories(path);
+  std::ofstream file(path.ends_with("atis") ? path + "/seq.in" : path), out(path.ends_with("atis") ? path + "/seq.out" : "");
+  for (const auto& [words, tags] : sentences) {
+    if (path.ends_with("atis")) {
+      file << joined(words, " ") << "\n";
+      out << joined(tags, " ") << "\n";
+    } else if (path.ends_with(".jsonl")) {
+      file << nlohmann::json{{"tokens", words}, {"ner_tags", tags}} << "\n";
+    } else {
+      for (size_t w = 0; w < words.size(); ++w) file << words[w] << " " << tags[w] << "\n";
+      file << "\n";
+    }
+  }
+}
+
+class TokenFormat : public TokenJob, public testing::WithParamInterface<Format> {
+ protected:
+  static Tags tags_by_word(const Tags& words) {
+    Tags tags;
+    for (const std::string& word : words) tags.push_back(GetParam().tags.at(word));
+    return tags;
+  }
+};
+
+// The figures are counted by hand, and seqeval's, too. Of PER, 4 are labelled, 5 found, 3 of them right; of LOC 4, 4 and 3.
+TEST_P(TokenFormat, EntitiesOfALearnedRuleAreScoredAsCountedByHand) {
+  const Format& format = GetParam();
+  for (const char* folder : {"rule", "other"}) std::filesystem::create_directories(at(folder));
+  const std::string rule = at("rule/") + format.name, other = at("other/") + format.name,
+                    data = at(format.name) + std::string(".h5"), run = at(format.name) + std::string("_run");
+  std::vector<std::pair<Tags, Tags>> learned, contradicting;
+  for (int i = 0; i < 60; ++i) {
+    const Tags words = split(kSentences[static_cast<size_t>(i) % kSentences.size()]);
+    learned.emplace_back(words, tags_by_word(words));
+  }
+  for (size_t i = 0; i < kSentences.size(); ++i) contradicting.emplace_back(split(kSentences[i]), split(format.contradicting[i]));
+  write_tagged(rule, learned);
+  write_tagged(other, contradicting);
+  const JobResult prepared = run_berth("prepare --task ner --train-file " + rule + " --validation-file " + other +
+                                       " --tokenizer " + at("model") + " --max-length 32 --output " + data);
+  ASSERT_EQ(prepared.exit_code, 0) << prepared.err;
+  EXPECT_NE(prepared.out.find(std::string("tags     ") + format.scheme), std::string::npos) << prepared.out;
+  const JobResult trained =
+      run_berth("train --ignore-mismatched-sizes --model " + at("model") + " --data " + data + " --output-dir " + run +
+                " --max-steps 30 --learning-rate 5e-3 --save-strategy no --disable-tqdm");
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+
+  ASSERT_EQ(run_berth("predict --model " + run + " --input " + other + " --output " + at("tags.jsonl")).exit_code, 0);
+  const auto predictions = read_jsonl(at("tags.jsonl"));
+  ASSERT_EQ(predictions.size(), kSentences.size());
+  for (const auto& prediction : predictions)
+    ASSERT_EQ(prediction["tags"], tags_by_word(prediction["tokens"].get<Tags>())) << "the rule was learned";
+
+  for (const std::string& scheme : {std::string("lenient"), std::string(format.scheme)}) {
+    const JobResult result =
+        run_berth("evaluate --return-entity-level-metrics --seqeval-scheme " + scheme + " --model " + run + " --data " + data);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    const auto metrics = nlohmann::json::parse(result.out);
+    const std::map<std::string, double> expected{
+        {"precision", 6. / 9},  {"recall", 6. / 8}, {"f1", 12. / 17},          {"PER_precision", 3. / 5},
+        {"PER_recall", 3. / 4}, {"PER_f1", 6. / 9}, {"LOC_precision", 3. / 4}, {"LOC_recall", 3. / 4},
+        {"LOC_f1", 3. / 4},     {"PER_number", 4},  {"LOC_number", 4},         {"accuracy", format.accuracy}};
+    for (const auto& [name, value] : expected)
+      EXPECT_NEAR(metrics["eval_" + name].get<double>(), value, 1e-12) << name << ", " << scheme;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, TokenFormat, testing::ValuesIn(kFormats), [](const auto& info) {
+  const std::string name = info.param.name;
+  return name.substr(0, name.find('.'));
+});
+
 TEST_F(TokenJob, SaysWhatIsWrongWithWordsAndTags) {
   const auto prepare = [&](const std::string& name, const std::string& content) {
     std::ofstream(at(name)) << content;
@@ -150,7 +267,8 @@ TEST_F(TokenJob, SaysWhatIsWrongWithWordsAndTags) {
       {"iob2.conll", {"a B-X\nb I-X\nc O\n", "tags     IOB2\n"}},
       {"iob1.conll", {"a I-X\nb B-X\nc O\n", "tags     IOB1\n"}},
       {"bioes.conll", {"a B-X\nb E-X\nc S-Y\nd O\n", "tags     BIOES\n"}},
-      {"broken.conll", {"a B-X\n\na B-X\nb B-Y\nb I-X\nc O\n", "tags     IOB2, which does not hold for 1 tag, the first in row 2"}}};
+      {"broken.conll",
+       {"a B-X\n\na B-X\nb B-Y\nb I-X\nc O\n", "tags     IOB2, which does not hold for 1 tag, the first in row 2"}}};
   for (const auto& [name, both] : schemes) {
     const JobResult result = prepare(name, both.first);
     EXPECT_EQ(result.exit_code, 0) << name << result.err;
