@@ -1,6 +1,8 @@
 // Whole training jobs: the real program on real ranks.
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "tests/support/tiny_job.h"
 
 namespace berth::test {
@@ -57,15 +59,27 @@ std::string history(const fs::path& checkpoint) {
 
 constexpr const char* kResumable =
     "--global-batch-size 12 --max-steps 22 --save-steps 5 --eval-strategy steps --eval-steps 4 --warmup-steps 3 "
-    "--weight-decay 0.01 ";
+    "--weight-decay 0.01 --ignore-mismatched-sizes ";
 
-// Ranks, and the task: masked language modelling draws masks, too.
+// Ranks, and the data set, of another task each: masked language modelling draws masks, too.
 class ResumedJob : public TrainJob, public testing::WithParamInterface<std::tuple<int, const char*>> {
  protected:
   static void SetUpTestSuite() {
     TrainJob::SetUpTestSuite();
     ASSERT_EQ(run_berth("prepare --task mlm --train-file " + at("train.csv") + " --validation-file " + at("validation.csv") +
                         " --tokenizer " + at("model") + " --max-length 24 --output " + at("mlm.h5"))
+                  .exit_code,
+              0);
+    write_tiny_questions(at("questions.json"), 60);
+    ASSERT_EQ(run_berth("prepare --task qa --train-file " + at("questions.json") + " --validation-file " + at("questions.json") +
+                        " --tokenizer " + at("model") + " --max-length 48 --doc-stride 16 --output " + at("qa.h5"))
+                  .exit_code,
+              0);
+    std::ofstream words(at("words.conll"));
+    for (int i = 0; i < 90; ++i) words << "tus O\nban B-PER\n" << (i % 3 == 0 ? "fan I-PER\n" : "dan B-LOC\ntus O\n") << "\n";
+    words.close();
+    ASSERT_EQ(run_berth("prepare --task ner --train-file " + at("words.conll") + " --validation-file " + at("words.conll") +
+                        " --tokenizer " + at("model") + " --max-length 24 --output " + at("ner.h5"))
                   .exit_code,
               0);
   }
@@ -96,7 +110,7 @@ TEST_P(ResumedJob, KilledAndResumedEqualsUninterrupted) {
 
 INSTANTIATE_TEST_SUITE_P(Ranks, ResumedJob,
                          testing::Values(std::tuple(1, "data"), std::tuple(2, "data"), std::tuple(3, "data"),
-                                         std::tuple(2, "mlm")));
+                                         std::tuple(2, "mlm"), std::tuple(2, "qa"), std::tuple(2, "ner")));
 
 // Asked to stop by a signal, the ranks agree on a step, save, and leave with 75; the next job goes on.
 TEST_F(TrainJob, AStopSignalSavesAndLeavesWith75) {
@@ -144,8 +158,8 @@ TEST_F(TrainJob, ACompleteRunIsLeftAlone) {
 // mpirun hands its ranks a pipe for standard error: the bar is drawn if what mpirun writes to is a terminal.
 TEST_F(TrainJob, ProgressBarOnTheTerminalOfMpirun) {
   const auto in_terminal = [&](const std::string& run, const std::string& redirection) {
-    const std::string command = "mpiexec --oversubscribe -n 2 " BERTH_BINARY_DIR "/berth train --model " + at("model") + " --data " +
-                                at("data.h5") + " --output-dir " + at(run) +
+    const std::string command = "mpiexec --oversubscribe -n 2 " BERTH_BINARY_DIR "/berth train --model " + at("model") +
+                                " --data " + at("data.h5") + " --output-dir " + at(run) +
                                 " --global-batch-size 12 --max-steps 8 --save-strategy no" + redirection;
     return run_shell("script -qec \"" + command + "\" /dev/null",
                      {{"TERM", "xterm"}, {"OMPI_ALLOW_RUN_AS_ROOT", "1"}, {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}});
