@@ -55,8 +55,21 @@ TEST(BertConfig, SavesWhatItReadAndKeepsUnknownKeys) {
   EXPECT_EQ(saved["transformers_version"], "5.23.0");
   EXPECT_EQ(saved["tie_word_embeddings"], true);
   EXPECT_EQ(saved["classifier_dropout"], 0.5);
+  config.classifier_dropout = -1;
+  EXPECT_TRUE(json::parse(config.to_json("X"))["classifier_dropout"].is_null());
+  config.classifier_dropout = 0.5;
   const BertConfig again = BertConfig::parse(saved.dump(), "saved");
   EXPECT_EQ(again.to_json("X"), config.to_json("X"));
+}
+
+TEST(BertConfig, ClassifierDropoutIsTheHiddenOneUnlessItIsANumber) {
+  const auto rate = [](const std::string& rest) {
+    return BertConfig::parse(R"({"model_type": "bert", "hidden_dropout_prob": 0.25)" + rest + "}", "f").classifier_dropout_prob();
+  };
+  EXPECT_EQ(rate(""), 0.25);
+  EXPECT_EQ(rate(R"(, "classifier_dropout": null)"), 0.25);
+  EXPECT_EQ(rate(R"(, "classifier_dropout": 0.5)"), 0.5);
+  EXPECT_EQ(rate(R"(, "classifier_dropout": 0)"), 0.0);
 }
 
 TEST(BertConfig, OldFilesWithoutModelTypeOrLabels) {

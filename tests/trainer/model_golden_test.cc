@@ -1,7 +1,11 @@
 // Logits, loss and every gradient against transformers (tests/golden/model_golden.py).
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "tests/support/golden.h"
+#include "tests/trainer/checkpoint/tensor_test_util.h"
+#include "trainer/checkpoint/pretrained.h"
 #include "trainer/model/heads.h"
 
 namespace berth::train {
@@ -91,6 +95,47 @@ TEST_P(ModelGolden, CheckpointedLayersGiveTheSame) {
   ForwardContext context;
   context.gradient_checkpointing = true;
   expect_matches(c, context, 2e-5, 2e-5);
+}
+
+// With the very tensors that transformers' class has: a pooler or none.
+TEST_P(ModelGolden, IsSavedAsTheClassHasItAndReadBack) {
+  Case c(GetParam());
+  const Architecture& architecture = architecture_of(c.task);
+  const TempFolder folder;
+  save_pretrained(folder.path(), c.config, architecture.name, *c.store, [](const auto&) {});
+  std::set<std::string> saved, expected;
+  for (const TensorInfo& tensor : parse_safetensors(open_bytes(folder / "model.safetensors")).tensors) saved.insert(tensor.name);
+  for (const auto& [name, gradient] : test::under(c.parts, "grad.")) expected.insert(name);
+  EXPECT_EQ(saved, expected);
+  const bool pooler = std::set<std::string>{"BertForSequenceClassification", "BertForPreTraining"}.contains(architecture.name);
+  EXPECT_EQ(saved.contains("bert.pooler.dense.weight"), pooler);
+  {
+    at::NoGradGuard no_grad;
+    for (Parameter& parameter : c.store->parameters()) parameter.value.zero_();
+  }
+  const PretrainedReport report = load_pretrained(folder.path(), *c.store, *c.comm, {.allow_new_head = false});
+  EXPECT_TRUE(report.missing.empty() && report.unexpected.empty());
+  expect_matches(c, {}, 2e-5, 2e-5);
+}
+
+// From a class with a pooler to one without, and back.
+TEST(ModelGoldenPooler, IsLeftOutOrNewlyMade) {
+  Case with("classification"), without("tokens");
+  const TempFolder folder;
+  save_pretrained(folder / "with", with.config, "BertForSequenceClassification", *with.store, [](const auto&) {});
+  save_pretrained(folder / "without", without.config, "BertForTokenClassification", *without.store, [](const auto&) {});
+  using Names = std::vector<std::string>;
+  const Names pooler{"bert.pooler.dense.bias", "bert.pooler.dense.weight"};
+  const auto sorted = [](Names names) {
+    std::sort(names.begin(), names.end());
+    return names;
+  };
+  const PretrainedReport left_out = load_pretrained(folder / "with", *without.store, *without.comm);
+  EXPECT_EQ(left_out.missing, Names{});
+  EXPECT_EQ(sorted(left_out.unexpected), pooler);
+  const PretrainedReport made = load_pretrained(folder / "without", *with.store, *with.comm);
+  EXPECT_EQ(sorted(made.missing), pooler);
+  EXPECT_EQ(made.unexpected, Names{});
 }
 
 std::vector<std::string> case_names() {

@@ -96,6 +96,29 @@ TEST(Model, DropoutActsAndChangesWithTheStep) {
   EXPECT_FALSE(once.equal(fixture.run({4, 9}, context)));
 }
 
+// What the head computes in training, with hidden_dropout_prob 0.4 and this classifier_dropout.
+at::Tensor dropped(data::TaskKind task, const std::string& classifier_dropout) {
+  const BertConfig small = small_config();
+  nlohmann::json json = nlohmann::json::parse(small.to_json("X"));
+  json["hidden_dropout_prob"] = 0.4;
+  json["classifier_dropout"] = nlohmann::json::parse(classifier_dropout);
+  const BertConfig config = BertConfig::parse(json.dump(), "test");
+  const auto comm = comm::make_local_communicator();
+  const auto specs = architecture_of(task).parameters(config, true);
+  ParameterStore store(specs, *comm, 1 << 16);
+  store.initialize(specs, config.initializer_range, 9);
+  at::NoGradGuard no_grad;
+  return architecture_of(task).make(config, store)->logits(to_device(batch_of({4, 9, 2}), at::kCPU), training())[0];
+}
+
+TEST(Model, ClassifierDropoutIsTheHiddenOneUnlessItIsANumber) {
+  for (const data::TaskKind task : {data::TaskKind::kSequenceClassification, data::TaskKind::kTokenClassification}) {
+    EXPECT_TRUE(dropped(task, "null").equal(dropped(task, "0.4")));
+    EXPECT_FALSE(dropped(task, "null").equal(dropped(task, "0.0")));
+    EXPECT_FALSE(dropped(task, "0.2").equal(dropped(task, "0.0")));
+  }
+}
+
 TEST(Model, CheckpointingGivesTheSameBits) {
   Fixture plain, checkpointed;
   ForwardContext context = training();
