@@ -59,6 +59,97 @@ TEST_F(BadInput, Files) {
   expect_error(prepare("text,label\na,0\n\xff\xfe,1\n"), 3, "row 2");
 }
 
+// A file for a task, and what is said of it.
+struct OddFile {
+  const char* task;
+  const char* name;
+  std::string content;
+  std::vector<std::string> says;
+};
+
+std::string repeated(const std::string& text, int times) {
+  std::string all;
+  for (int i = 0; i < times; ++i) all += text;
+  return all;
+}
+
+std::string question(const char* id, const std::string& context, const std::string& answer, int start) {
+  return nlohmann::json{
+             {"id", id}, {"question", "ban"}, {"context", context}, {"answers", {{"text", {answer}}, {"answer_start", {start}}}}}
+             .dump() +
+         "\n";
+}
+
+std::string sentence(const std::vector<std::string>& words, const std::vector<std::string>& tags) {
+  return nlohmann::json{{"tokens", words}, {"ner_tags", tags}}.dump() + "\n";
+}
+
+std::vector<OddFile> odd_files() {
+  const std::string text = repeated("ban bas ", 60);
+  const std::vector<std::string> fifty(50, "ban"), tags(50, "B-X");
+  return {{"qa",
+           "odd.jsonl",
+           question("good", "ban bas bat", "bas", 4) + question("shifted", "ban bas bat", "bas", 5) +
+               question("long", text, text.substr(0, 400), 0) + question("empty", "", "bas", 0),
+           {"warning  2 answers do not stand where their answer_start says", "warning  2 answers are empty or fit into no window",
+            "warning  1 row with an empty text"}},
+          {"ner",
+           "odd.jsonl",
+           sentence({"ban"}, {"B-X"}) + sentence({"ban", "bas"}, {"I-X", "O"}) + sentence(fifty, tags) + sentence({}, {}),
+           {"IOB2, which does not hold for 1 tag, the first in row 2", "1 sample (25.0%) cut to 24",
+            "warning  1 row with an empty text"}},
+          {"classification",
+           "odd.csv",
+           "text,label\n,a\nban,b\n" + text + ",a\n",
+           {"warning  1 row with an empty text", "1 sample (33.3%) cut to 24"}},
+          {"mlm --line-by-line",
+           "odd.csv",
+           "text,label\n,a\nban,b\n" + text + ",a\n",
+           {"1 text without tokens left out", "1 sample (50.0%) cut to 24"}},
+          {"pretraining", "odd.txt", "ban bas\nbat\n\n\x01\n\nben bes\nban\n", {"1 document without tokens left out"}}};
+}
+
+// What the reference's scripts take is taken, but counted and said; the data set trains and evaluates.
+TEST_F(BadInput, OddRowsOfEachTaskAreCountedAndSaid) {
+  for (const OddFile& odd : odd_files()) {
+    const std::string file = at(odd.name), data = at("odd.h5");
+    std::ofstream(file) << odd.content;
+    const JobResult prepared =
+        run_berth(std::string("prepare --max-length 24 --doc-stride 8 --task ") + odd.task + " --train-file " + file +
+                  " --validation-file " + file + " --tokenizer " + at("model") + " --output " + data);
+    EXPECT_EQ(prepared.exit_code, 0) << odd.task << prepared.err;
+    for (const std::string& text : odd.says)
+      EXPECT_NE(prepared.out.find(text), std::string::npos) << odd.task << ": " << text << "\n" << prepared.out;
+    const JobResult trained = run_berth(
+        "train --ignore-mismatched-sizes --max-steps 2 --eval-strategy steps --eval-steps 2 --save-strategy no "
+        "--disable-tqdm --model " +
+        at("model") + " --data " + data + " --output-dir " + at("odd"));
+    EXPECT_EQ(trained.exit_code, 0) << odd.task << trained.err;
+    EXPECT_TRUE(fs::exists(at("odd") + "/eval_results.json")) << odd.task;
+    for (const std::string& left : {file, data, at("odd")}) fs::remove_all(left);
+  }
+}
+
+TEST_F(BadInput, FilesOfEachTaskThatCannotBeRead) {
+  const std::vector<OddFile> wrong{
+      {"ner", "tags.jsonl", R"({"tokens": ["ban"], "pos": ["O"]})", {"no column with a usual name for the tags"}},
+      {"ner", "words.conll", "ban\nbas\n", {"the file has one column, expected words and tags"}},
+      {"ner", "more.jsonl", R"({"tokens": ["ban"], "ner_tags": ["O", "O"]})", {"there are 1 words and 2 tags"}},
+      {"qa", "room.jsonl", question("x", repeated("ban ", 40), "ban", 0), {"allow a greater maximum length"}},
+      {"mlm", "short.txt", "ban\n", {"less than one block of 24: use a smaller --max-length, or --line-by-line"}},
+      {"mlm --line-by-line", "blank.txt", "\n\n", {"there are no rows for the train split"}},
+      {"pretraining", "one.txt", "ban\nbas\n", {"separate documents by blank lines"}}};
+  for (const OddFile& odd : wrong) {
+    std::ofstream(at(odd.name)) << odd.content;
+    before_ = files();
+    expect_error(run_berth(std::string("prepare --max-length 24 --doc-stride 22 --task ") + odd.task + " --train-file " +
+                           at(odd.name) + " --tokenizer " + at("model") + " --output " + at("odd.h5")),
+                 3, odd.says[0]);
+    EXPECT_EQ(files(), before_);
+    fs::remove(at(odd.name));
+  }
+}
+
 TEST_F(BadInput, AnUnknownLabelInAnotherSplit) {
   std::ofstream(at("other.csv")) << "text,label\na,2\n";
   before_ = files();
