@@ -29,7 +29,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// On the CPU micro-batches are cut to about so many tokens, to keep activations in the caches. Not tuned.
+// On the CPU micro-batches are cut to about so many tokens: larger ones need more memory and are no faster (tests/bench/README.md).
 constexpr int64_t kCpuMicroBatchTokens = 1024;
 
 constexpr int kStepsAhead = 4;  // that are read and collated while one is computed
