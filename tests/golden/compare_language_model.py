@@ -8,25 +8,18 @@ the fill-mask pipeline must propose the same tokens.
 """
 import csv
 import json
-import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 
 import torch
 import transformers
+from live import berth, load
 from safetensors import safe_open
 
 DEMO = pathlib.Path(__file__).resolve().parents[2] / "data" / "demo"
 TEXTS = [("the film was [MASK] .", "i would watch it again"), ("[MASK] acting, and a [MASK] plot!", "it's unaffable")]
 TOLERANCE = 1e-4
-
-
-def berth(program, *arguments):
-    done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def adapt(program, model, task, source, work):
@@ -44,10 +37,8 @@ def names(folder):
 
 
 def compare(run, predictions, kind, work):
-    model, info = kind.from_pretrained(run, output_loading_info=True)
-    for key in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        assert not info[key], (key, info[key])
-    model.eval().save_pretrained(work / "resaved")
+    model = load(kind, run)
+    model.save_pretrained(work / "resaved")
     assert names(run) == names(work / "resaved"), names(run).keys() ^ names(work / "resaved").keys()
     tokenizer = transformers.AutoTokenizer.from_pretrained(run)
     worst = 0.0

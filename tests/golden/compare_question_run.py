@@ -6,26 +6,18 @@ Fine-tunes MODEL for a few steps on 2 MPI ranks on SQuAD 2.0. Then the run folde
 that `berth predict` gives (to 1e-4, fp32), and what `berth evaluate` writes (3 ranks) must be what run_qa would choose from those logits.
 """
 import json
-import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 
 import numpy as np
 import torch
 import transformers
+from live import berth, load
 from question_reference import choose, read_questions, windows
 from tokenizers import Tokenizer
 
 STEPS, QUESTIONS, MAX_LENGTH, STRIDE, TOLERANCE = 12, 40, 192, 64, 1e-4
-
-
-def berth(program, *arguments, ranks=1):
-    launch = ["mpirun", "-np", str(ranks)] if ranks > 1 else []
-    done = subprocess.run([*launch, program, *map(str, arguments)], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def first_questions(path, out):
@@ -66,16 +58,14 @@ def main():
         rows = [json.loads(line) for line in (work / "predictions.jsonl").open()]
         predictions, n_best, null_odds = (json.load((work / "eval" / name).open())
                                           for name in ("predictions.json", "nbest_predictions.json", "null_odds.json"))
-        model, info = transformers.AutoModelForQuestionAnswering.from_pretrained(run, output_loading_info=True)
-        for key in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-            assert not info[key], (key, info[key])
+        model = load(transformers.AutoModelForQuestionAnswering, run)
         tokenizer = Tokenizer.from_file(str(model_folder / "tokenizer.json"))
         tokenizer.no_padding()
         tokenizer.enable_truncation(MAX_LENGTH, stride=STRIDE, strategy="only_second")
         worst, count, differ = 0.0, 0, 0
         assert len(rows) == len(predictions) == len(questions)
         for row, (name, question, context, _) in zip(rows, questions):
-            features = list(features_of(model.eval(), tokenizer, question, context))
+            features = list(features_of(model, tokenizer, question, context))
             assert len(features) == len(row["logits"]) and row["id"] == name, name
             for (starts, ends, _), raw in zip(features, row["logits"]):
                 worst = max(worst, np.abs(starts - raw["start"]).max(), np.abs(ends - raw["end"]).max())

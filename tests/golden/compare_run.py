@@ -5,26 +5,19 @@
 Fine-tunes MODEL for a few steps on 2 MPI ranks, task by task. Then the run folder must load with transformers' Auto class, label names
 included, and give what `berth predict` gives (logits to 1e-4, fp32), and TensorBoard's reader must find the losses of metrics.jsonl.
 """
+import csv
 import json
-import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 
 import torch
 import transformers
+from live import berth, load
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 DEMO = pathlib.Path(__file__).resolve().parents[2] / "data" / "demo"
 STEPS, TOLERANCE = 12, 1e-4
-
-
-def berth(program, *arguments, ranks=1):
-    launch = ["mpirun", "-np", str(ranks)] if ranks > 1 else []
-    done = subprocess.run([*launch, program, *map(str, arguments)], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def write_entities(work):
@@ -45,10 +38,44 @@ def write_reviews(work):
     return ["--task", "classification", "--train-file", DEMO / "train.csv"], ["--input", DEMO / "test.csv"]
 
 
-def compare_label(model, tokenizer, row):
+def reviews(work, column, cell):
+    """The demo's reviews with another label."""
+    with open(DEMO / "train.csv", encoding="utf-8") as file, open(work / "reviews.csv", "w", encoding="utf-8", newline="") as out:
+        csv.writer(out).writerows([("text", column), *((row["text"], cell(row)) for row in csv.DictReader(file))])
+    return ["--train-file", work / "reviews.csv"], ["--input", DEMO / "test.csv"]
+
+
+def write_scores(work):
+    prepare, predict = reviews(work, "score", lambda row: len(row["text"]) / 100)
+    return ["--task", "regression", *prepare], predict
+
+
+def write_labels(work):
+    prepare, predict = reviews(work, "labels", lambda row: row["label"] + ",long" * (len(row["text"]) > 60))
+    return ["--task", "multi-label", *prepare], predict
+
+
+def logits_of(model, tokenizer, row):
     with torch.no_grad():
-        logits = model(**tokenizer(row["text"], truncation=True, max_length=128, return_tensors="pt")).logits[0]
+        return model(**tokenizer(row["text"], truncation=True, max_length=128, return_tensors="pt")).logits[0]
+
+
+def compare_label(model, tokenizer, row):
+    logits = logits_of(model, tokenizer, row)
     assert row["label"] == model.config.id2label[int(logits.argmax())] or (logits[0] - logits[1]).abs() < TOLERANCE, row
+    return (logits - torch.tensor(row["logits"])).abs().max().item()
+
+
+def compare_score(model, tokenizer, row):
+    return abs(logits_of(model, tokenizer, row).item() - row["score"])
+
+
+def compare_labels(model, tokenizer, row):
+    logits = logits_of(model, tokenizer, row)
+    for id, probability in enumerate(logits.sigmoid().tolist()):
+        name = model.config.id2label[id]
+        assert abs(row["scores"][name] - probability) < TOLERANCE, row
+        assert (name in row["labels"]) == (probability > 0.5) or abs(probability - 0.5) < TOLERANCE, row
     return (logits - torch.tensor(row["logits"])).abs().max().item()
 
 
@@ -74,10 +101,12 @@ def compare_entities(model, tokenizer, row):
 
 
 # name: what writes the data and says how it is prepared and predicted, the Auto class, what compares one line of `berth predict --logits` with
-# the model and returns the largest difference of logits. To add a task, add a line.
+# the model and returns the largest difference of logits, problem_type in config.json. To add a task, add a line.
 TASKS = {
-    "classification": (write_reviews, transformers.AutoModelForSequenceClassification, compare_label),
-    "ner": (write_entities, transformers.AutoModelForTokenClassification, compare_entities),
+    "classification": (write_reviews, transformers.AutoModelForSequenceClassification, compare_label, "single_label_classification"),
+    "regression": (write_scores, transformers.AutoModelForSequenceClassification, compare_score, "regression"),
+    "multi-label": (write_labels, transformers.AutoModelForSequenceClassification, compare_labels, "multi_label_classification"),
+    "ner": (write_entities, transformers.AutoModelForTokenClassification, compare_entities, None),
 }
 
 
@@ -93,12 +122,10 @@ def fine_tune(program, model, work, task):
 
 def compare_outputs(run, predictions, task):
     tokenizer = transformers.AutoTokenizer.from_pretrained(run)
-    model, info = TASKS[task][1].from_pretrained(run, output_loading_info=True)
-    model.eval()
-    for key in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        assert not info[key], (key, info[key])
+    model = load(TASKS[task][1], run)
+    assert model.config.problem_type == TASKS[task][3], model.config.problem_type
     assert {v: k for k, v in model.config.id2label.items()} == model.config.label2id, model.config.label2id
-    assert not any(name.startswith("LABEL_") for name in model.config.label2id), model.config.label2id
+    assert task == "regression" or not any(name.startswith("LABEL_") for name in model.config.label2id), model.config.label2id
     worst = max(TASKS[task][2](model, tokenizer, row) for row in predictions)
     assert task != "ner" or len({entity["type"] for row in predictions for entity in row["entities"]}) == 2, "no entities to compare"
     assert worst < TOLERANCE, worst

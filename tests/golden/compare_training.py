@@ -1,0 +1,185 @@
+"""Compares berth's training with Hugging Face's Trainer step by step, live: one real encoder, every task but pretraining.
+
+    compare_training.py BERTH MODEL
+
+Both begin with the same weights, heads included, and take the same steps with AdamW, weight decay, warm-up, a linear schedule and clipping, in fp32.
+Dropout is off and each step holds the whole data set, so that nothing is left to chance: losses, gradient norms and learning rates must agree step by
+step, and so must what the weights have moved.
+"""
+import collections
+import csv
+import json
+import pathlib
+import sys
+import tempfile
+
+import torch
+import transformers
+from live import berth, load
+
+DEMO = pathlib.Path(__file__).resolve().parents[2] / "data" / "demo"
+ROWS, STEPS = 16, 8
+LOSS, NORM, MOVED = 1e-4, 5e-3, 1e-3  # relative differences: loss and gradient norm of each step, all weights' way (length of the difference)
+
+
+def reviews():
+    with open(DEMO / "train.csv", encoding="utf-8") as file:
+        return list(csv.DictReader(file))[:ROWS]
+
+
+def write_csv(path, columns, rows):
+    with open(path, "w", encoding="utf-8", newline="") as out:
+        csv.writer(out).writerows([columns, *rows])
+
+
+def write_jsonl(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+# Each writes the training file, says how berth prepares it and which labels there are, and makes the samples that Trainer gets.
+
+def classification(path, tokenizer):
+    rows, names = reviews(), ["negative", "positive"]
+    write_csv(path, ["text", "label"], [(row["text"], row["label"]) for row in rows])
+    return [], names, [{**tokenizer(row["text"]), "labels": names.index(row["label"])} for row in rows]
+
+
+def regression(path, tokenizer):
+    rows = [(row["text"], reviews()[-1 - i]["text"], i * 5 / ROWS) for i, row in enumerate(reviews())]
+    write_csv(path, ["sentence1", "sentence2", "score"], rows)
+    return [], None, [{**tokenizer(first, second), "labels": score} for first, second, score in rows]
+
+
+def multi_label(path, tokenizer):
+    names = ["article", "long", "positive"]
+    truth = [[float(" the " in row["text"]), float(len(row["text"]) > 60), float(row["label"] == "positive")] for row in reviews()]
+    cells = [",".join(name for name, holds in zip(names, row) if holds) for row in truth]
+    write_csv(path, ["text", "label"], [(row["text"], cell) for row, cell in zip(reviews(), cells)])
+    return [], names, [{**tokenizer(row["text"]), "labels": labels} for row, labels in zip(reviews(), truth)]
+
+
+def ner(path, tokenizer):
+    names, rows = ["B-X", "I-X", "O"], []
+    for row in reviews():
+        words = row["text"].split()
+        rows.append({"tokens": words, "ner_tags": [names[0] if n % 5 == 0 else names[1] if n % 5 == 1 else "O" for n in range(len(words))]})
+    write_jsonl(path, rows)
+    samples = []
+    for row in rows:
+        encoding = tokenizer(row["tokens"], is_split_into_words=True)
+        places = encoding.word_ids()
+        labels = [-100 if w is None or w == places[i - 1] else names.index(row["ner_tags"][w]) for i, w in enumerate(places)]
+        samples.append({**encoding, "labels": labels})
+    return [], names, samples
+
+
+def qa(path, tokenizer):
+    """Contexts of one length: where Trainer pads, the padding's logits stand in its loss, too, and berth has no padding."""
+    rows, samples, words = [], [], "the film was good and the plot not bad but too long for one evening at home".split()
+    for i in range(ROWS):
+        question, context = f"What is {'good' if i % 2 else 'bad'} here?", " ".join(words[i:] + words[:i])
+        answer = words[i * 5 % ROWS]
+        start = context.index(answer)
+        rows.append({"id": str(i), "question": question, "context": context, "answers": {"text": [answer], "answer_start": [start]}})
+        encoding = tokenizer(question, context)
+        samples.append({**encoding, "start_positions": encoding.char_to_token(start, sequence_index=1),
+                        "end_positions": encoding.char_to_token(start + len(answer) - 1, sequence_index=1)})
+    assert len({len(sample["input_ids"]) for sample in samples}) == 1
+    write_jsonl(path, rows)
+    return ["--max-length", 128, "--doc-stride", 32], None, samples
+
+
+def masked_lm(path, tokenizer):
+    """Every token is masked, see TASKS: that leaves nothing to chance here, either."""
+    rows, samples = [row["text"] for row in reviews()], []
+    path.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
+    for row in rows:
+        encoding = tokenizer(row, return_special_tokens_mask=True)
+        special = encoding.pop("special_tokens_mask")
+        labels = [-100 if s else i for i, s in zip(encoding["input_ids"], special)]
+        encoding["input_ids"] = [i if s else tokenizer.mask_token_id for i, s in zip(encoding["input_ids"], special)]
+        samples.append({**encoding, "labels": labels})
+    return ["--line-by-line"], None, samples
+
+
+# berth's name: what makes the data, the training file's name, the Auto class, its collator, options of its config, options of berth train
+Task = collections.namedtuple("Task", "make file kind collator config train", defaults=({}, []))
+TASKS = {
+    "classification": Task(classification, "train.csv", transformers.AutoModelForSequenceClassification, transformers.DataCollatorWithPadding),
+    "regression": Task(regression, "train.csv", transformers.AutoModelForSequenceClassification, transformers.DataCollatorWithPadding,
+                       {"num_labels": 1, "problem_type": "regression"}),
+    "multi-label": Task(multi_label, "train.csv", transformers.AutoModelForSequenceClassification, transformers.DataCollatorWithPadding,
+                        {"problem_type": "multi_label_classification"}),
+    "ner": Task(ner, "train.jsonl", transformers.AutoModelForTokenClassification, transformers.DataCollatorForTokenClassification),
+    "qa": Task(qa, "train.jsonl", transformers.AutoModelForQuestionAnswering, transformers.DataCollatorWithPadding),
+    "masked-lm": Task(masked_lm, "train.txt", transformers.AutoModelForMaskedLM, transformers.DataCollatorForTokenClassification,
+                      train=["--whole-word-mask", "--mlm-probability", 1]),
+}
+
+
+class Recorder(transformers.Trainer):
+    """Keeps each step's loss, which Trainer's log rounds."""
+
+    def compute_loss(self, *arguments, **options):
+        loss = super().compute_loss(*arguments, **options)
+        self.losses = [*getattr(self, "losses", []), loss.item()]
+        return loss
+
+
+def train_with_transformers(task, start, samples, tokenizer, work):
+    args = transformers.TrainingArguments(
+        str(work / "theirs"), per_device_train_batch_size=ROWS, num_train_epochs=STEPS, learning_rate=5e-4, weight_decay=0.01, warmup_steps=2,
+        max_grad_norm=1.0, logging_steps=1, use_cpu=True, report_to="none", save_strategy="no", disable_tqdm=True, log_level="error", seed=1)
+    trainer = Recorder(load(task.kind, start), args, train_dataset=samples, data_collator=task.collator(tokenizer), processing_class=tokenizer)
+    trainer.remove_callback(transformers.PrinterCallback)
+    trainer.train()
+    logged = [record for record in trainer.state.log_history if "grad_norm" in record]
+    return trainer.losses, [r["grad_norm"] for r in logged], [r["learning_rate"] for r in logged], trainer.model.state_dict()
+
+
+def train_with_berth(program, task, start, preparation, path, work):
+    data, run = work / "data.h5", work / "ours"
+    berth(program, "prepare", "--train-file", path, "--tokenizer", start, "--output", data, *preparation)
+    berth(program, "train", "--model", start, "--data", data, "--output-dir", run, "--global-batch-size", ROWS, "--num-train-epochs", STEPS,
+          "--learning-rate", 5e-4, "--weight-decay", 0.01, "--warmup-steps", 2, "--max-grad-norm", 1, "--logging-steps", 1, "--save-strategy", "no",
+          *task.train, ranks=2)
+    logged = [record for record in map(json.loads, (run / "metrics.jsonl").open()) if "grad_norm" in record]
+    return [r["loss"] for r in logged], [r["grad_norm"] for r in logged], [r["learning_rate"] for r in logged], load(task.kind, run).state_dict()
+
+
+def apart(ours, theirs):
+    return max(abs(a - b) / abs(b) if a != b else 0.0 for a, b in zip(ours, theirs, strict=True))
+
+
+def compare(program, model_folder, name, work):
+    task, start = TASKS[name], work / "start"
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model_folder)
+    preparation, labels, samples = task.make(work / task.file, tokenizer)
+    config = task.config | ({"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}} if labels else {})
+    transformers.set_seed(1)
+    model = task.kind.from_pretrained(model_folder, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, **config)
+    model.save_pretrained(start)
+    tokenizer.save_pretrained(start)
+    theirs = train_with_transformers(task, start, samples, tokenizer, work)
+    ours = train_with_berth(program, task, start, ["--task", name, *preparation], work / task.file, work)
+    before = model.state_dict()
+    flat = lambda weights: torch.cat([(weights[name] - before[name]).flatten() for name in before])
+    way = flat(theirs[3])
+    moved = ((flat(ours[3]) - way).norm() / way.norm()).item()
+    loss, norm, rate = (apart(a, b) for a, b in zip(ours[:3], theirs[:3]))
+    print(f"{name}: {STEPS} steps, loss {theirs[0][0]:.4f} to {theirs[0][-1]:.4f}; largest relative differences: loss {loss:.1e}, gradient norm {norm:.1e}, "
+          f"learning rate {rate:.1e}; the weights' way {moved:.1e}")
+    assert len(theirs[0]) == STEPS and theirs[0][-1] < 0.9 * theirs[0][0], theirs[0]
+    assert loss < LOSS and norm < NORM and rate < 1e-6 and moved < MOVED, (ours[:3], theirs[:3])
+
+
+def main():
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    for task in TASKS:
+        with tempfile.TemporaryDirectory() as work:
+            compare(sys.argv[1], pathlib.Path(sys.argv[2]), task, pathlib.Path(work))
+
+
+if __name__ == "__main__":
+    main()
