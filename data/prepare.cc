@@ -5,16 +5,13 @@
 #include <memory>
 #include <optional>
 #include <thread>
-#include <unordered_set>
 #include <utility>
 
 #include "data/check.h"
 #include "data/features/assembler.h"
 #include "data/features/features.h"
-#include "data/features/labels.h"
 #include "data/pipeline/ordered.h"
-#include "data/pipeline/stratified_split.h"
-#include "data/readers/lines.h"
+#include "data/prepare_plan.h"
 #include "data/sha256.h"
 #include "data/store/dataset.h"
 #include "data/store/writer.h"
@@ -32,54 +29,6 @@ struct Chunk {
   std::vector<std::vector<Sample>> samples;  // [records]
   uint64_t bytes_read = 0;
 };
-
-// A split while it is written.
-struct OpenSplit {
-  SplitReport report;
-  int64_t max_rows = -1;
-  int writer_id = 0;
-  std::unordered_set<std::string> ids;   // question answering
-  std::shared_ptr<Assembler> assembler;  // of language models
-  bool full() const { return max_rows >= 0 && report.rows >= max_rows; }
-};
-
-// One pass over one file, which feeds one split, or two when the validation split is cut out of the training file.
-struct Job {
-  std::filesystem::path file;
-  std::vector<OpenSplit> splits;
-  std::optional<StratifiedSplit> cut;
-};
-
-// What the validation split is cut out by: a record, or in pretraining a document, of which only the first record says true.
-class Units {
- public:
-  explicit Units(TaskKind task) : documents_(task == TaskKind::kPretraining) {}
-  bool starts(const Record& record) {
-    const bool before = std::exchange(in_document_, !is_blank(record.text));
-    return !documents_ || (in_document_ && !before);
-  }
-
- private:
-  bool documents_, in_document_ = false;
-};
-
-bool is_language_model(TaskKind task) { return task == TaskKind::kMaskedLm || task == TaskKind::kPretraining; }
-
-bool has_classes(TaskKind task) {
-  const LabelShape shape = task_info(task).labels;
-  return shape == LabelShape::kClass || shape == LabelShape::kMultiHot || shape == LabelShape::kTokenClass;
-}
-
-// Whether texts may change without regard to the labels: these point at words or into the text otherwise.
-bool has_plain_texts(TaskKind task) {
-  const LabelShape shape = task_info(task).labels;
-  return shape != LabelShape::kTokenClass && shape != LabelShape::kSpan;
-}
-
-// Whether a label belongs to the text as a whole, so that it holds for a slightly different text too.
-bool has_one_label(TaskKind task) { return has_plain_texts(task) && !is_language_model(task); }
-
-const std::vector<std::string>& labels_of(const Record& record) { return record.words.empty() ? record.labels : record.tags; }
 
 // A folder's is that of its files' names and digests.
 std::string digest(const std::filesystem::path& source) {
@@ -107,7 +56,8 @@ class Preparation {
         tokenizer_(load_tokenizer(options)) {}
 
   PrepareReport run() {
-    std::vector<Job> jobs = plan();
+    Plan plan = make_plan(options_, [&](const RecordReader& reader, int64_t rows) { tell("reading labels", reader, rows); });
+    label_names_ = std::move(plan.label_names);
     features_ = make_features(task_, tokenizer_,
                               {.max_length = max_length_,
                                .label_names = label_names_,
@@ -117,7 +67,7 @@ class Preparation {
     DatasetWriter writer(options_.output, task_, tokenizer_.vocab().size(), static_cast<int32_t>(label_names_.size()));
     PrepareReport report;
     DatasetInfo info;
-    for (Job& job : jobs) {
+    for (Job& job : plan.jobs) {
       write(job, writer);
       for (OpenSplit& split : job.splits) report.splits.push_back(std::move(split.report));
       info.source_sha256[job.file.string()] = digest(job.file);
@@ -136,77 +86,6 @@ class Preparation {
   }
 
  private:
-  // Finds the labels and decides which file feeds which split.
-  std::vector<Job> plan() {
-    std::vector<Job> jobs;
-    const auto split = [&](const char* name, const std::filesystem::path& file, int64_t max_rows) {
-      OpenSplit open;
-      open.report.name = name;
-      open.report.file = file.string();
-      open.max_rows = max_rows;
-      return open;
-    };
-    LabelCounts counts;
-    label_names_ = options_.label_names;
-    if (!options_.train_file.empty()) {
-      const bool cut = options_.validation_split > 0;
-      if (cut || (has_classes(task_) && label_names_.empty())) counts = count_labels();
-      Job& job =
-          jobs.emplace_back(Job{options_.train_file, {split("train", options_.train_file, options_.max_train_samples)}, {}});
-      if (cut) {
-        job.splits.push_back(split("validation", options_.train_file, options_.max_eval_samples));
-        job.cut.emplace(counts, options_.validation_split, options_.seed);
-      }
-    }
-    if (!options_.validation_file.empty())
-      jobs.push_back({options_.validation_file, {split("validation", options_.validation_file, options_.max_eval_samples)}, {}});
-    if (!options_.test_file.empty())
-      jobs.push_back({options_.test_file, {split("test", options_.test_file, options_.max_predict_samples)}, {}});
-    if (has_classes(task_) && label_names_.empty()) choose_labels(counts);
-    return jobs;
-  }
-
-  void choose_labels(const LabelCounts& counts) {
-    label_names_ = sort_labels(counts);
-    check(label_names_.size() > 1 || task_info(task_).labels != LabelShape::kClass, options_.train_file.string(),
-          ": all rows have the same label '", label_names_.front(), "'; there is nothing to learn from one class");
-  }
-
-  // The strata of the validation split: the label where there is just one, else all rows are alike.
-  std::string stratum(const Record& record) const {
-    return task_info(task_).labels == LabelShape::kClass ? record.labels.at(0) : std::string();
-  }
-
-  // A pass over the training file. In counts, the strata; for tasks with several labels a row, label_names_ is found on the way.
-  LabelCounts count_labels() {
-    const auto reader = open(options_.train_file, true);
-    LabelCounts labels, strata;
-    Units units(task_);
-    for (Record record; reader->next(record);) {
-      if (has_classes(task_))
-        for (const std::string& label : labels_of(record)) ++labels[label];
-      check(labels.size() <= kMaxLabels, options_.train_file.string(), ": there are more than ", kMaxLabels,
-            " different labels in the first ", record.row, " rows; is this the right column?");
-      if (units.starts(record)) ++strata[stratum(record)];
-      if (record.row % static_cast<int64_t>(kChunkRecords) == 0) tell("reading labels", *reader, record.row);
-    }
-    check(!strata.empty(), options_.train_file.string(), ": the file holds a header and no rows");
-    if (has_classes(task_) && label_names_.empty() && task_info(task_).labels != LabelShape::kClass)
-      label_names_ = sort_labels(labels);
-    return strata;
-  }
-
-  std::unique_ptr<RecordReader> open(const std::filesystem::path& file, bool need_label) const {
-    ReaderOptions reader = options_.reader;
-    reader.kind = task_info(task_).records;
-    if (task_info(task_).labels == LabelShape::kMultiHot && reader.label_separator.empty()) reader.label_separator = ",";
-    reader.need_label = need_label && !is_language_model(task_);
-    if (is_language_model(task_)) reader.columns.guess_pairs = false;
-    if (task_ == TaskKind::kPretraining && reader.format == FileFormat::kAuto) reader.format = FileFormat::kLines;
-    reader.keep_blank_lines = is_language_model(task_) && !options_.line_by_line;
-    return open_reader(file, reader);
-  }
-
   static bool is_test(const Job& job) { return job.splits[0].report.name == "test"; }
 
   // Published test files carry -1 where the label is kept secret.
@@ -225,7 +104,7 @@ class Preparation {
   }
 
   void write(Job& job, DatasetWriter& writer) {
-    const auto reader = open(job.file, !is_test(job));
+    const auto reader = open_source(options_, job.file, !is_test(job));
     std::string stage;
     for (OpenSplit& split : job.splits) {
       split.writer_id = writer.add_split(split.report.name, is_augmented(split));
@@ -281,7 +160,7 @@ class Preparation {
     while (chunk.records.size() < kChunkRecords && bytes < kChunkBytes &&
            !std::all_of(job.splits.begin(), job.splits.end(), full) && reader.next(record)) {
       check_pairs(job, record);
-      if (units.starts(record)) validation = job.cut && job.cut->is_validation(stratum(record));
+      if (units.starts(record)) validation = job.cut && job.cut->is_validation(stratum_of(task_, record));
       const size_t split = validation ? 1 : 0;
       if (job.splits[split].full()) continue;
       if (is_test(job)) drop_secret_label(record);
@@ -397,41 +276,6 @@ class Preparation {
 };
 
 }  // namespace
-
-void PrepareOptions::validate() const {
-  const TaskKind kind = find_task(task).kind;
-  check_usage(!train_file.empty() || !validation_file.empty() || !test_file.empty(),
-              "there is nothing to prepare: name a training, validation or test file");
-  check_usage(!tokenizer.empty(), "a tokenizer is needed: a model folder or a vocab.txt");
-  check_usage(!output.empty(), "an output file is needed");
-  check_usage(validation_split >= 0 && validation_split < 1, "the validation split must be a fraction from 0 to 1, got ",
-              validation_split);
-  check_usage(validation_split == 0 || validation_file.empty(), "a validation file and a validation split exclude each other");
-  check_usage(validation_split == 0 || !train_file.empty(), "a validation split needs a training file");
-  check_usage(!normalize.any() || has_plain_texts(kind), "the task ", task_info(kind).name,
-              " cannot be prepared with normalisation: its tags or answers belong to the words as they stand in the file");
-  augment.validate();
-  check_usage(!augment.any() || has_one_label(kind), "the task ", task_info(kind).name,
-              " cannot be prepared with augmentation: it is for texts that have their labels as a whole");
-  check_usage(!augment.any() || !train_file.empty(), "augmentation is of the training split: name a training file");
-  check_usage(!is_language_model(kind) || reader.columns.text_pair.empty(),
-              "--text-pair-column is not for language models; several columns are joined by --text-column title,body");
-  check_usage(kind == TaskKind::kMaskedLm || !line_by_line, "--line-by-line is for --task masked-lm");
-  check_usage(kind != TaskKind::kPretraining || reader.format == FileFormat::kAuto || reader.format == FileFormat::kLines,
-              "--task pretraining reads plain text: a sentence a line, documents separated by blank lines");
-  check_usage(reader.label_separator.empty() || task_info(kind).labels == LabelShape::kMultiHot,
-              "a label separator is for --task multi-label: other tasks have one label a row");
-  check_usage(threads >= 0 && threads <= 1024, "the number of threads must be 0 (all cores) to 1024, got ", threads);
-  check_usage(!train_file.empty() || !label_names.empty() || !has_classes(kind),
-              "without a training file the label names must be given");
-  for (const std::filesystem::path& file : {train_file, validation_file, test_file}) {
-    std::error_code unlike;
-    check_usage(file.empty() || !std::filesystem::equivalent(file, output, unlike), "the output would replace the input file ",
-                output.string());
-  }
-  const std::filesystem::path folder = output.parent_path();
-  check(folder.empty() || std::filesystem::is_directory(folder), output.string(), ": the folder does not exist");
-}
 
 PrepareReport prepare(const PrepareOptions& options, const std::function<void(const PrepareProgress&)>& progress,
                       const std::function<bool()>& stop) {

@@ -1,6 +1,5 @@
 #include "launcher/cmd_evaluate.h"
 
-#include <cmath>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -10,6 +9,7 @@
 #include "trainer/comm/agree.h"
 #include "trainer/evaluate.h"
 #include "trainer/load_model.h"
+#include "trainer/report/metrics_file.h"
 #include "trainer/report/results.h"
 
 namespace berth::launch {
@@ -57,8 +57,7 @@ int run_evaluate(const EvaluateCommand& command, const std::string& log_level) {
         train::write_durably(command.output_dir / name, content.dump(4, ' ', /*ensure_ascii=*/true) + "\n");
     }
     nlohmann::ordered_json json;
-    for (const auto& [name, value] : values)
-      json[name] = std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
+    for (const auto& [name, value] : values) json[name] = train::json_value(name, value);
     std::cout << json.dump(2) << "\n";
     return 0;
   });

@@ -57,7 +57,7 @@ class Output {
         task_(task),
         for_people_(command.output.empty() && !command.text.empty() && !command.options.predictions.with_logits &&
                     !command.options.predictions.with_n_best) {
-    if (command.output.empty()) return;
+    if (command.output.empty() || command.output == "-") return;
     temporary_ = command.output.string() + ".tmp";
     file_.open(temporary_, std::ios::binary | std::ios::trunc);
     check(file_.good(), "--output ", command.output.string(), ": cannot be written");
@@ -77,12 +77,12 @@ class Output {
     Json line{{"row", record.row}, {"text", record.text}};
     if (record.has_pair) line["text_pair"] = record.text_pair;
     line.update(prediction);
-    (command_.output.empty() ? std::cout : file_) << line.dump() << "\n";
+    (temporary_.empty() ? std::cout : file_) << line.dump() << "\n";
   }
 
   void finish() {
     std::cout.flush();
-    if (command_.output.empty()) return;
+    if (temporary_.empty()) return;
     file_.close();
     check(file_.good(), "--output ", command_.output.string(), ": could not be written completely");
     std::filesystem::rename(temporary_, command_.output);

@@ -18,7 +18,7 @@ struct PredictCommand {
   std::vector<std::string> text_pair;  // as many, or none
   std::filesystem::path input;         // or a file; -: standard input
   data::ReaderOptions reader;          // of the file
-  std::filesystem::path output;        // JSONL; empty: stdout
+  std::filesystem::path output;        // JSONL; empty or -: stdout
   train::PredictOptions options;
   std::optional<int> max_length;  // of options.features; unset: the task's
   bool bf16 = false;
@@ -26,7 +26,7 @@ struct PredictCommand {
 };
 
 // One result a text, in the order of the input. Texts of the command line are printed as "Text: … => Label: …" unless an output
-// file is given.
+// is named.
 int run_predict(const PredictCommand& command, const std::string& log_level);
 
 }  // namespace berth::launch

@@ -34,8 +34,8 @@ bool names_utf8(std::string locale) {
   return locale.find("utf-8") != std::string::npos || locale.find("utf8") != std::string::npos;
 }
 
-// mpirun reads its ranks' standard error through a pipe and writes it unchanged to its own. Opens the terminal that mpirun writes to,
-// if it is this process's parent and writes to one; else -1.
+// mpirun reads its ranks' standard error through a pipe and writes it unchanged to its own. Opens the terminal that mpirun writes
+// to, if it is this process's parent and writes to one; else -1.
 int open_launchers_terminal(int fd) {
   const std::string parent = "/proc/" + std::to_string(::getppid());
   std::string name;

@@ -256,8 +256,9 @@ void add_predict(CLI::App& app, PredictCommand& c) {
       ->required();
   p.add_texts("--text", c.text, "a text; may be given several times");
   p.add_texts("--text-pair", c.text_pair, "the second text of a pair, one for each --text");
-  p.add("--input", c.input, "a file, or - for standard input (plain lines unless --input-format says more)");
-  p.add("--output", c.output, "JSONL file; default: standard output");
+  p.add("--input", c.input, "a file, or - for standard input (plain lines unless --format says more)");
+  p.add("--output", c.output,
+        "JSONL file, or - for standard output; default: standard output, where --text is answered in plain words");
   p.add("--max-length,--max-seq-length", c.max_length, "tokens of a sample at most; default: 128, of questions 384");
   p.add("--per-device-eval-batch-size", c.options.batch_size, "samples of one micro-batch");
   p.add("--top-k", c.options.predictions.top_k, "masked-lm: tokens proposed for each [MASK]");

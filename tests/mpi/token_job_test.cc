@@ -83,6 +83,7 @@ TEST_F(TokenJob, SameLossesAndMetricsOnAnyRankCount) {
   const std::string file = read_bytes(at("validation.conll"));
   int entities = 0;
   for (size_t i = file.find(" B-"); i != std::string::npos; i = file.find(" B-", i + 1)) ++entities;
+  EXPECT_TRUE(one["eval_LOC_number"].is_number_integer());
   EXPECT_EQ(one["eval_LOC_number"].get<int>() + one["eval_PER_number"].get<int>(), entities);
   for (int ranks : {2, 3, 5, 8}) EXPECT_EQ(evaluate("--return-entity-level-metrics", ranks), one) << ranks << " ranks";
 }

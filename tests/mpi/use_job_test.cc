@@ -127,6 +127,11 @@ TEST_F(UseJob, SeveralLabelsInACellAndThresholdsOfTheirOwn) {
   }
   const JobResult people = run_berth("predict --text \"ban bas\" --thresholds sea=1 --model " + at("topics"));
   EXPECT_EQ(people.out.substr(0, 31), "Text: ban bas => Labels: sun (0") << people.out;
+  const JobResult json = run_berth("predict --text \"ban bas\" --output - --model " + at("topics"));
+  EXPECT_EQ(nlohmann::json::parse(json.out)["labels"], nlohmann::json({"sea", "sun"})) << json.out;
+  const JobResult one_label = run_berth("predict --text x --thresholds 0.4 --model " + at("run"));
+  EXPECT_EQ(one_label.exit_code, 2);
+  EXPECT_NE(one_label.err.find("--thresholds is for multi-label models"), std::string::npos) << one_label.err;
 }
 
 // An input without end, of which the signal comes when predict has opened it; the exit code is not 75, on which a batch script

@@ -34,9 +34,16 @@ std::filesystem::path cut(const std::filesystem::path& path, int64_t resume_step
 
 }  // namespace
 
+nlohmann::ordered_json json_value(const std::string& name, double value) {
+  if (!std::isfinite(value)) return nullptr;
+  for (const char* ending : {"_number", "total", "_samples", "skipped_steps"})
+    if (name.ends_with(ending)) return static_cast<int64_t>(value);
+  return value;
+}
+
 LogRecord make_record(int64_t step, const Metrics& values) {
   LogRecord record = {{"step", step}};
-  for (const auto& [name, value] : values) record[name] = std::isfinite(value) ? LogRecord(value) : LogRecord();
+  for (const auto& [name, value] : values) record[name] = json_value(name, value);
   return record;
 }
 

@@ -19,6 +19,10 @@ namespace berth::train {
 
 using LogRecord = nlohmann::ordered_json;
 
+// Counts (samples, questions, entities of a type, skipped steps) are integers, as Hugging Face writes them; what is not finite is
+// null.
+nlohmann::ordered_json json_value(const std::string& name, double value);
+
 LogRecord make_record(int64_t step, const Metrics& values);
 
 // The records of a metrics.jsonl in order. Lines that are no record (the last one of a job that was killed) are left out; no

@@ -59,7 +59,9 @@ class Task {
   virtual void configure(BertConfig& config, const std::vector<std::string>& label_names) const = 0;
 
   // Options that do not fit a model with these labels: Error(kUsage), before anything is computed.
-  virtual void check_options(const PredictionOptions&, const std::vector<std::string>&) const {}
+  virtual void check_options(const PredictionOptions& options, const std::vector<std::string>&) const {
+    check_usage(options.thresholds.empty(), "--thresholds is for multi-label models; this one is of another task");
+  }
 
   // What is done to each batch of a prepared split before the model sees it; null for tasks without masks.
   virtual data::BatchTransform transform(const data::Vocab&, const data::MaskOptions&) const { return {}; }
