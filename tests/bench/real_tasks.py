@@ -1,7 +1,7 @@
 """Every task on real data: berth beside Hugging Face Trainer, same encoder, files, hyper-parameters and seeds.
 
   real_tasks.py berth     --build build --model DIR --out FILE.jsonl [--jobs mrpc,stsb] [--seeds 1,2,3] [--ranks 1]
-  real_tasks.py reference               --model DIR --out FILE.jsonl [--jobs …] [--seeds …]      (transformers, seqeval, datasets)
+  real_tasks.py reference               --model DIR --out FILE.jsonl [--jobs …] [--seeds …]      (Python of tests/support/reference_env.sh)
   real_tasks.py table FILE.jsonl…       means, differences and their standard errors, in Markdown
 
 BERTH_DATASETS: the folder with the data sets. Each run appends one line to FILE.jsonl; a run that is there already is not repeated.
@@ -23,7 +23,7 @@ JOBS = {
                     ("accuracy", "f1")),
     "atis": Job("ner", "atis/train", "atis/dev", None, (3200, None), 128, 16, 1e-4, 1, ("f1", "accuracy")),
     "conll2003": Job("ner", "conll2003/train.txt", "conll2003/valid.txt", None, (4000, 1600), 128, 16, 1e-4, 1, ("f1", "accuracy")),
-    "squad": Job("qa", "squad/train.json", "squad/valid.json", None, (1200, 300), 256, 16, 1e-4, 1, ("exact_match", "f1")),
+    "squad": Job("qa", "squad/train.json", "squad/valid.json", None, (2400, 300), 256, 16, 2e-4, 1, ("exact_match", "f1")),
     "nlbse24": Job("mlm", "nlbse24/issues_train.csv", "nlbse24/issues_test.csv", ("body", None, None), (200, 100), 128, 16, 1e-4, 2,
                    ("loss",)),
 }
