@@ -266,6 +266,13 @@ TEST_F(PrepareTest, SaysWhatIsWrongAndLeavesNothing) {
   }
 }
 
+TEST_F(PrepareTest, AFileOfSeveralLabelsNeedsOneLabelAtLeast) {
+  auto with = options("text,labels\na,\nb,\n");
+  with.task = "multi-label";
+  const std::string error = error_of([&] { prepare(with); });
+  EXPECT_NE(error.find("train.csv: no row has a label; is this the right column?"), std::string::npos) << error;
+}
+
 TEST_F(PrepareTest, RefusesOptionsThatMakeNoSense) {
   const auto error_with = [&](auto change) {
     auto with = options("text,label\na,x\nb,y\n");
