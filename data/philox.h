@@ -34,8 +34,8 @@ inline PhiloxCounter philox(PhiloxCounter c, PhiloxKey k) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t p0 = uint64_t{0xD2511F53u} * c[0];
     const uint64_t p1 = uint64_t{0xCD9E8D57u} * c[2];
-    c = {static_cast<uint32_t>(p1 >> 32) ^ c[1] ^ k[0], static_cast<uint32_t>(p1),
-         static_cast<uint32_t>(p0 >> 32) ^ c[3] ^ k[1], static_cast<uint32_t>(p0)};
+    c = {static_cast<uint32_t>(p1 >> 32) ^ c[1] ^ k[0], static_cast<uint32_t>(p1), static_cast<uint32_t>(p0 >> 32) ^ c[3] ^ k[1],
+         static_cast<uint32_t>(p0)};
     k[0] += 0x9E3779B9u;
     k[1] += 0xBB67AE85u;
   }
@@ -44,10 +44,9 @@ inline PhiloxCounter philox(PhiloxCounter c, PhiloxKey k) {
 
 // The key of one stream: a mix of the run's seed, the purpose, and up to two indices (step or epoch, layer).
 inline PhiloxKey philox_key(uint64_t seed, Purpose purpose, uint64_t step_or_epoch = 0, uint32_t layer = 0) {
-  const PhiloxCounter mixed =
-      philox({static_cast<uint32_t>(step_or_epoch), static_cast<uint32_t>(step_or_epoch >> 32),
-              static_cast<uint32_t>(purpose), layer},
-             {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
+  const PhiloxCounter mixed = philox(
+      {static_cast<uint32_t>(step_or_epoch), static_cast<uint32_t>(step_or_epoch >> 32), static_cast<uint32_t>(purpose), layer},
+      {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
   return {mixed[0], mixed[1]};
 }
 

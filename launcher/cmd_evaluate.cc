@@ -7,10 +7,10 @@
 #include "launcher/signals.h"
 #include "trainer/checkpoint/durable_file.h"
 #include "trainer/comm/agree.h"
-#include "trainer/evaluate.h"
-#include "trainer/load_model.h"
 #include "trainer/report/metrics_file.h"
 #include "trainer/report/results.h"
+#include "trainer/use/evaluate.h"
+#include "trainer/use/load_model.h"
 
 namespace berth::launch {
 

@@ -12,7 +12,7 @@
 #include "trainer/model/config.h"
 #include "trainer/report/files.h"
 #include "trainer/report/metrics_file.h"
-#include "trainer/run_state.h"
+#include "trainer/run/run_state.h"
 
 namespace berth::launch {
 namespace {

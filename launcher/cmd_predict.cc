@@ -7,8 +7,8 @@
 #include "data/readers/reader.h"
 #include "launcher/signals.h"
 #include "trainer/comm/agree.h"
-#include "trainer/load_model.h"
-#include "trainer/predict.h"
+#include "trainer/use/load_model.h"
+#include "trainer/use/predict.h"
 
 namespace berth::launch {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "data/readers/reader.h"
 #include "launcher/ranks.h"
-#include "trainer/predict.h"
+#include "trainer/use/predict.h"
 
 namespace berth::launch {
 

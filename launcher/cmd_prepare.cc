@@ -6,7 +6,7 @@
 #include "launcher/logging.h"
 #include "launcher/progress.h"
 #include "launcher/signals.h"
-#include "trainer/substitute.h"
+#include "trainer/use/substitute.h"
 
 namespace berth::launch {
 namespace {

@@ -6,8 +6,8 @@
 #include "launcher/train_progress.h"
 #include "launcher/version.h"
 #include "trainer/report/html.h"
-#include "trainer/run_folder.h"
-#include "trainer/train_loop.h"
+#include "trainer/run/run_folder.h"
+#include "trainer/run/train_loop.h"
 
 namespace berth::launch {
 namespace {

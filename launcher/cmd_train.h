@@ -5,7 +5,7 @@
 #include <string>
 
 #include "launcher/ranks.h"
-#include "trainer/train_options.h"
+#include "trainer/run/train_options.h"
 
 namespace berth::launch {
 

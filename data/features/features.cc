@@ -7,7 +7,7 @@
 #include "data/features/question.h"
 #include "data/features/sequence.h"
 #include "data/features/tokens.h"
-#include "data/pipeline/collate.h"
+#include "data/samples/collate.h"
 
 namespace berth::data {
 

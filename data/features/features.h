@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "data/features/sample.h"
-#include "data/features/task.h"
-#include "data/pipeline/batch.h"
-#include "data/readers/record.h"
+#include "data/samples/batch.h"
+#include "data/samples/record.h"
+#include "data/samples/sample.h"
+#include "data/samples/task.h"
 #include "data/tokenizer/bert_tokenizer.h"
 
 namespace berth::data {

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "data/philox.h"
-#include "data/pipeline/batch.h"
+#include "data/samples/batch.h"
 #include "data/tokenizer/vocab.h"
 
 namespace berth::data {

@@ -22,8 +22,8 @@
 #include <thread>
 #include <vector>
 
-#include "data/pipeline/batch.h"
 #include "data/pipeline/sampler.h"
+#include "data/samples/batch.h"
 #include "data/store/dataset.h"
 
 namespace berth::data {

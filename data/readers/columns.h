@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "data/readers/record.h"
+#include "data/samples/record.h"
 
 namespace berth::data {
 

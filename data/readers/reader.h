@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "data/readers/columns.h"
-#include "data/readers/record.h"
 #include "data/readers/text_file.h"
+#include "data/samples/record.h"
 
 namespace berth::data {
 

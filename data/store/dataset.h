@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "data/features/task.h"
-#include "data/pipeline/batch.h"
-#include "data/store/question.h"
+#include "data/samples/batch.h"
+#include "data/samples/question.h"
+#include "data/samples/task.h"
 #include "data/text/augment.h"
 #include "data/text/normalize.h"
 

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "data/samples/question.h"
 #include "data/store/column_reader.h"
-#include "data/store/question.h"
 
 namespace berth::data {
 

@@ -3,9 +3,9 @@
 
 #include <string>
 
-#include "data/features/sample.h"
+#include "data/samples/question.h"
+#include "data/samples/sample.h"
 #include "data/store/column_writer.h"
-#include "data/store/question.h"
 
 namespace berth::data {
 

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "data/check.h"
-#include "data/pipeline/collate.h"
+#include "data/samples/collate.h"
 #include "data/store/column_reader.h"
 #include "data/store/dataset.h"
 #include "data/store/hdf5.h"

@@ -8,7 +8,7 @@
 #include <span>
 #include <string>
 
-#include "data/features/sample.h"
+#include "data/samples/sample.h"
 #include "data/store/dataset.h"
 
 namespace berth::data {

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "data/readers/record.h"
+#include "data/samples/record.h"
 
 namespace berth::data {
 

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "data/readers/record.h"
+#include "data/samples/record.h"
 
 namespace berth::data {
 

@@ -7,7 +7,7 @@
 #include <set>
 #include <sstream>
 
-#include "data/prepare.h"
+#include "data/prepare/prepare.h"
 #include "data/store/dataset.h"
 #include "tests/data/dataset_file.h"
 

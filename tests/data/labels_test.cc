@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "data/features/task.h"
+#include "data/samples/task.h"
 #include "tests/data/dataset_file.h"
 
 namespace berth::data {

@@ -5,9 +5,9 @@
 #include <set>
 #include <stdexcept>
 
-#include "data/pipeline/ordered.h"
 #include "data/pipeline/prefetcher.h"
-#include "data/pipeline/stratified_split.h"
+#include "data/prepare/ordered.h"
+#include "data/prepare/stratified_split.h"
 #include "tests/data/dataset_file.h"
 
 namespace berth::data {

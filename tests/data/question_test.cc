@@ -7,7 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "data/prepare.h"
+#include "data/prepare/prepare.h"
 #include "data/store/dataset.h"
 #include "data/utf8.h"
 #include "tests/data/dataset_file.h"

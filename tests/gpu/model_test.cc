@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "trainer/comm/communicator.h"
-#include "trainer/comm/grad_reducer.h"
 #include "trainer/model/heads.h"
 #include "trainer/optim/adamw.h"
+#include "trainer/optim/grad_reducer.h"
 
 namespace berth::train {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "tests/gpu/thread_communicator.h"
 #include "trainer/comm/communicator.h"
-#include "trainer/comm/grad_reducer.h"
+#include "trainer/optim/grad_reducer.h"
 
 namespace berth::comm {
 namespace {

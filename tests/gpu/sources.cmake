@@ -1,6 +1,6 @@
 # What of trainer/ the GPU tests are made of, beside trainer/kernels/cpu: nothing that needs MPI, HDF5, Boost or JSON.
 set(BERTH_GPU_SOURCES
-  comm/grad_reducer.cc
+  optim/grad_reducer.cc
   comm/local_communicator.cc
   kernels/attention.cc
   kernels/dispatch.cc

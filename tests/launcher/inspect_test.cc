@@ -10,7 +10,7 @@
 #include "trainer/model/config.h"
 #include "trainer/report/metrics_file.h"
 #include "trainer/report/results.h"
-#include "trainer/run_state.h"
+#include "trainer/run/run_state.h"
 
 namespace berth::launch {
 namespace {

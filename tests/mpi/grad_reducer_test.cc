@@ -1,4 +1,4 @@
-#include "trainer/comm/grad_reducer.h"
+#include "trainer/optim/grad_reducer.h"
 
 #include <gtest/gtest.h>
 

@@ -5,9 +5,9 @@
 #include "data/tokenizer/bert_tokenizer.h"
 #include "tests/support/tiny_job.h"
 #include "trainer/checkpoint/byte_source.h"
-#include "trainer/checkpoint/pretrained.h"
 #include "trainer/checkpoint/safetensors.h"
-#include "trainer/model/instance.h"
+#include "trainer/tasks/instance.h"
+#include "trainer/use/pretrained.h"
 
 namespace berth::test {
 namespace {

@@ -1,8 +1,8 @@
 #include <gtest/gtest.h>
 
 #include "tests/trainer/checkpoint/tensor_test_util.h"
-#include "trainer/checkpoint/pretrained.h"
-#include "trainer/replicas.h"
+#include "trainer/run/replicas.h"
+#include "trainer/use/pretrained.h"
 
 namespace berth::train {
 namespace {

@@ -4,9 +4,9 @@
 
 #include "data/tokenizer/bert_tokenizer.h"
 #include "tests/support/tiny_job.h"
-#include "trainer/checkpoint/pretrained.h"
 #include "trainer/model/heads.h"
-#include "trainer/substitute.h"
+#include "trainer/use/pretrained.h"
+#include "trainer/use/substitute.h"
 
 namespace berth::test {
 namespace {

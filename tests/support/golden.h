@@ -8,7 +8,7 @@
 #include <string>
 
 #include "data/check.h"
-#include "data/pipeline/batch.h"
+#include "data/samples/batch.h"
 #include "trainer/torch.h"
 
 namespace berth::test {

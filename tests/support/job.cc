@@ -10,8 +10,8 @@
 #include <stdexcept>
 
 #include "data/tokenizer/bert_tokenizer.h"
-#include "trainer/checkpoint/pretrained.h"
-#include "trainer/model/instance.h"
+#include "trainer/tasks/instance.h"
+#include "trainer/use/pretrained.h"
 
 namespace berth::test {
 

@@ -5,8 +5,8 @@
 
 #include "tests/support/golden.h"
 #include "tests/trainer/checkpoint/tensor_test_util.h"
-#include "trainer/checkpoint/pretrained.h"
 #include "trainer/model/heads.h"
+#include "trainer/use/pretrained.h"
 
 namespace berth::train {
 namespace {

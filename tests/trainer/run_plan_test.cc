@@ -1,9 +1,9 @@
-#include "trainer/run_plan.h"
+#include "trainer/run/run_plan.h"
 
 #include <gtest/gtest.h>
 
 #include "data/check.h"
-#include "trainer/run_state.h"
+#include "trainer/run/run_state.h"
 
 namespace berth::train {
 namespace {

@@ -33,8 +33,8 @@ std::string first_line(const fs::path& path) {
   return line;
 }
 
-// Field 22 of /proc/<pid>/stat (proc(5)); the command before it is in parentheses and may hold anything. 0: no such process, or one
-// that has ended and only waits for its parent to notice (field 3: Z or X).
+// Field 22 of /proc/<pid>/stat (proc(5)); the command before it is in parentheses and may hold anything. 0: no such process, or
+// one that has ended and only waits for its parent to notice (field 3: Z or X).
 uint64_t start_ticks_of(int64_t pid) {
   const std::string stat = first_line(concat("/proc/", pid, "/stat"));
   const size_t after_command = stat.rfind(')');

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "data/philox.h"
-#include "data/pipeline/batch.h"
+#include "data/samples/batch.h"
 #include "trainer/model/config.h"
 #include "trainer/model/functions.h"
 #include "trainer/model/parameters.h"

@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "data/features/task.h"
+#include "data/samples/task.h"
 #include "trainer/model/bert.h"
 
 namespace berth::train {

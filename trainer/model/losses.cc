@@ -1,6 +1,6 @@
 #include "trainer/model/losses.h"
 
-#include "data/pipeline/batch.h"
+#include "data/samples/batch.h"
 #include "trainer/kernels/reference.h"
 
 namespace berth::train {

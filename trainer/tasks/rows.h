@@ -6,7 +6,7 @@
 #include <span>
 #include <string>
 
-#include "data/readers/record.h"
+#include "data/samples/record.h"
 #include "trainer/torch.h"
 
 namespace berth::train {

@@ -1,5 +1,5 @@
 // A task as evaluation and prediction see it: its metrics and what is said of a new text. One file a task family; the table is in
-// task.cc. The head and its loss are in model/heads.h, what the task looks like in files in data/features/task.h.
+// task.cc. The head and its loss are in model/heads.h, what the task looks like in files in data/samples/task.h.
 #pragma once
 
 #include <cstdint>
@@ -9,12 +9,12 @@
 #include <string_view>
 #include <vector>
 
-#include "data/features/sample.h"
-#include "data/features/task.h"
-#include "data/pipeline/batch.h"
-#include "data/pipeline/collate.h"
 #include "data/pipeline/masking.h"
-#include "data/readers/record.h"
+#include "data/samples/batch.h"
+#include "data/samples/collate.h"
+#include "data/samples/record.h"
+#include "data/samples/sample.h"
+#include "data/samples/task.h"
 #include "data/store/dataset.h"
 #include "data/tokenizer/bert_tokenizer.h"
 #include "trainer/model/config.h"

@@ -1,4 +1,4 @@
-#include "trainer/checkpoint/pretrained.h"
+#include "trainer/use/pretrained.h"
 
 #include <gtest/gtest.h>
 

@@ -9,8 +9,8 @@
 #include "data/tokenizer/bert_tokenizer.h"
 #include "tests/trainer/checkpoint/tensor_test_util.h"
 #include "trainer/checkpoint/model_path.h"
-#include "trainer/checkpoint/pretrained.h"
 #include "trainer/model/heads.h"
+#include "trainer/use/pretrained.h"
 
 namespace berth::train {
 namespace {

@@ -1,0 +1,150 @@
+#include "data/prepare/plan.h"
+
+#include <utility>
+
+#include "data/check.h"
+#include "data/features/labels.h"
+#include "data/readers/lines.h"
+
+namespace berth::data {
+namespace {
+
+constexpr int64_t kTellEvery = 256;  // rows
+
+// Whether texts may change without regard to the labels: these point at words or into the text otherwise.
+bool has_plain_texts(TaskKind task) {
+  const LabelShape shape = task_info(task).labels;
+  return shape != LabelShape::kTokenClass && shape != LabelShape::kSpan;
+}
+
+// Whether a label belongs to the text as a whole, so that it holds for a slightly different text too.
+bool has_one_label(TaskKind task) { return has_plain_texts(task) && !is_language_model(task); }
+
+LabelShape label_shape(TaskKind task) { return task_info(task).labels; }
+
+struct Counts {
+  LabelCounts labels;  // of all rows
+  LabelCounts strata;  // of the units that the validation split is cut out by
+};
+
+// A pass over the training file.
+Counts count(const PrepareOptions& options, TaskKind task, const std::function<void(const RecordReader&, int64_t)>& tell) {
+  const auto reader = open_source(options, options.train_file, true);
+  Counts counts;
+  Units units(task);
+  for (Record record; reader->next(record);) {
+    if (has_classes(task))
+      for (const std::string& label : labels_of(record)) ++counts.labels[label];
+    check(counts.labels.size() <= kMaxLabels, options.train_file.string(), ": there are more than ", kMaxLabels,
+          " different labels in the first ", record.row, " rows; is this the right column?");
+    if (units.starts(record)) ++counts.strata[stratum_of(task, record)];
+    if (record.row % kTellEvery == 0) tell(*reader, record.row);
+  }
+  check(!counts.strata.empty(), options.train_file.string(), ": the file holds a header and no rows");
+  return counts;
+}
+
+std::vector<std::string> choose_labels(const PrepareOptions& options, TaskKind task, const LabelCounts& counts) {
+  check(!counts.empty(), options.train_file.string(), ": no row has a label; is this the right column?");
+  check(counts.size() > 1 || label_shape(task) != LabelShape::kClass, options.train_file.string(),
+        ": all rows have the same label '", counts.begin()->first, "'; there is nothing to learn from one class");
+  return sort_labels(counts);
+}
+
+OpenSplit open_split(std::string name, const std::filesystem::path& file, int64_t max_rows) {
+  OpenSplit split;
+  split.report.name = std::move(name);
+  split.report.file = file.string();
+  split.max_rows = max_rows;
+  return split;
+}
+
+}  // namespace
+
+bool is_language_model(TaskKind task) { return task == TaskKind::kMaskedLm || task == TaskKind::kPretraining; }
+
+bool has_classes(TaskKind task) {
+  const LabelShape shape = label_shape(task);
+  return shape == LabelShape::kClass || shape == LabelShape::kMultiHot || shape == LabelShape::kTokenClass;
+}
+
+const std::vector<std::string>& labels_of(const Record& record) { return record.words.empty() ? record.labels : record.tags; }
+
+std::string stratum_of(TaskKind task, const Record& record) {
+  return label_shape(task) == LabelShape::kClass ? record.labels.at(0) : std::string();
+}
+
+bool Units::starts(const Record& record) {
+  const bool before = std::exchange(in_document_, !is_blank(record.text));
+  return !documents_ || (in_document_ && !before);
+}
+
+std::unique_ptr<RecordReader> open_source(const PrepareOptions& options, const std::filesystem::path& file, bool need_label) {
+  const TaskInfo& task = find_task(options.task);
+  ReaderOptions reader = options.reader;
+  reader.kind = task.records;
+  if (task.labels == LabelShape::kMultiHot && reader.label_separator.empty()) reader.label_separator.assign(1, ',');
+  reader.need_label = need_label && !is_language_model(task.kind);
+  if (is_language_model(task.kind)) reader.columns.guess_pairs = false;
+  if (task.kind == TaskKind::kPretraining && reader.format == FileFormat::kAuto) reader.format = FileFormat::kLines;
+  reader.keep_blank_lines = is_language_model(task.kind) && !options.line_by_line;
+  return open_reader(file, reader);
+}
+
+Plan make_plan(const PrepareOptions& o, const std::function<void(const RecordReader&, int64_t)>& tell) {
+  const TaskKind task = find_task(o.task).kind;
+  Plan plan{.jobs = {}, .label_names = o.label_names};
+  if (!o.train_file.empty()) {
+    Job& job = plan.jobs.emplace_back(Job{o.train_file, {open_split("train", o.train_file, o.max_train_samples)}, {}});
+    const bool cut = o.validation_split > 0, name = has_classes(task) && o.label_names.empty();
+    if (cut || name) {
+      const Counts counts = count(o, task, tell);
+      if (name) plan.label_names = choose_labels(o, task, counts.labels);
+      if (cut) {
+        job.splits.push_back(open_split("validation", o.train_file, o.max_eval_samples));
+        job.cut.emplace(counts.strata, o.validation_split, o.seed);
+      }
+    }
+  }
+  if (!o.validation_file.empty())
+    plan.jobs.push_back({o.validation_file, {open_split("validation", o.validation_file, o.max_eval_samples)}, {}});
+  if (!o.test_file.empty()) plan.jobs.push_back({o.test_file, {open_split("test", o.test_file, o.max_predict_samples)}, {}});
+  return plan;
+}
+
+void PrepareOptions::validate() const {
+  const TaskKind kind = find_task(task).kind;
+  check_usage(!train_file.empty() || !validation_file.empty() || !test_file.empty(),
+              "there is nothing to prepare: name a training, validation or test file");
+  check_usage(!tokenizer.empty(), "a tokenizer is needed: a model folder or a vocab.txt");
+  check_usage(!output.empty(), "an output file is needed");
+  check_usage(validation_split >= 0 && validation_split < 1, "the validation split must be a fraction from 0 to 1, got ",
+              validation_split);
+  check_usage(validation_split == 0 || validation_file.empty(), "a validation file and a validation split exclude each other");
+  check_usage(validation_split == 0 || !train_file.empty(), "a validation split needs a training file");
+  check_usage(!normalize.any() || has_plain_texts(kind), "the task ", task_info(kind).name,
+              " cannot be prepared with normalisation: its tags or answers belong to the words as they stand in the file");
+  augment.validate();
+  check_usage(!augment.any() || has_one_label(kind), "the task ", task_info(kind).name,
+              " cannot be prepared with augmentation: it is for texts that have their labels as a whole");
+  check_usage(!augment.any() || !train_file.empty(), "augmentation is of the training split: name a training file");
+  check_usage(!is_language_model(kind) || reader.columns.text_pair.empty(),
+              "--text-pair-column is not for language models; several columns are joined by --text-column title,body");
+  check_usage(kind == TaskKind::kMaskedLm || !line_by_line, "--line-by-line is for --task masked-lm");
+  check_usage(kind != TaskKind::kPretraining || reader.format == FileFormat::kAuto || reader.format == FileFormat::kLines,
+              "--task pretraining reads plain text: a sentence a line, documents separated by blank lines");
+  check_usage(reader.label_separator.empty() || task_info(kind).labels == LabelShape::kMultiHot,
+              "a label separator is for --task multi-label: other tasks have one label a row");
+  check_usage(threads >= 0 && threads <= 1024, "the number of threads must be 0 (all cores) to 1024, got ", threads);
+  check_usage(!train_file.empty() || !label_names.empty() || !has_classes(kind),
+              "without a training file the label names must be given");
+  for (const std::filesystem::path& file : {train_file, validation_file, test_file}) {
+    std::error_code unlike;
+    check_usage(file.empty() || !std::filesystem::equivalent(file, output, unlike), "the output would replace the input file ",
+                output.string());
+  }
+  const std::filesystem::path folder = output.parent_path();
+  check(folder.empty() || std::filesystem::is_directory(folder), output.string(), ": the folder does not exist");
+}
+
+}  // namespace berth::data

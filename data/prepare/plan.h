@@ -1,0 +1,65 @@
+// What is settled before a data set is written: which file feeds which splits, and the labels.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "data/features/assembler.h"
+#include "data/prepare/prepare.h"
+#include "data/prepare/stratified_split.h"
+#include "data/readers/reader.h"
+#include "data/samples/task.h"
+
+namespace berth::data {
+
+// A split while it is written.
+struct OpenSplit {
+  SplitReport report;
+  int64_t max_rows = -1;
+  int writer_id = 0;
+  std::unordered_set<std::string> ids;   // question answering
+  std::shared_ptr<Assembler> assembler;  // of language models
+  bool full() const { return max_rows >= 0 && report.rows >= max_rows; }
+};
+
+// One pass over one file, which feeds one split, or two when the validation split is cut out of the training file.
+struct Job {
+  std::filesystem::path file;
+  std::vector<OpenSplit> splits;
+  std::optional<StratifiedSplit> cut;
+};
+
+// What the validation split is cut out by: a record, or in pretraining a document, of which only the first record says true.
+class Units {
+ public:
+  explicit Units(TaskKind task) : documents_(task == TaskKind::kPretraining) {}
+  bool starts(const Record& record);
+
+ private:
+  bool documents_, in_document_ = false;
+};
+
+struct Plan {
+  std::vector<Job> jobs;
+  std::vector<std::string> label_names;
+};
+
+bool is_language_model(TaskKind task);
+// Whether labels are names of classes, of which a row has one, several, or one a word.
+bool has_classes(TaskKind task);
+// Of a row: its classes, or its words' tags.
+const std::vector<std::string>& labels_of(const Record& record);
+// The stratum of the validation split that a record is of: its label where it has just one, else all rows are alike.
+std::string stratum_of(TaskKind task, const Record& record);
+
+std::unique_ptr<RecordReader> open_source(const PrepareOptions& options, const std::filesystem::path& file, bool need_label);
+
+// Reads the training file once where labels or strata must be counted, and calls `tell` with the rows read every few hundred.
+// Throws Error(kBadInput): no rows, too many labels, one class.
+Plan make_plan(const PrepareOptions& options, const std::function<void(const RecordReader&, int64_t)>& tell);
+
+}  // namespace berth::data

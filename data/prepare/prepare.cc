@@ -1,0 +1,289 @@
+#include "data/prepare/prepare.h"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "data/check.h"
+#include "data/features/assembler.h"
+#include "data/features/features.h"
+#include "data/prepare/ordered.h"
+#include "data/prepare/plan.h"
+#include "data/sha256.h"
+#include "data/store/dataset.h"
+#include "data/store/writer.h"
+
+namespace berth::data {
+namespace {
+
+constexpr size_t kChunkRecords = 256;
+constexpr size_t kChunkBytes = size_t{256} << 10;
+
+// What one thread works on at a time: some records, which split each belongs to, and their samples.
+struct Chunk {
+  std::vector<Record> records;
+  std::vector<size_t> splits;                // [records] index into Job::splits
+  std::vector<std::vector<Sample>> samples;  // [records]
+  uint64_t bytes_read = 0;
+};
+
+// A folder's is that of its files' names and digests.
+std::string digest(const std::filesystem::path& source) {
+  if (!std::filesystem::is_directory(source)) return sha256_file(source);
+  std::string all;
+  for (const char* name : {"seq.in", "seq.out", "label"})
+    if (std::filesystem::exists(source / name)) all += concat(name, " ", sha256_file(source / name), "\n");
+  return sha256_hex(all);
+}
+
+BertTokenizer load_tokenizer(const PrepareOptions& options) {
+  BertTokenizer tokenizer = BertTokenizer::load(options.tokenizer);
+  return options.do_lower_case ? tokenizer.with_lower_case(*options.do_lower_case) : tokenizer;
+}
+
+class Preparation {
+ public:
+  Preparation(const PrepareOptions& options, const std::function<void(const PrepareProgress&)>& progress,
+              const std::function<bool()>& stop)
+      : options_(options),
+        progress_(progress),
+        stop_(stop),
+        task_(find_task(options.task).kind),
+        max_length_(options.max_length.value_or(task_info(task_).max_length)),
+        tokenizer_(load_tokenizer(options)) {}
+
+  PrepareReport run() {
+    Plan plan = make_plan(options_, [&](const RecordReader& reader, int64_t rows) { tell("reading labels", reader, rows); });
+    label_names_ = std::move(plan.label_names);
+    features_ = make_features(task_, tokenizer_,
+                              {.max_length = max_length_,
+                               .label_names = label_names_,
+                               .doc_stride = options_.doc_stride,
+                               .label_all_tokens = options_.label_all_tokens,
+                               .uncut = is_language_model(task_) && !options_.line_by_line});
+    DatasetWriter writer(options_.output, task_, tokenizer_.vocab().size(), static_cast<int32_t>(label_names_.size()));
+    PrepareReport report;
+    DatasetInfo info;
+    for (Job& job : plan.jobs) {
+      write(job, writer);
+      for (OpenSplit& split : job.splits) report.splits.push_back(std::move(split.report));
+      info.source_sha256[job.file.string()] = digest(job.file);
+    }
+    info.task = task_;
+    info.label_names = report.label_names = label_names_;
+    info.max_length = max_length_;
+    info.vocab_sha256 = tokenizer_.vocab().sha256();
+    info.vocab_size = tokenizer_.vocab().size();
+    info.do_lower_case = tokenizer_.options().do_lower_case;
+    info.normalize = options_.normalize;
+    info.command = options_.command;
+    writer.commit(info);
+    report.file_bytes = std::filesystem::file_size(options_.output);
+    return report;
+  }
+
+ private:
+  static bool is_test(const Job& job) { return job.splits[0].report.name == "test"; }
+
+  // Published test files carry -1 where the label is kept secret.
+  void drop_secret_label(Record& record) const {
+    const bool known = std::find(label_names_.begin(), label_names_.end(), "-1") != label_names_.end();
+    if (has_classes(task_) && !known && record.labels == std::vector<std::string>{"-1"}) record.labels.clear();
+  }
+
+  void tell(const std::string& stage, const RecordReader& reader, int64_t rows) const {
+    check_not_stopped();
+    if (progress_) progress_({stage, reader.bytes_read(), reader.bytes_total(), rows});
+  }
+
+  void check_not_stopped() const {
+    if (stop_ && stop_()) fail(ExitCode::kInternal, "stopped on request; no data set was written");
+  }
+
+  void write(Job& job, DatasetWriter& writer) {
+    const auto reader = open_source(options_, job.file, !is_test(job));
+    std::string stage;
+    for (OpenSplit& split : job.splits) {
+      split.writer_id = writer.add_split(split.report.name, is_augmented(split));
+      split.report.columns = reader->columns();
+      split.assembler = make_assembler(task_,
+                                       {.max_length = max_length_,
+                                        .line_by_line = options_.line_by_line,
+                                        .seed = options_.seed,
+                                        .split = static_cast<uint32_t>(split.writer_id)},
+                                       tokenizer_.vocab());
+      split.report.lengths.assign(static_cast<size_t>(max_length_) + 1, 0);
+      stage += (stage.empty() ? "" : " and ") + split.report.name;
+    }
+    int64_t rows = 0;
+    Units units(task_);
+    bool validation = false;
+    run_ordered<Chunk>(
+        threads(), [&](Chunk& chunk) { return produce(job, *reader, units, validation, chunk); },
+        [&](Chunk& chunk) { transform(job, chunk); },
+        [&](Chunk& chunk) {
+          consume(job, chunk, writer);
+          rows += static_cast<int64_t>(chunk.records.size());
+          if (progress_) progress_({stage, chunk.bytes_read, reader->bytes_total(), rows});
+        });
+    for (OpenSplit& split : job.splits) {
+      check(split.report.rows > 0, job.file.string(), ": there are no rows for the ", split.report.name, " split");
+      if (split.assembler) finish(job, split, writer);
+    }
+  }
+
+  // What the assembler still holds back.
+  void finish(const Job& job, OpenSplit& split, DatasetWriter& writer) const {
+    in_context([&] { return concat(job.file.string(), ": ", split.report.name, " split"); },
+               [&] { split.assembler->finish([&](const Sample& sample) { append(split, sample, writer); }); });
+    split.report.summary = split.assembler->summary();
+  }
+
+  // A model is trained on pairs or on single texts; columns guessed file by file must not mix them.
+  void check_pairs(const Job& job, const Record& record) {
+    if (!pairs_) pairs_ = record.has_pair;
+    check(*pairs_ == record.has_pair, job.file.string(), ": holds ", record.has_pair ? "pairs of texts" : "single texts",
+          ", the file before it ", *pairs_ ? "pairs" : "single texts", "; name the columns");
+  }
+
+  // `validation`: whether the unit that was begun last belongs to the validation split.
+  bool produce(Job& job, RecordReader& reader, Units& units, bool& validation, Chunk& chunk) {
+    check_not_stopped();
+    chunk.records.clear();
+    chunk.splits.clear();
+    const auto full = [](const OpenSplit& split) { return split.full(); };
+    size_t bytes = 0;
+    Record record;
+    while (chunk.records.size() < kChunkRecords && bytes < kChunkBytes &&
+           !std::all_of(job.splits.begin(), job.splits.end(), full) && reader.next(record)) {
+      check_pairs(job, record);
+      if (units.starts(record)) validation = job.cut && job.cut->is_validation(stratum_of(task_, record));
+      const size_t split = validation ? 1 : 0;
+      if (job.splits[split].full()) continue;
+      if (is_test(job)) drop_secret_label(record);
+      ++job.splits[split].report.rows;
+      bytes += record.text.size() + record.text_pair.size() + record.words.size() * 8;
+      chunk.splits.push_back(split);
+      chunk.records.push_back(std::move(record));
+    }
+    chunk.bytes_read = reader.bytes_read();
+    return !chunk.records.empty();
+  }
+
+  bool is_augmented(const OpenSplit& split) const { return options_.augment.any() && split.report.name == "train"; }
+
+  void transform(const Job& job, Chunk& chunk) const {
+    chunk.samples.resize(chunk.records.size());
+    for (size_t i = 0; i < chunk.records.size(); ++i) {
+      chunk.samples[i].clear();
+      Record& record = chunk.records[i];
+      normalize(record, options_.normalize);
+      make_samples(job, record, chunk.samples[i]);
+    }
+    if (options_.augment.any()) add_copies(job, chunk);
+  }
+
+  void make_samples(const Job& job, const Record& record, std::vector<Sample>& samples) const {
+    in_context([&] { return concat(job.file.string(), ": row ", record.row); }, [&] { features_->make(record, samples); });
+  }
+
+  void add_copies(const Job& job, Chunk& chunk) const {
+    std::vector<const Record*> sources;
+    std::vector<size_t> indexes;
+    for (size_t i = 0; i < chunk.records.size(); ++i) {
+      if (!is_augmented(job.splits[chunk.splits[i]])) continue;
+      sources.push_back(&chunk.records[i]);
+      indexes.push_back(i);
+    }
+    for (int copy = 0; copy < options_.augment.copies; ++copy) {
+      for (const AugmentedRecord& made : augment(sources, copy, options_.seed, options_.augment)) {
+        std::vector<Sample>& samples = chunk.samples[indexes[made.source]];
+        std::vector<Sample> copies;
+        make_samples(job, made.record, copies);
+        for (Sample& sample : copies) {
+          sample.augmented = made.kind;
+          if (sample.input_ids != samples[0].input_ids) samples.push_back(std::move(sample));
+        }
+      }
+    }
+  }
+
+  void consume(Job& job, const Chunk& chunk, DatasetWriter& writer) const {
+    for (size_t i = 0; i < chunk.records.size(); ++i) {
+      OpenSplit& split = job.splits[chunk.splits[i]];
+      const Record& record = chunk.records[i];
+      split.report.empty += record.text.empty() && record.words.empty() && task_ != TaskKind::kPretraining;
+      if (task_ == TaskKind::kQuestionAnswering)
+        take_question(split, record, chunk.samples[i], writer);
+      else
+        split.report.unlabelled += labels_of(record).empty() && !record.labelled_none && !is_language_model(task_);
+      split.report.tag_schemes.add(record.tags, record.row);
+      if (has_classes(task_))
+        for (const std::string& label : labels_of(record)) ++split.report.label_counts[label];
+      if (is_augmented(split)) split.report.not_augmented += options_.augment.copies;
+      const auto emit = [&](const Sample& sample) { append(split, sample, writer); };
+      for (const Sample& sample : chunk.samples[i]) {
+        if (split.assembler)
+          split.assembler->add(record, sample, emit);
+        else
+          emit(sample);
+      }
+    }
+  }
+
+  static void take_question(OpenSplit& split, const Record& record, const std::vector<Sample>& windows, DatasetWriter& writer) {
+    Question question{.id = record.id, .context = record.text_pair, .answers = {}};
+    for (const Answer& answer : record.answers) question.answers.push_back(answer.text);
+    writer.append(split.writer_id, question);
+    const bool reached = std::any_of(windows.begin(), windows.end(), [](const Sample& window) { return window.labels[0] > 0; });
+    check(split.ids.insert(record.id).second, split.report.file, ": the question ", record.id,
+          " stands there twice; predictions are told apart by these ids");
+    split.report.empty += !record.text.empty() && record.text_pair.empty();
+    split.report.unlabelled += !record.has_answers;
+    split.report.unanswerable += record.has_answers && record.answers.empty();
+    split.report.misaligned += windows.front().misaligned;
+    split.report.unreached += !record.answers.empty() && !reached;
+  }
+
+  static void append(OpenSplit& split, const Sample& sample, DatasetWriter& writer) {
+    writer.append(split.writer_id, sample);
+    if (sample.augmented != AugmentKind::kNone) {
+      ++split.report.augmented[augment_name(sample.augmented)];
+      --split.report.not_augmented;
+    }
+    ++split.report.samples;
+    split.report.tokens += static_cast<int64_t>(sample.input_ids.size());
+    split.report.truncated += sample.truncated;
+    ++split.report.lengths.at(sample.input_ids.size());
+  }
+
+  int threads() const {
+    return options_.threads > 0 ? options_.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  }
+
+  const PrepareOptions& options_;
+  const std::function<void(const PrepareProgress&)>& progress_;
+  const std::function<bool()>& stop_;
+  TaskKind task_;
+  int max_length_;
+  BertTokenizer tokenizer_;
+  std::vector<std::string> label_names_;
+  std::unique_ptr<Features> features_;
+  std::optional<bool> pairs_;
+};
+
+}  // namespace
+
+PrepareReport prepare(const PrepareOptions& options, const std::function<void(const PrepareProgress&)>& progress,
+                      const std::function<bool()>& stop) {
+  const auto start = std::chrono::steady_clock::now();
+  options.validate();
+  PrepareReport report = Preparation(options, progress, stop).run();
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return report;
+}
+
+}  // namespace berth::data

@@ -1,0 +1,108 @@
+#include <algorithm>
+#include <cstdio>
+#include <numeric>
+
+#include "data/check.h"
+#include "data/counted.h"
+#include "data/prepare/prepare.h"
+
+namespace berth::data {
+namespace {
+
+template <class... Values>
+std::string format(const char* pattern, Values... values) {
+  std::string text(static_cast<size_t>(std::snprintf(nullptr, 0, pattern, values...)) + 1, '\0');
+  std::snprintf(text.data(), text.size(), pattern, values...);
+  text.pop_back();
+  return text;
+}
+
+double percent(int64_t part, int64_t whole) {
+  return whole > 0 ? 100. * static_cast<double>(part) / static_cast<double>(whole) : 0.;
+}
+
+// The length that `fraction` of the samples do not exceed.
+size_t quantile(const std::vector<int64_t>& lengths, double fraction) {
+  const auto samples = std::accumulate(lengths.begin(), lengths.end(), int64_t{0});
+  int64_t seen = 0;
+  for (size_t length = 0; length < lengths.size(); ++length) {
+    seen += lengths[length];
+    if (static_cast<double>(seen) >= fraction * static_cast<double>(samples)) return length;
+  }
+  return lengths.size() - 1;
+}
+
+// Eight bars from 1 to the maximum length.
+std::string histogram(const std::vector<int64_t>& lengths) {
+  constexpr size_t kBars = 8;
+  constexpr int kWidth = 40;
+  const size_t width = (lengths.size() - 1 + kBars - 1) / kBars;
+  std::vector<int64_t> bars;
+  for (size_t begin = 1; begin < lengths.size(); begin += width) {
+    const size_t end = std::min(begin + width, lengths.size());
+    bars.push_back(std::accumulate(lengths.begin() + static_cast<ptrdiff_t>(begin), lengths.begin() + static_cast<ptrdiff_t>(end),
+                                   int64_t{0}));
+  }
+  const int64_t tallest = std::max<int64_t>(1, *std::max_element(bars.begin(), bars.end()));
+  std::string text;
+  for (size_t i = 0; i < bars.size(); ++i) {
+    const int length = static_cast<int>((bars[i] * kWidth + tallest - 1) / tallest);
+    text += format("    %4zu-%-4zu %9lld %s\n", 1 + i * width, std::min((i + 1) * width, lengths.size() - 1),
+                   static_cast<long long>(bars[i]), std::string(static_cast<size_t>(length), '#').c_str());
+  }
+  return text;
+}
+
+std::string labels_of(const SplitReport& split, const std::vector<std::string>& names) {
+  constexpr size_t kListed = 20;
+  std::string text;
+  for (size_t i = 0; i < std::min(kListed, names.size()); ++i) {
+    const auto count = split.label_counts.find(names[i]);
+    text += concat(i > 0 ? ", " : "", names[i], " ", count == split.label_counts.end() ? 0 : count->second);
+  }
+  return text + (names.size() > kListed ? concat(", … (", names.size(), " labels)") : "");
+}
+
+std::string copies_of(const SplitReport& split) {
+  std::string text;
+  for (const auto& [kind, count] : split.augmented) text += concat(text.empty() ? "" : ", ", kind, " ", count);
+  if (split.not_augmented > 0)
+    text += concat(text.empty() ? "" : ", ", split.not_augmented, " not made: nothing could be changed");
+  return text;
+}
+
+}  // namespace
+
+std::string describe(const PrepareReport& report) {
+  std::string text;
+  int64_t tokens = 0;
+  for (const SplitReport& split : report.splits) {
+    tokens += split.tokens;
+    text += concat(split.name, ": ", counted(split.rows, "row"));
+    if (split.samples != split.rows) text += ", " + counted(split.samples, "sample");
+    text += concat(", ", counted(split.tokens, "token"), ", from ", split.file, "\n  columns  ", split.columns, "\n");
+    if (!report.label_names.empty()) text += "  labels   " + labels_of(split, report.label_names) + "\n";
+    if (!split.augmented.empty() || split.not_augmented > 0) text += "  copies   " + copies_of(split) + "\n";
+    if (!split.summary.empty()) text += "  " + split.summary + "\n";
+    const std::string scheme = split.tag_schemes.describe();
+    if (!scheme.empty()) text += concat("  tags     ", scheme, "\n");
+    if (split.unlabelled > 0) text += concat("  warning  ", counted(split.unlabelled, "row"), " without a label\n");
+    if (split.unanswerable > 0) text += concat("  answers  ", split.unanswerable, " questions have none\n");
+    if (split.misaligned > 0)
+      text += concat("  warning  ", split.misaligned,
+                     " answers do not stand where their answer_start says; it and the length of the answer are trusted\n");
+    if (split.unreached > 0)
+      text += concat("  warning  ", split.unreached,
+                     " answers are empty or fit into no window of the context: their questions are trained as without answer\n");
+    if (split.empty > 0) text += concat("  warning  ", counted(split.empty, "row"), " with an empty text\n");
+    text += format("  tokens   median %zu, 95%% up to %zu; %s (%.1f%%) cut to %zu\n", quantile(split.lengths, .5),
+                   quantile(split.lengths, .95), counted(split.truncated, "sample").c_str(),
+                   percent(split.truncated, split.samples), split.lengths.size() - 1);
+    text += histogram(split.lengths);
+  }
+  text += format("%.1f MB written in %.1f s (%.2f million tokens/s)\n", static_cast<double>(report.file_bytes) / 1e6,
+                 report.seconds, static_cast<double>(tokens) / 1e6 / std::max(1e-9, report.seconds));
+  return text;
+}
+
+}  // namespace berth::data

@@ -1,0 +1,29 @@
+// A batch of samples as plain integers, tokens packed end to end without padding.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace berth::data {
+
+// Label value of positions that take no part in the loss, as in PyTorch and Hugging Face.
+inline constexpr int32_t kIgnoreIndex = -100;
+
+// B samples of T tokens in all. Sample b owns tokens [cu_seqlens[b], cu_seqlens[b + 1]).
+struct Batch {
+  std::vector<int64_t> sample_ids;      // [B] index of the sample in its split; keys results and random numbers
+  std::vector<int32_t> cu_seqlens;      // [B + 1], cu_seqlens[0] == 0
+  std::vector<int32_t> input_ids;       // [T]
+  std::vector<int32_t> token_type_ids;  // [T] 0 for segment A, 1 for segment B
+  std::vector<int32_t> position_ids;    // [T] 0-based within the sample
+
+  // Which of the two is filled, and its shape, is the task's (data/samples/task.h):
+  std::vector<int32_t> labels;      // [B] class | [T] class per token or kIgnoreIndex | [2B] first and last answer token
+                                    // pretraining: [T] masked token or kIgnoreIndex, then [B] 0 if B follows A, else 1
+  std::vector<float> float_labels;  // [B] regression target | [B * num_labels] 0/1 multi-label targets
+
+  int64_t size() const { return static_cast<int64_t>(sample_ids.size()); }
+  int64_t tokens() const { return static_cast<int64_t>(input_ids.size()); }
+};
+
+}  // namespace berth::data

@@ -1,0 +1,22 @@
+// Samples to a Batch: tokens packed end to end.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+
+#include "data/samples/batch.h"
+
+namespace berth::data {
+
+// Empties `batch`, keeping its memory, so that samples can be appended.
+void begin_batch(Batch& batch);
+
+// Appends one sample's tokens; `segment_b` is the index of segment B's first token (the number of tokens if there is one
+// segment). The caller appends the labels.
+void append_tokens(Batch& batch, int64_t sample_id, std::span<const int32_t> input_ids, int32_t segment_b);
+
+// What a task does to each batch after it is collated, such as masking tokens: a pure function of the batch and the epoch.
+using BatchTransform = std::function<void(Batch& batch, uint64_t epoch)>;
+
+}  // namespace berth::data

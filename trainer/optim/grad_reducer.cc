@@ -1,0 +1,94 @@
+#include "trainer/optim/grad_reducer.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "data/check.h"
+
+namespace berth::comm {
+
+using train::Bucket;
+using train::GradKind;
+
+GradReducer::GradReducer(train::ParameterStore& parameters, Communicator& comm) : parameters_(parameters), comm_(comm) {
+  for (const Bucket& bucket : parameters_.buckets()) {
+    if (bucket.kind != GradKind::kRows) continue;
+    check_internal(!table_grad_.defined() && bucket.parameters.size() == 1, "more than one table of GradKind::kRows");
+    table_grad_ = parameters_.parameters()[bucket.parameters[0]].grad;
+    check_internal(table_grad_.dim() == 2, "a parameter of GradKind::kRows is not a table");
+  }
+  touched_index_ = at::empty({0}, at::TensorOptions(comm_.device()).dtype(at::kLong));
+  parameters_.set_grad_ready_callback([this](int parameter) { mark_ready(parameter); });
+}
+
+GradReducer::~GradReducer() { parameters_.set_grad_ready_callback({}); }
+
+void GradReducer::begin(std::span<const int32_t> rows) {
+  at::NoGradGuard no_grad;
+  next_ = 0;
+  last_ = false;
+  tickets_.clear();
+  missing_.clear();
+  ready_.assign(parameters_.parameters().size(), false);
+  for (Bucket& bucket : parameters_.buckets()) {
+    missing_.push_back(bucket.frozen ? 0 : static_cast<int>(bucket.parameters.size()));
+    if (!bucket.frozen && bucket.kind == GradKind::kDense) bucket.grads.zero_();
+  }
+  if (!table_grad_.defined()) return;
+  table_grad_.index_fill_(0, touched_index_, 0);  // of the step before
+  unite_rows(rows);
+}
+
+void GradReducer::unite_rows(std::span<const int32_t> rows) {
+  const int64_t table_rows = table_grad_.size(0), width = table_grad_.size(1);
+  std::vector<uint64_t> bits((table_rows + 63) / 64, 0);
+  for (const int32_t row : rows) {
+    check_internal(row >= 0 && row < table_rows, "touched row ", row, " of a table of ", table_rows);
+    bits[row / 64] |= uint64_t{1} << (row % 64);
+  }
+  comm_.all_reduce_or(bits);
+  touched_.clear();
+  for (size_t word = 0; word < bits.size(); ++word) {
+    for (uint64_t rest = bits[word]; rest; rest &= rest - 1) {
+      touched_.push_back(static_cast<int32_t>(word * 64 + std::countr_zero(rest)));
+    }
+  }
+  const int64_t count = static_cast<int64_t>(touched_.size());
+  touched_index_ = at::from_blob(touched_.data(), {count}, at::kInt).to(comm_.device(), at::kLong);
+  if (packed_.defined() && packed_.size(0) >= count) return;
+  const int64_t capacity = std::min(table_rows, 2 * count);
+  packed_ = comm_.allocate(capacity * width).view({capacity, width});
+}
+
+void GradReducer::mark_ready(int parameter) {
+  // Autograd runs the hook of a leaf that an autograd Function takes as input even if no gradient comes out of it, after the
+  // Function has announced its own.
+  if (!last_ || ready_[parameter]) return;
+  ready_[parameter] = true;
+  --missing_[parameters_.parameters()[parameter].bucket];
+  for (; next_ < missing_.size() && missing_[next_] == 0; ++next_) start(next_);
+}
+
+void GradReducer::start(size_t index) {
+  const Bucket& bucket = parameters_.buckets()[index];
+  if (bucket.frozen) return;
+  if (bucket.kind == GradKind::kDense) {
+    tickets_.push_back(comm_.start_all_reduce(bucket.grads));
+  } else if (!touched_.empty()) {
+    at::NoGradGuard no_grad;
+    at::Tensor packed = packed_rows();
+    at::index_select_out(packed, table_grad_, 0, touched_index_);
+    tickets_.push_back(comm_.start_all_reduce(packed));
+  }
+}
+
+void GradReducer::finish() {
+  for (; next_ < missing_.size(); ++next_) start(next_);
+  for (const Ticket ticket : tickets_) comm_.wait(ticket);
+  if (!touched_.empty() && comm_.size() > 1) {
+    at::NoGradGuard no_grad;
+    table_grad_.index_copy_(0, touched_index_, packed_rows());
+  }
+}
+
+}  // namespace berth::comm

@@ -1,0 +1,60 @@
+// Sums gradients over ranks, bucket by bucket, while backward is still computing.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "trainer/comm/communicator.h"
+#include "trainer/model/parameters.h"
+
+namespace berth::comm {
+
+// Usage, once per optimizer step:
+//   reducer.begin(touched_rows);          // all ranks; also zeroes the gradients
+//   for each micro-batch: reducer.set_last(is_last); forward; backward   (ParameterStore announces gradients that are ready)
+//   reducer.finish();                     // gradients are now the sums over all ranks
+// Buckets are started in the order of ParameterStore::buckets(), the same on all ranks, whatever order they become ready in, and
+// only in the last micro-batch. A rank without any micro-batch just calls begin and finish; a parameter that a step does not use
+// counts as zero. Between begin and finish a rank makes no other collective that others might make at another point.
+//
+// There is at most one GradKind::kRows bucket: a table [V, H], of whose gradient only the rows that some rank touches are zeroed,
+// packed and reduced.
+class GradReducer {
+ public:
+  // Takes over the store's grad-ready callback. Both must outlive it.
+  GradReducer(train::ParameterStore& parameters, Communicator& comm);
+  ~GradReducer();
+  GradReducer(const GradReducer&) = delete;
+  GradReducer& operator=(const GradReducer&) = delete;
+
+  // `rows`: the rows of the kRows table that this rank's samples touch in this step (its input ids; any order, repetitions
+  // allowed).
+  void begin(std::span<const int32_t> rows);
+  void set_last(bool last_micro_batch) { last_ = last_micro_batch; }
+  void finish();
+
+  // After begin(): rows that any rank touches in this step, sorted. Only these may be non-zero in the kRows bucket's gradient.
+  const std::vector<int32_t>& touched_rows() const { return touched_; }
+
+ private:
+  void mark_ready(int parameter);
+  void start(size_t bucket);
+  void unite_rows(std::span<const int32_t> rows);
+  at::Tensor packed_rows() const { return packed_.slice(0, 0, touched_index_.numel()); }
+
+  train::ParameterStore& parameters_;
+  Communicator& comm_;
+  std::vector<bool> ready_;      // by parameter, in the last micro-batch
+  std::vector<int> missing_;     // parameters of each bucket that are not ready yet
+  std::vector<Ticket> tickets_;  // of the buckets started
+  size_t next_ = 0;              // bucket to be started
+  bool last_ = false;
+
+  at::Tensor table_grad_;  // [V, H], a view of the kRows bucket; undefined if there is none
+  std::vector<int32_t> touched_;
+  at::Tensor touched_index_;  // [touched] int64, on the device
+  at::Tensor packed_;         // [capacity, H]: the touched rows, allocated by the communicator
+};
+
+}  // namespace berth::comm

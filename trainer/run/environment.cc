@@ -1,0 +1,30 @@
+#include "trainer/run/environment.h"
+
+#include <ATen/Version.h>
+#include <torch/headeronly/version.h>
+
+#include <boost/log/trivial.hpp>
+
+#include "data/check.h"
+
+namespace berth::train {
+
+nlohmann::ordered_json describe_environment(comm::Communicator& comm, const nlohmann::ordered_json& stored) {
+  std::vector<int> local_sizes, threads;
+  for (const std::string& numbers : comm.all_gather(concat(comm.local_size(), " ", at::get_num_threads()))) {
+    std::istringstream in(numbers);
+    in >> local_sizes.emplace_back() >> threads.emplace_back();
+  }
+  const nlohmann::ordered_json now{{"ranks", comm.size()},      {"ranks_per_host", local_sizes},
+                                   {"threads", threads},        {"instruction_set", at::get_cpu_capability()},
+                                   {"libtorch", TORCH_VERSION}, {"device", comm.device().is_cuda() ? "cuda" : "cpu"}};
+  if (comm.rank() == 0 && !stored.is_null())
+    for (const auto& [key, value] : now.items())
+      if (stored.value(key, nlohmann::ordered_json()) != value)
+        BOOST_LOG_TRIVIAL(warning) << "resumed with other " << key << " (" << stored.value(key, nlohmann::ordered_json()).dump()
+                                   << " before, " << value.dump()
+                                   << " now): the same samples in the same order, but results are equal to rounding only";
+  return now;
+}
+
+}  // namespace berth::train

@@ -1,0 +1,74 @@
+#include "trainer/run/run_folder.h"
+
+#include <boost/log/trivial.hpp>
+
+#include "data/check.h"
+#include "trainer/comm/agree.h"
+#include "trainer/report/files.h"
+
+namespace berth::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool holds_a_run(const fs::path& folder) { return fs::exists(folder / kTrainerStateFile) || !list_checkpoints(folder).empty(); }
+
+// Rank 0: the checkpoint that the options mean, if any.
+std::optional<Checkpoint> choose_checkpoint(const TrainOptions& options) {
+  const std::string& choice = options.resume_from_checkpoint;
+  if (options.overwrite_output_dir || choice == "none" || choice == "false" || choice == "False") return std::nullopt;
+  if (choice == "auto" || choice == "true" || choice == "True") {
+    const CheckpointSearch search = find_newest_valid(options.output_dir);
+    for (const std::string& warning : search.warnings) BOOST_LOG_TRIVIAL(warning) << warning;
+    return search.newest;
+  }
+  check(fs::is_directory(choice), "--resume-from-checkpoint ", choice,
+        ": no such folder; give a checkpoint-<step> folder, auto or none");
+  verify_checkpoint(choice);
+  const RunState state = RunState::parse(read_file(fs::path(choice) / kTrainerStateFile), choice);
+  supersede_after(options.output_dir, state.global_step);
+  return Checkpoint{.folder = choice, .step = state.global_step};
+}
+
+}  // namespace
+
+RunFolder::RunFolder(const TrainOptions& options, comm::Communicator& comm) {
+  comm::agree_on_root(comm, [&] {
+    const fs::path& folder = options.output_dir;
+    check(!fs::exists(folder) || fs::is_directory(folder), "--output-dir ", folder.string(), ": there is a file of that name");
+    owner_ = std::make_unique<RunOwner>(folder);
+    remove_leftovers(folder);
+    if (options.overwrite_output_dir) {
+      supersede_after(folder, -1);
+      fs::remove(folder / kTrainerStateFile);
+    } else if (options.resume_from_checkpoint == "none") {
+      check_usage(!holds_a_run(folder), "--output-dir ", folder.string(),
+                  " holds a run already: give another folder, leave --resume-from-checkpoint away to go on with it, or "
+                  "--overwrite-output-dir to start over");
+    }
+  });
+}
+
+ResumePoint RunFolder::find_resume_point(const TrainOptions& options, comm::Communicator& comm) const {
+  std::string folder, state, finished;
+  comm::agree_on_root(comm, [&] {
+    const std::optional<Checkpoint> checkpoint = choose_checkpoint(options);
+    if (checkpoint) {
+      folder = checkpoint->folder.string();
+      state = read_file(checkpoint->folder / kTrainerStateFile);
+    }
+    const fs::path final_state = options.output_dir / kTrainerStateFile;
+    if (fs::exists(final_state)) finished = read_file(final_state);
+  });
+  comm.broadcast(folder, 0);
+  comm.broadcast(state, 0);
+  comm.broadcast(finished, 0);
+  ResumePoint point{.folder = folder, .state = {}, .finished = {}};
+  comm::agree(comm, [&] {
+    if (!state.empty()) point.state = RunState::parse(state, (fs::path(folder) / kTrainerStateFile).string());
+    if (!finished.empty()) point.finished = RunState::parse(finished, (options.output_dir / kTrainerStateFile).string());
+  });
+  return point;
+}
+
+}  // namespace berth::train

@@ -1,0 +1,34 @@
+// The numbers of a run that follow from options, data set and ranks: pure, the same on all ranks, and what a checkpoint must
+// agree with.
+#pragma once
+
+#include <cstdint>
+
+#include "data/pipeline/sampler.h"
+#include "trainer/run/train_options.h"
+
+namespace berth::train {
+
+struct RunPlan {
+  int64_t num_samples = 0;
+  int64_t global_batch = 0;
+  int64_t steps_per_epoch = 0;
+  int64_t total_steps = 0;  // the horizon
+  int64_t warmup_steps = 0;
+  int64_t logging_steps = 0;
+  int64_t eval_steps = 0;  // 0: not by steps
+  int64_t save_steps = 0;  // 0: not by steps
+  data::SamplerOptions sampler;
+
+  // `stored_global_batch`: a checkpoint's, kept whatever the number of ranks unless global_batch_size is given; 0: none.
+  // Throws Error(kUsage) if there are more ranks than the global batch has samples.
+  static RunPlan make(const TrainOptions& options, int64_t split_size, int ranks, int64_t stored_global_batch = 0);
+
+  double epoch_at(int64_t step) const { return static_cast<double>(step) / static_cast<double>(steps_per_epoch); }
+  // Whether something is due after step `step` (1-based count of finished steps).
+  bool log_due(int64_t step, const LoggingOptions& options) const;
+  bool eval_due(int64_t step, const EvalSaveOptions& options) const;
+  bool save_due(int64_t step, const EvalSaveOptions& options) const;  // by steps or epoch; not by seconds or best
+};
+
+}  // namespace berth::train

@@ -1,0 +1,34 @@
+// A training run from start, or from its newest checkpoint, to its end.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "trainer/comm/communicator.h"
+#include "trainer/report/report.h"
+#include "trainer/run/run_folder.h"
+#include "trainer/run/train_options.h"
+
+namespace berth::train {
+
+// What the launcher adds to a run.
+struct TrainHooks {
+  std::function<bool()> stop;                                           // whether this rank wishes to stop: a signal came
+  std::vector<std::unique_ptr<Sink>> sinks = {};                        // rank 0: further listeners, e.g. the progress line
+  std::function<void(int64_t steps_done, int64_t total)> started = {};  // rank 0: training is about to begin
+  std::function<void(int64_t done, int64_t total)> eval_progress = {};  // rank 0
+  std::string version = {};                                             // of berth, for provenance
+  nlohmann::ordered_json options = {};                                  // all options, for provenance
+};
+
+enum class TrainOutcome { kDone, kStoppedEarly };
+
+// A collective call. kStoppedEarly: all ranks agreed to stop, and a verified checkpoint was written. Throws comm::AgreedError for
+// bad input, Error(kDiverged) for a step that was not finite or replicas that differ, Error(kInternal) if the checkpoint of an
+// early stop could not be written.
+TrainOutcome train(const TrainOptions& options, const RunFolder& folder, comm::Communicator& comm, TrainHooks hooks);
+
+}  // namespace berth::train

@@ -1,0 +1,136 @@
+#include "trainer/run/train_setup.h"
+
+#include <boost/log/trivial.hpp>
+#include <fstream>
+
+#include "data/check.h"
+#include "trainer/checkpoint/checkpoint.h"
+#include "trainer/checkpoint/model_path.h"
+#include "trainer/comm/agree.h"
+#include "trainer/report/files.h"
+#include "trainer/use/load_model.h"
+#include "trainer/use/pretrained.h"
+
+namespace berth::train {
+namespace {
+
+void open_data(TrainSetup& setup, const TrainOptions& options, comm::Communicator& comm) {
+  comm::agree(comm, [&] {
+    setup.dataset = data::Dataset::open(options.data);
+    setup.train = setup.dataset->split("train");
+    find_task(setup.dataset->info().task).check_options(options.predictions, setup.dataset->info().label_names);
+    if (options.eval_save.eval_strategy == Strategy::kNo) return;
+    check(setup.dataset->has_split("validation"), options.data.string(),
+          ": has no validation split, but --eval-strategy asks for evaluations: prepare it with --validation-file or "
+          "--validation-split");
+    setup.validation = setup.dataset->split("validation");
+  });
+}
+
+// The folder of the weights to start from: the checkpoint's, or the pretrained model's.
+void choose_model_folder(TrainSetup& setup, const ResumePoint& point, const TrainOptions& options, comm::Communicator& comm) {
+  std::string folder = point.folder.string();
+  if (folder.empty()) {
+    comm::agree_on_root(comm, [&] { folder = resolve_model(options.model).string(); });
+    comm.broadcast(folder, 0);
+  }
+  setup.model_folder = folder;
+}
+
+// The plan, and the state to go on from. False if the run is complete.
+bool plan_run(TrainSetup& setup, const ResumePoint& point, const TrainOptions& options, comm::Communicator& comm) {
+  comm::agree(comm, [&] {
+    if (point.state) setup.state = *point.state;
+    setup.resumed = point.state.has_value();
+    setup.plan = RunPlan::make(options, setup.train->size(), comm.size(), setup.state.global_batch);
+    if (setup.resumed) setup.state.check_resumable(setup.plan, options);
+    setup.state.begin(setup.plan, options);
+  });
+  const bool finished = point.finished && point.finished->complete && point.finished->total_steps == setup.plan.total_steps;
+  if (finished) setup.state = *point.finished;
+  return !finished;
+}
+
+// The tokenizer that is saved with the model treats letters as the training texts were treated.
+void keep_letter_case(TrainSetup& setup, comm::Communicator& comm) {
+  const std::optional<bool> lower = setup.dataset->info().do_lower_case;
+  if (comm.rank() != 0 || !lower || *lower == setup.tokenizer->options().do_lower_case) return;
+  setup.tokenizer = setup.tokenizer->with_lower_case(*lower);
+  BOOST_LOG_TRIVIAL(info) << "the data set was prepared " << (*lower ? "with" : "without")
+                          << " lower-casing, other than the tokenizer in " << setup.model_folder.string()
+                          << " says: the trained model's tokenizer does as the data set";
+}
+
+BertConfig load_config(TrainSetup& setup, const TrainOptions& options, comm::Communicator& comm) {
+  std::string text;
+  const std::string origin = (setup.model_folder / "config.json").string();
+  setup.tokenizer = share_tokenizer(setup.model_folder, comm);
+  comm::agree_on_root(comm, [&] {
+    text = read_file(origin);
+    const data::DatasetInfo& info = setup.dataset->info();
+    check(setup.tokenizer->vocab().sha256() == info.vocab_sha256, options.data.string(),
+          ": was prepared with another vocabulary (", info.vocab_size, " tokens) than the model's in ",
+          setup.model_folder.string(), " (", setup.tokenizer->vocab().size(),
+          " tokens): run berth prepare again with --tokenizer ", setup.model_folder.string());
+  });
+  keep_letter_case(setup, comm);
+  comm.broadcast(text, 0);
+  BertConfig config = BertConfig::parse(text, origin);
+  const ModelOptions& o = options.model_options;
+  if (o.hidden_dropout_prob) config.hidden_dropout_prob = *o.hidden_dropout_prob;
+  if (o.attention_probs_dropout_prob) config.attention_probs_dropout_prob = *o.attention_probs_dropout_prob;
+  if (o.classifier_dropout) config.classifier_dropout = *o.classifier_dropout;
+  const data::DatasetInfo& info = setup.dataset->info();
+  comm::agree(comm, [&] {
+    check(info.vocab_size <= config.vocab_size, origin, ": vocab_size ", config.vocab_size, " is smaller than the vocabulary of ",
+          info.vocab_size, " tokens");
+    check(info.max_length <= config.max_position_embeddings, options.data.string(), ": holds texts of up to ", info.max_length,
+          " tokens, the model has ", config.max_position_embeddings, " positions: prepare it again with --max-length ",
+          config.max_position_embeddings);
+    find_task(info.task).configure(config, info.label_names);
+    config.normalize = info.normalize;
+  });
+  return config;
+}
+
+void load_weights(TrainSetup& setup, const TrainOptions& options, comm::Communicator& comm) {
+  setup.model->initialize(options.seed);
+  if (options.from_scratch && !setup.resumed) return;
+  const PretrainedReport report = load_pretrained(
+      setup.model_folder, setup.model->parameters(), comm,
+      {.allow_new_head = !setup.resumed, .ignore_mismatched_sizes = options.model_options.ignore_mismatched_sizes});
+  setup.model_sha256 = report.sha256;
+  if (comm.rank() != 0 || setup.resumed) return;
+  const auto joined = [](const std::vector<std::string>& names) {
+    std::string text;
+    for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+    return text;
+  };
+  if (!report.missing.empty())
+    BOOST_LOG_TRIVIAL(info) << "not in the model's files, newly initialised: " << joined(report.missing);
+  if (!report.unexpected.empty()) BOOST_LOG_TRIVIAL(info) << "in the model's files, not used: " << joined(report.unexpected);
+}
+
+}  // namespace
+
+TrainSetup set_up(const TrainOptions& options, const RunFolder& folder, comm::Communicator& comm) {
+  TrainSetup setup;
+  open_data(setup, options, comm);
+  const ResumePoint point = folder.find_resume_point(options, comm);
+  if (!plan_run(setup, point, options, comm)) return setup;
+  choose_model_folder(setup, point, options, comm);
+  const BertConfig config = load_config(setup, options, comm);
+  setup.model =
+      std::make_unique<ModelInstance>(config, setup.dataset->info().task, comm,
+                                      static_cast<int64_t>(options.ddp_bucket_cap_mb * (1 << 20)), options.model_options.freeze);
+  load_weights(setup, options, comm);
+  setup.optimizer = std::make_unique<AdamW>(setup.model->parameters(), options.optimizer);
+  if (setup.resumed) {
+    load_named_tensors(setup.model_folder / kOptimizerFile, setup.optimizer->state(), comm);
+    setup.optimizer->restored(setup.state.optimizer_steps);
+  }
+  if (options.model_options.bf16) setup.model->parameters().enable_compute_copy();
+  return setup;
+}
+
+}  // namespace berth::train

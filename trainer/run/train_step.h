@@ -1,0 +1,62 @@
+// One optimizer step over all ranks: forward, backward with overlapped gradient reduction, norm, clip, update.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/samples/batch.h"
+#include "trainer/comm/communicator.h"
+#include "trainer/optim/adamw.h"
+#include "trainer/optim/grad_reducer.h"
+#include "trainer/tasks/instance.h"
+
+namespace berth::train {
+
+// What rank 0's sinks, the progress line and the loop get to know of a step. The same on all ranks.
+struct StepResult {
+  double loss = 0;                  // over all ranks: each term's sum / its valid targets
+  double grad_norm = 0;             // before clipping
+  int64_t samples = 0, tokens = 0;  // of all ranks
+  bool finite = true;               // else nothing was updated
+};
+
+// What each rank wishes and all ranks learn before the forward pass.
+struct ControlWord {
+  bool stop = false;
+  bool save = false;
+};
+
+class TrainStep {
+ public:
+  struct Options {
+    uint64_t seed = 42;
+    double label_smoothing = 0;
+    at::ScalarType compute_type = at::kFloat;
+    bool gradient_checkpointing = false;
+  };
+  TrainStep(ModelInstance& model, AdamW& optimizer, comm::GradReducer& reducer, comm::Communicator& comm, Options options);
+
+  // The small all-reduce before a step: sums this rank's valid targets, samples and tokens, and agrees on the control word (any
+  // rank's wish counts).
+  ControlWord agree(std::span<const data::Batch> micro_batches, ControlWord wish);
+  // The step itself, with learning rate `lr`, after agree() for the same micro-batches. `step` counts from 0 over the whole run.
+  StepResult run(std::span<const data::Batch> micro_batches, int64_t step, double lr);
+  // After a step that was not finite: which rank, micro-batch and samples, in a sentence. A collective call.
+  std::string culprit() const;
+
+ private:
+  double forward_backward(std::span<const data::Batch> micro_batches, int64_t step);
+
+  ModelInstance& model_;
+  AdamW& optimizer_;
+  comm::GradReducer& reducer_;
+  comm::Communicator& comm_;
+  Options options_;
+  std::vector<int64_t> targets_;  // per term of the loss, over all ranks
+  int64_t samples_ = 0, tokens_ = 0;
+  std::string own_culprit_;
+};
+
+}  // namespace berth::train

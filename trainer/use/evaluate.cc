@@ -1,0 +1,113 @@
+#include "trainer/use/evaluate.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "data/check.h"
+#include "data/pipeline/sampler.h"
+
+namespace berth::train {
+namespace {
+
+constexpr int64_t kBatchesBetweenStopChecks = 8;
+
+void append(std::string& bytes, const EvalRecord& record) {
+  const uint64_t size = record.payload.size();
+  bytes.append(reinterpret_cast<const char*>(&record.sample), sizeof(record.sample));
+  bytes.append(reinterpret_cast<const char*>(&size), sizeof(size));
+  bytes += record.payload;
+}
+
+std::vector<EvalRecord> parse_records(const std::vector<std::string>& gathered) {
+  std::vector<EvalRecord> records;
+  for (const std::string& bytes : gathered) {
+    for (size_t at = 0; at < bytes.size();) {
+      EvalRecord record;
+      uint64_t size = 0;
+      std::memcpy(&record.sample, bytes.data() + at, sizeof(record.sample));
+      std::memcpy(&size, bytes.data() + at + sizeof(record.sample), sizeof(size));
+      at += sizeof(record.sample) + sizeof(size);
+      record.payload = bytes.substr(at, size);
+      at += size;
+      records.push_back(std::move(record));
+    }
+  }
+  std::sort(records.begin(), records.end(), [](const EvalRecord& a, const EvalRecord& b) { return a.sample < b.sample; });
+  return records;
+}
+
+// Rank 0's metrics on every rank.
+Metrics broadcast_metrics(Metrics metrics, comm::Communicator& comm) {
+  std::string bytes = comm.rank() == 0 ? nlohmann::json(metrics).dump() : "";
+  // Values travel as raw doubles, because JSON has no NaN.
+  std::vector<double> values;
+  for (const auto& [name, value] : metrics) values.push_back(value);
+  std::string raw(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(double));
+  comm.broadcast(bytes, 0);
+  comm.broadcast(raw, 0);
+  if (comm.rank() == 0) return metrics;
+  size_t i = 0;
+  for (const auto& pair : nlohmann::json::parse(bytes)) {
+    double value = 0;
+    std::memcpy(&value, raw.data() + i++ * sizeof(double), sizeof(double));
+    metrics.emplace_back(pair[0].get<std::string>(), value);
+  }
+  return metrics;
+}
+
+}  // namespace
+
+std::vector<at::Tensor> host_logits(const ModelInstance& model, const data::Batch& batch, at::Device device,
+                                    const ForwardContext& context) {
+  std::vector<at::Tensor> logits = model.model().logits(to_device(batch, device), context);
+  for (at::Tensor& tensor : logits) tensor = tensor.to(at::kCPU, at::kFloat).contiguous();
+  return logits;
+}
+
+EvalResult evaluate(const ModelInstance& model, const data::Split& split, comm::Communicator& comm,
+                    const EvaluateOptions& options, const std::function<bool()>& stop,
+                    const std::function<void(int64_t, int64_t)>& progress) {
+  const auto start = std::chrono::steady_clock::now();
+  at::NoGradGuard no_grad;
+  const int64_t samples = options.max_samples < 0 ? split.size() : std::min(split.size(), options.max_samples);
+  const auto batches = data::evaluation_batches(split.lengths().subspan(0, static_cast<size_t>(samples)), options.batch_size);
+  const ForwardContext context{.compute_type = options.compute_type};
+  const int64_t rounds = (static_cast<int64_t>(batches.size()) + comm.size() - 1) / comm.size();
+
+  std::vector<EvalRecord> own;
+  data::Batch batch;
+  for (int64_t round = 0; round < rounds; ++round) {
+    if (round % kBatchesBetweenStopChecks == 0) {
+      int64_t wishes = stop() ? 1 : 0;
+      comm.all_reduce_sum(std::span<int64_t>(&wishes, 1));
+      if (wishes > 0) return {.stopped = true};
+    }
+    const size_t index = static_cast<size_t>(round * comm.size() + comm.rank());
+    if (index < batches.size()) {
+      split.read(batches[index], batch);
+      if (options.transform) options.transform(batch, data::kFixedMasks);
+      model.task().record(host_logits(model, batch, comm.device(), context), batch, options.predictions, own);
+    }
+    if (progress) progress(std::min(samples, (round + 1) * comm.size() * options.batch_size), samples);
+  }
+
+  std::string bytes;
+  for (const EvalRecord& record : own) append(bytes, record);
+  const std::vector<EvalRecord> records = parse_records(comm.gather(bytes, 0));
+  Evaluation evaluation;
+  if (comm.rank() == 0) {
+    check_internal(static_cast<int64_t>(records.size()) == samples, "evaluation gathered ", records.size(), " results for ",
+                   samples, " samples");
+    evaluation = model.task().evaluate(records, {model.config(), split, options.predictions});
+  }
+  const Metrics metrics = broadcast_metrics(std::move(evaluation.metrics), comm);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return {.metrics = metrics,
+          .files = std::move(evaluation.files),
+          .samples = samples,
+          .batches = std::ssize(batches),
+          .seconds = seconds};
+}
+
+}  // namespace berth::train

@@ -1,0 +1,39 @@
+// Evaluation over all ranks: the same numbers on any number of them.
+#pragma once
+
+#include <functional>
+
+#include "data/store/dataset.h"
+#include "trainer/comm/communicator.h"
+#include "trainer/tasks/instance.h"
+
+namespace berth::train {
+
+struct EvaluateOptions {
+  int64_t batch_size = 8;    // samples of one micro-batch
+  int64_t max_samples = -1;  // the first so many; < 0: all
+  at::ScalarType compute_type = at::kFloat;
+  PredictionOptions predictions = {};
+  data::BatchTransform transform = {};  // Task::transform()
+};
+
+struct EvalResult {
+  Metrics metrics = {};                                      // the same on all ranks
+  std::map<std::string, nlohmann::ordered_json> files = {};  // Evaluation::files, on rank 0
+  int64_t samples = 0, batches = 0;
+  double seconds = 0;
+  bool stopped = false;  // given up because a stop was asked for; metrics are empty
+};
+
+// The head's outputs for a batch, on the CPU in fp32.
+std::vector<at::Tensor> host_logits(const ModelInstance& model, const data::Batch& batch, at::Device device,
+                                    const ForwardContext& context);
+
+// Cuts the split into fixed micro-batches (data::evaluation_batches), deals them to the ranks, gathers the records by sample id
+// and computes the metrics on rank 0. `stop` is this rank's wish to stop; ranks agree on it every few batches. A collective call.
+// `progress(done, total)` is called on every rank.
+EvalResult evaluate(const ModelInstance& model, const data::Split& split, comm::Communicator& comm,
+                    const EvaluateOptions& options, const std::function<bool()>& stop,
+                    const std::function<void(int64_t, int64_t)>& progress = {});
+
+}  // namespace berth::train

@@ -1,0 +1,140 @@
+#include "trainer/use/load_model.h"
+
+#include <boost/log/trivial.hpp>
+
+#include "data/check.h"
+#include "trainer/checkpoint/model_path.h"
+#include "trainer/comm/agree.h"
+#include "trainer/report/files.h"
+#include "trainer/use/pretrained.h"
+
+namespace berth::train {
+namespace {
+
+// The task that a config.json names: its class, and for sequence classification its problem_type.
+data::TaskKind task_of(const std::string& text, const std::string& origin) {
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  check(json.is_object(), origin, ": not a JSON object");
+  const auto classes = json.value("architectures", nlohmann::json::array());
+  const std::string name = classes.is_array() && !classes.empty() && classes[0].is_string() ? classes[0].get<std::string>() : "";
+  const std::string problem =
+      json.contains("problem_type") && json["problem_type"].is_string() ? json["problem_type"].get<std::string>() : "";
+  for (const data::TaskInfo& info : data::tasks()) {
+    if (name != architecture_of(info.kind).name) continue;
+    if (problem == "regression" && info.kind != data::TaskKind::kRegression) continue;
+    if (problem == "multi_label_classification" && info.kind != data::TaskKind::kMultiLabel) continue;
+    return info.kind;
+  }
+  fail(ExitCode::kBadInput, origin, ": architectures names ", name.empty() ? "no class" : name,
+       ": not a model that berth fine-tuned; give the folder of a run, or train one first");
+}
+
+struct Found {
+  std::filesystem::path folder;
+  std::string config;  // the text of config.json
+};
+
+// Rank 0 finds the folder and reads its config; the others get both.
+Found find_model(const std::string& name, comm::Communicator& comm) {
+  std::string folder, config;
+  comm::agree_on_root(comm, [&] {
+    folder = resolve_model(name).string();
+    config = read_file(std::filesystem::path(folder) / "config.json");
+  });
+  comm.broadcast(folder, 0);
+  comm.broadcast(config, 0);
+  return {folder, config};
+}
+
+LoadedModel fill(const BertConfig& config, const std::filesystem::path& folder, data::TaskKind task, comm::Communicator& comm) {
+  LoadedModel loaded{.folder = folder, .model = nullptr, .tokenizer = share_tokenizer(folder, comm)};
+  comm::agree(comm, [&] {
+    check(loaded.tokenizer->vocab().size() <= config.vocab_size, folder.string(), ": its vocabulary has ",
+          loaded.tokenizer->vocab().size(), " tokens, its config.json a vocab_size of ", config.vocab_size);
+  });
+  loaded.model = std::make_unique<ModelInstance>(config, task, comm);
+  load_pretrained(folder, loaded.model->parameters(), comm, {.allow_new_head = false});
+  return loaded;
+}
+
+std::string describe(const data::NormalizeOptions& normalize) { return normalize.any() ? normalize.names() : "nothing"; }
+
+}  // namespace
+
+data::BertTokenizer share_tokenizer(const std::filesystem::path& folder, comm::Communicator& comm) {
+  std::string bytes;
+  std::optional<data::BertTokenizer> loaded;
+  comm::agree_on_root(comm, [&] {
+    loaded = data::BertTokenizer::load(folder);
+    const data::TokenizerOptions& o = loaded->options();
+    bytes = nlohmann::json{loaded->vocab().tokens(), loaded->added_tokens(), o.do_lower_case,
+                           o.strip_accents.value_or(o.do_lower_case), o.tokenize_chinese_chars}
+                .dump();
+  });
+  comm.broadcast(bytes, 0);
+  if (loaded) return *std::move(loaded);
+  const auto json = nlohmann::json::parse(bytes);
+  return {data::Vocab(json[0].get<std::vector<std::string>>()),
+          {.do_lower_case = json[2], .strip_accents = json[3].get<bool>(), .tokenize_chinese_chars = json[4]},
+          json[1].get<std::vector<std::string>>()};
+}
+
+LoadedModel load_model(const std::string& name, comm::Communicator& comm) {
+  const Found found = find_model(name, comm);
+  const std::string origin = (found.folder / "config.json").string();
+  BertConfig config;
+  data::TaskKind task{};
+  comm::agree(comm, [&] {
+    config = BertConfig::parse(found.config, origin);
+    task = task_of(found.config, origin);
+  });
+  return fill(config, found.folder, task, comm);
+}
+
+std::vector<LoadedModel> load_models(const std::vector<std::string>& names, comm::Communicator& comm) {
+  std::vector<LoadedModel> models;
+  for (const std::string& name : names) {
+    models.push_back(load_model(name, comm));
+    const LoadedModel &first = models.front(), &last = models.back();
+    comm::agree(comm, [&] {
+      const auto check_same = [&](bool same, const char* what) {
+        check(same, last.folder.string(), ": ", what, " not that of ", first.folder.string(),
+              ": their answers cannot be averaged");
+      };
+      check_same(last.model->architecture().task == first.model->architecture().task, "its task is");
+      check_same(last.model->config().label_names == first.model->config().label_names, "its list of labels is");
+      check_same(last.model->config().normalize == first.model->config().normalize, "the normalisation of its texts is");
+      check_same(last.tokenizer->vocab().sha256() == first.tokenizer->vocab().sha256(), "its vocabulary is");
+    });
+  }
+  return models;
+}
+
+LoadedModel load_model_for(const data::Dataset& dataset, const std::string& name, comm::Communicator& comm) {
+  const Found found = find_model(name, comm);
+  BertConfig config;
+  comm::agree(comm, [&] { config = BertConfig::parse(found.config, (found.folder / "config.json").string()); });
+  const data::DatasetInfo& info = dataset.info();
+  LoadedModel loaded = fill(config, found.folder, info.task, comm);
+  comm::agree(comm, [&] {
+    check(loaded.tokenizer->vocab().sha256() == info.vocab_sha256, dataset.path().string(),
+          ": was prepared with another vocabulary than the model's in ", found.folder.string(),
+          ": run berth prepare again with --tokenizer ", found.folder.string());
+    const bool lower = loaded.tokenizer->options().do_lower_case;
+    check(info.do_lower_case.value_or(lower) == lower, dataset.path().string(), ": was prepared ", lower ? "without" : "with",
+          " lower-casing, the model in ", found.folder.string(), " was trained ", lower ? "with" : "without",
+          ": run berth prepare again with --tokenizer ", found.folder.string());
+    check(info.max_length <= config.max_position_embeddings, dataset.path().string(), ": holds texts of up to ", info.max_length,
+          " tokens, the model has ", config.max_position_embeddings, " positions");
+    check(info.label_names.empty() || config.label_names == info.label_names, dataset.path().string(), ": its ",
+          info.label_names.size(), " labels are not the ", config.label_names.size(), " that ", found.folder.string(),
+          " was trained with: prepare the data set with the labels of the training data");
+  });
+  if (comm.rank() == 0 && config.normalize != info.normalize)
+    BOOST_LOG_TRIVIAL(warning) << dataset.path().string() << ": its texts were normalised by " << describe(info.normalize)
+                               << ", those that " << found.folder.string() << " was trained with by "
+                               << describe(config.normalize) << ": the metrics are not those of berth predict";
+  return loaded;
+}
+
+}  // namespace berth::train

@@ -1,0 +1,168 @@
+#include "trainer/use/predict.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "data/check.h"
+#include "trainer/comm/agree.h"
+#include "trainer/use/evaluate.h"
+
+namespace berth::train {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Tensors = std::vector<at::Tensor>;
+
+// What the features need of a record.
+Json to_json(const data::Record& r) {
+  return {{"row", r.row}, {"text", r.text}, {"pair", r.text_pair}, {"has_pair", r.has_pair}, {"words", r.words}, {"id", r.id}};
+}
+
+data::Record from_json(const Json& json) {
+  data::Record record;
+  record.row = json["row"];
+  record.text = json["text"];
+  record.text_pair = json["pair"];
+  record.has_pair = json["has_pair"];
+  record.words = json["words"].get<std::vector<std::string>>();
+  record.id = json["id"];
+  return record;
+}
+
+int64_t bytes_of(const data::Record& record) {
+  size_t bytes = record.text.size() + record.text_pair.size();
+  for (const std::string& word : record.words) bytes += word.size() + 1;
+  return static_cast<int64_t>(bytes);
+}
+
+// Rank 0's next window on all ranks, without labels.
+std::vector<data::Record> share_window(comm::Communicator& comm, const PredictOptions& options,
+                                       const std::function<bool(data::Record&)>& next, const std::function<bool()>& stop) {
+  std::string shared;
+  std::vector<data::Record> window;
+  comm::agree_on_root(comm, [&] {
+    data::Record record;
+    for (int64_t bytes = 0;
+         std::ssize(window) < options.window_records && bytes < options.window_bytes && !stop() && next(record);
+         bytes += bytes_of(record)) {
+      record.labels.clear();
+      record.tags.clear();
+      record.answers.clear();
+      window.push_back(record);
+    }
+    Json all = Json::array();
+    for (const data::Record& one : window) all.push_back(to_json(one));
+    shared = all.dump();
+  });
+  comm.broadcast(shared, 0);
+  if (comm.rank() != 0)
+    for (const Json& one : Json::parse(shared)) window.push_back(from_json(one));
+  return window;
+}
+
+// Indexes into the window of the records that are predicted together, long texts first.
+std::vector<std::vector<size_t>> make_groups(const std::vector<data::Record>& window, int64_t batch_size) {
+  std::vector<size_t> order(window.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return bytes_of(window[a]) > bytes_of(window[b]); });
+  std::vector<std::vector<size_t>> groups;
+  for (size_t index : order) {
+    if (groups.empty() || std::ssize(groups.back()) >= batch_size) groups.emplace_back();
+    groups.back().push_back(index);
+  }
+  return groups;
+}
+
+// The records as the models' training texts were: cleaned as those.
+NewTexts make_texts(const std::vector<data::Record>& window, const std::vector<size_t>& group, const data::Features& features,
+                    const data::NormalizeOptions& normalize, const data::BertTokenizer& tokenizer) {
+  NewTexts texts;
+  texts.tokenizer = &tokenizer;
+  for (size_t index : group) {
+    data::Record record = window[index];
+    data::normalize(record, normalize);
+    in_context([&] { return concat("row ", record.row); }, [&] { features.make(record, texts.samples); });
+    texts.record_of.resize(texts.samples.size(), texts.records.size());
+    texts.records.push_back(std::move(record));
+  }
+  texts.batch = data::make_batch(texts.samples, 0);
+  return texts;
+}
+
+// Adds `part` / `count`, tensor by tensor.
+void add_share(Tensors& sum, const Tensors& part, size_t count) {
+  for (size_t i = 0; i < part.size(); ++i) {
+    const at::Tensor share = part[i] / static_cast<double>(count);
+    if (i == sum.size())
+      sum.push_back(share);
+    else
+      sum[i] += share;
+  }
+}
+
+std::vector<Json> predict_group(std::span<const ModelInstance* const> models, const NewTexts& texts, at::Device device,
+                                const PredictOptions& options) {
+  std::vector<Tensors> logits, probabilities;  // of each forward pass
+  for (size_t at = 0; at < texts.samples.size(); at += static_cast<size_t>(options.batch_size)) {
+    const size_t count = std::min(texts.samples.size() - at, static_cast<size_t>(options.batch_size));
+    data::Batch batch = data::make_batch(std::span(texts.samples).subspan(at, count), static_cast<int64_t>(at));
+    models[0]->task().mark_targets(texts.tokenizer->vocab(), batch);
+    Tensors logits_here, probabilities_here;
+    for (const ModelInstance* model : models) {
+      const Tensors outputs = host_logits(*model, batch, device, {.compute_type = options.compute_type});
+      add_share(probabilities_here, model->task().probabilities(outputs, batch), models.size());
+      add_share(logits_here, outputs, models.size());
+    }
+    logits.push_back(std::move(logits_here));
+    probabilities.push_back(std::move(probabilities_here));
+  }
+  const auto join = [](const std::vector<Tensors>& parts) {
+    Tensors whole;
+    for (size_t i = 0; !parts.empty() && i < parts[0].size(); ++i) {
+      std::vector<at::Tensor> pieces;
+      for (const Tensors& part : parts) pieces.push_back(part[i]);
+      whole.push_back(at::cat(pieces));
+    }
+    return whole;
+  };
+  return models[0]->task().predictions(texts, join(probabilities), join(logits), models[0]->config(), options.predictions);
+}
+
+}  // namespace
+
+bool predict(std::span<const ModelInstance* const> models, const data::BertTokenizer& tokenizer, comm::Communicator& comm,
+             const PredictOptions& options, const std::function<bool(data::Record&)>& next,
+             const std::function<void(const data::Record&, const Json&)>& emit, const std::function<bool()>& stop) {
+  at::NoGradGuard no_grad;
+  data::FeatureOptions feature_options = options.features;
+  feature_options.label_names = models[0]->config().label_names;
+  feature_options.offsets = true;
+  feature_options.windows = true;
+  const auto features = data::make_features(models[0]->architecture().task, tokenizer, std::move(feature_options));
+  for (;;) {
+    const std::vector<data::Record> window = share_window(comm, options, next, stop);
+    const auto groups = make_groups(window, options.batch_size);
+    Json own = Json::array();
+    comm::agree(comm, [&] {
+      for (size_t g = static_cast<size_t>(comm.rank()); g < groups.size() && !stop(); g += static_cast<size_t>(comm.size())) {
+        const NewTexts texts = make_texts(window, groups[g], *features, models[0]->config().normalize, tokenizer);
+        std::vector<Json> results = predict_group(models, texts, comm.device(), options);
+        check_internal(results.size() == groups[g].size(), results.size(), " predictions for ", groups[g].size(), " records");
+        for (size_t i = 0; i < results.size(); ++i) own.push_back({groups[g][i], std::move(results[i])});
+      }
+    });
+    int64_t wishes = stop() ? 1 : 0;
+    comm.all_reduce_sum(std::span<int64_t>(&wishes, 1));
+    if (wishes > 0) return false;
+    if (window.empty()) return true;
+    const auto gathered = comm.gather(own.dump(), 0);
+    comm::agree_on_root(comm, [&] {
+      std::vector<Json> results(window.size());
+      for (const std::string& bytes : gathered)
+        for (Json& pair : Json::parse(bytes)) results[pair[0].get<size_t>()] = std::move(pair[1]);
+      for (size_t i = 0; i < window.size(); ++i) emit(window[i], results[i]);
+    });
+  }
+}
+
+}  // namespace berth::train

@@ -1,0 +1,194 @@
+#include "trainer/use/pretrained.h"
+
+#include <unistd.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <span>
+
+#include "data/check.h"
+#include "data/sha256.h"
+#include "trainer/checkpoint/byte_source.h"
+#include "trainer/checkpoint/hf_names.h"
+#include "trainer/checkpoint/model_weights.h"
+#include "trainer/comm/agree.h"
+
+namespace berth::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kEncoderPrefixes[] = {"bert.embeddings.", "bert.encoder."};
+
+bool belongs_to_encoder(std::string_view name) {
+  return name.starts_with(kEncoderPrefixes[0]) || name.starts_with(kEncoderPrefixes[1]);
+}
+
+// What to do about a tensor whose shape is not the model's.
+std::string shape_advice(const std::string& name, at::IntArrayRef found, at::IntArrayRef expected) {
+  const auto rows = [](at::IntArrayRef shape) { return shape.empty() ? int64_t{0} : shape[0]; };
+  if (!belongs_to_encoder(name) && !name.starts_with("cls.") && !name.starts_with("bert.")) {
+    return concat("the data has ", rows(expected), " labels, this model was trained for ", rows(found),
+                  ": give data with the same labels, start from a model without this head, or pass --ignore-mismatched-sizes to "
+                  "begin with a new head");
+  }
+  if (name == "bert.embeddings.word_embeddings.weight" || name == "cls.predictions.bias") {
+    return concat("config.json says vocab_size ", rows(expected), ", the weights have ", rows(found),
+                  " tokens: they are not of the same model");
+  }
+  return "config.json and the weights are not of the same model";
+}
+
+void read_parameter(const ModelWeights& weights, const ModelWeights::Entry& entry, Parameter& parameter) {
+  const bool in_place = parameter.value.device().is_cpu() && parameter.value.is_contiguous();
+  at::Tensor values =
+      in_place ? parameter.value.detach() : at::empty(parameter.value.sizes(), at::TensorOptions().dtype(at::kFloat));
+  const std::span<float> out(values.mutable_data_ptr<float>(), static_cast<size_t>(values.numel()));
+  weights.read_f32(entry, out);
+  for (size_t i = 0; i < out.size(); ++i) {
+    check(std::isfinite(out[i]), weights.file_of(entry), ": ", entry.in_file, " holds ", out[i], " at element ", i,
+          ": the file is damaged or its training diverged");
+  }
+  if (!in_place) parameter.value.detach().copy_(values);
+}
+
+// True if `entry` can fill `parameter`. A head of another shape goes to `report` if that is allowed, otherwise it is an error.
+bool fits(const ModelWeights& weights, const ModelWeights::Entry& entry, const Parameter& parameter,
+          const PretrainedOptions& options, PretrainedReport& report) {
+  const at::IntArrayRef found = entry.tensor->shape, expected = parameter.value.sizes();
+  if (found == expected) return true;
+  const bool may_differ = options.ignore_mismatched_sizes && options.allow_new_head && !belongs_to_encoder(parameter.name);
+  check(may_differ, weights.file_of(entry), ": ", entry.in_file, " is ", shape_text(found), " in the file, expected ",
+        shape_text(expected), ": ", shape_advice(parameter.name, found, expected));
+  report.mismatched.push_back(
+      concat(entry.in_file, ": ", shape_text(found), " in the file, ", shape_text(expected), " in the model"));
+  return false;
+}
+
+void check_missing(const fs::path& folder, const PretrainedReport& report, const PretrainedOptions& options) {
+  std::vector<std::string> needed;
+  for (const std::string& name : report.missing) {
+    if (belongs_to_encoder(name) || !options.allow_new_head) needed.push_back(name);
+  }
+  if (needed.empty()) return;
+  std::string first;
+  for (size_t i = 0; i < std::min<size_t>(3, needed.size()); ++i) first.append(i ? ", " : "").append(needed[i]);
+  fail(ExitCode::kBadInput, folder.string(), ": its weights lack ", needed.size(), " tensors that the model needs (", first,
+       needed.size() > 3 ? ", …" : "", "): they are not of the BERT model that its config.json describes",
+       options.allow_new_head ? "" : " with this task's head");
+}
+
+PretrainedReport read_folder(const fs::path& folder, ParameterStore& parameters, const PretrainedOptions& options) {
+  const ModelWeights weights = ModelWeights::open(folder);
+  PretrainedReport report;
+  std::set<std::string> used;
+  std::vector<std::pair<Parameter*, const ModelWeights::Entry*>> matches;
+  for (Parameter& parameter : parameters.parameters()) {
+    const auto found = weights.tensors().find(parameter.name);
+    if (found != weights.tensors().end()) used.insert(parameter.name);
+    if (found != weights.tensors().end() && fits(weights, found->second, parameter, options, report)) {
+      matches.emplace_back(&parameter, &found->second);
+    } else {
+      report.missing.push_back(parameter.name);
+    }
+  }
+  check_missing(folder, report, options);
+  for (const auto& [name, entry] : weights.tensors()) {
+    if (!entry.redundant && !used.contains(name)) report.unexpected.push_back(entry.in_file);
+  }
+  for (const auto& [parameter, entry] : matches) read_parameter(weights, *entry, *parameter);
+  for (const fs::path& path : weights.files()) report.sha256[path.filename().string()] = data::sha256_file(path);
+  return report;
+}
+
+std::string to_json(const PretrainedReport& report) {
+  return nlohmann::json{{"missing", report.missing},
+                        {"mismatched", report.mismatched},
+                        {"unexpected", report.unexpected},
+                        {"sha256", report.sha256}}
+      .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+PretrainedReport from_json(const std::string& text) {
+  const auto json = nlohmann::json::parse(text);
+  return {json.at("missing"), json.at("mismatched"), json.at("unexpected"), json.at("sha256")};
+}
+
+// The tokenizer's own files are written aside and taken over one by one, so that each is whole and on disk.
+std::vector<FileDigest> copy_tokenizer(const fs::path& folder, const std::function<void(const fs::path&)>& write_tokenizer) {
+  const fs::path aside = folder / concat("tokenizer", kTempMark, ::getpid());
+  fs::create_directories(aside);
+  std::vector<FileDigest> files;
+  try {
+    write_tokenizer(aside);
+    for (const auto& entry : fs::directory_iterator(aside)) {
+      const auto bytes = open_bytes(entry.path());
+      files.push_back(write_durably(folder / entry.path().filename(), bytes->read_string(0, bytes->size(), "the file")));
+    }
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(aside, ignored);
+    throw;
+  }
+  fs::remove_all(aside);
+  return files;
+}
+
+}  // namespace
+
+PretrainedReport load_pretrained(const fs::path& folder, ParameterStore& parameters, comm::Communicator& comm,
+                                 const PretrainedOptions& options) {
+  at::NoGradGuard no_grad;
+  std::string report;
+  comm::agree_on_root(comm, [&] { report = to_json(read_folder(folder, parameters, options)); });
+  comm.broadcast(report, 0);
+  for (Bucket& bucket : parameters.buckets()) comm.broadcast(bucket.values, 0);
+  parameters.refresh_compute_copy();
+  return from_json(report);
+}
+
+HostTensors::HostTensors(const NamedTensors& tensors) {
+  for (const auto& [name, tensor] : tensors) {
+    const at::Tensor& host = kept_.emplace_back(tensor.detach().to(at::kCPU, at::kFloat).contiguous());
+    views_.push_back(
+        {name, DType::kF32, host.sizes().vec(), {static_cast<const std::byte*>(host.const_data_ptr()), host.nbytes()}});
+  }
+}
+
+std::vector<FileDigest> save_pretrained(const fs::path& folder, const BertConfig& config, const std::string& architecture,
+                                        const ParameterStore& parameters,
+                                        const std::function<void(const fs::path&)>& write_tokenizer) {
+  fs::create_directories(folder);
+  std::vector<FileDigest> files = copy_tokenizer(folder, write_tokenizer);
+  files.push_back(write_durably(folder / "config.json", config.to_json(architecture)));
+  NamedTensors tensors;
+  for (const Parameter& parameter : parameters.parameters())
+    tensors.emplace_back(name_in_file(parameter.name, architecture), parameter.value);
+  DurableFile file(folder / "model.safetensors");
+  write_safetensors(HostTensors(tensors).views(), [&](std::string_view bytes) { file.write(bytes); });
+  files.push_back(file.commit());
+  sync_folder(folder);
+  return files;
+}
+
+void load_named_tensors(const fs::path& path, const NamedTensors& tensors, comm::Communicator& comm) {
+  at::NoGradGuard no_grad;
+  comm::agree_on_root(comm, [&] {
+    const TensorFile file = parse_safetensors(open_bytes(path));
+    for (const auto& [name, tensor] : tensors) {
+      const TensorInfo* info = file.find(name);
+      check(info != nullptr, path.string(), ": lacks ", name, ": it is not of this model");
+      check(tensor.sizes() == at::IntArrayRef(info->shape), path.string(), ": ", name, " is ", shape_text(info->shape),
+            " in the file, expected ", shape_text(tensor.sizes()));
+      at::Tensor values = at::empty(tensor.sizes(), at::TensorOptions().dtype(at::kFloat));
+      read_f32(file, *info, {values.mutable_data_ptr<float>(), static_cast<size_t>(values.numel())});
+      tensor.detach().copy_(values);
+    }
+    check(file.tensors.size() == tensors.size(), path.string(), ": holds ", file.tensors.size(), " tensors, this model has ",
+          tensors.size());
+  });
+  for (const auto& [name, tensor] : tensors) comm.broadcast(tensor.detach(), 0);
+}
+
+}  // namespace berth::train
