@@ -27,19 +27,18 @@ int run_evaluate(const EvaluateCommand& command, const std::string& log_level) {
       dataset = data::Dataset::open(command.data);
       split = dataset->split(command.split);
     });
-    train::LoadedModel loaded = train::load_model_for(*dataset, command.model, comm);
-    comm::agree(comm, [&] { loaded.model->task().check_options(command.predictions, loaded.model->config().label_names); });
+    const train::LoadedModel loaded = train::load_model_for(*dataset, command.model, command.bf16, comm);
+    comm::agree(comm, [&] { loaded.task().check_options(command.predictions, loaded.config().label_names); });
     comm::agree_on_root(comm, [&] {
       std::error_code error;
       if (!command.output_dir.empty()) std::filesystem::create_directories(command.output_dir, error);
       check(!error, "--output-dir ", command.output_dir.string(), ": cannot be made: ", error.message());
     });
-    if (command.bf16) loaded.model->parameters().enable_compute_copy();
-    const data::BatchTransform transform = loaded.model->task().transform(loaded.tokenizer->vocab(), command.masks);
+    const data::BatchTransform transform = loaded.task().transform(loaded.tokenizer->vocab(), command.masks);
     const train::EvalResult result = train::evaluate(*loaded.model, *split, comm,
                                                      {.batch_size = command.per_device_eval_batch_size,
                                                       .max_samples = command.max_eval_samples,
-                                                      .compute_type = command.bf16 ? at::kBFloat16 : at::kFloat,
+                                                      .bf16 = command.bf16,
                                                       .predictions = command.predictions,
                                                       .transform = transform},
                                                      [] { return stop_signal() != 0; });

@@ -112,28 +112,21 @@ int run_predict(const PredictCommand& command, const std::string& log_level) {
   check_command(command);
   return on_all_ranks(command.device, log_level, [&](Rank& rank) {
     comm::Communicator& comm = rank.comm;
-    const std::vector<train::LoadedModel> loaded = train::load_models(command.models, comm);
     train::PredictOptions options = command.options;
-    options.compute_type = command.bf16 ? at::kBFloat16 : at::kFloat;
-    const data::TaskKind task = loaded[0].model->architecture().task;
+    const std::vector<train::LoadedModel> models = train::load_models(command.models, options.bf16, comm);
+    const data::TaskKind task = models[0].kind();
     options.features.max_length = command.max_length.value_or(data::task_info(task).max_length);
-    std::vector<const train::ModelInstance*> models;
-    for (const train::LoadedModel& one : loaded) {
-      if (command.bf16) one.model->parameters().enable_compute_copy();
-      models.push_back(one.model.get());
-      options.features.max_length =
-          std::min(options.features.max_length, static_cast<int>(one.model->config().max_position_embeddings));
-    }
-    comm::agree(comm, [&] { models[0]->task().check_options(options.predictions, models[0]->config().label_names); });
+    for (const train::LoadedModel& one : models)
+      options.features.max_length = std::min(options.features.max_length, static_cast<int>(one.config().max_position_embeddings));
+    comm::agree(comm, [&] { models[0].task().check_options(options.predictions, models[0].config().label_names); });
     std::function<bool(data::Record&)> next;
     std::unique_ptr<Output> output;
     comm::agree_on_root(comm, [&] {
       next = open_input(command, task);
-      output = std::make_unique<Output>(command, models[0]->task());
+      output = std::make_unique<Output>(command, models[0].task());
     });
     const bool complete = train::predict(
-        models, *loaded[0].tokenizer, comm, options, next,
-        [&](const data::Record& record, const Json& prediction) { (*output)(record, prediction); },
+        models, comm, options, next, [&](const data::Record& record, const Json& prediction) { (*output)(record, prediction); },
         [] { return stop_signal() != 0; });
     if (!complete) return end_stopped(rank, "stopped on request; the predictions are not complete");
     comm::agree_on_root(comm, [&] { output->finish(); });

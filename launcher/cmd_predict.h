@@ -21,7 +21,6 @@ struct PredictCommand {
   std::filesystem::path output;        // JSONL; empty or -: stdout
   train::PredictOptions options;
   std::optional<int> max_length;  // of options.features; unset: the task's
-  bool bf16 = false;
   DeviceOptions device;
 };
 

@@ -6,6 +6,7 @@
 #include "launcher/logging.h"
 #include "launcher/progress.h"
 #include "launcher/signals.h"
+#include "trainer/kernels/compute.h"
 #include "trainer/use/substitute.h"
 
 namespace berth::launch {
@@ -17,7 +18,7 @@ void load_augment_model(PrepareCommand& command) {
       std::find(augment.kinds.begin(), augment.kinds.end(), data::AugmentKind::kSubstitute) != augment.kinds.end();
   check_usage(needed || command.augment_model.empty(), "--augment-model is for --augment substitute, which is not asked for");
   if (!needed || command.augment_model.empty()) return;
-  at::set_num_threads(1);  // of each of prepare's threads: the output must not depend on their number
+  train::set_compute_threads(1);  // of each of prepare's threads: the output must not depend on their number
   augment.substitute = train::load_substitution(command.augment_model);
 }
 

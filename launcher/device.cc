@@ -1,6 +1,5 @@
 #include "launcher/device.h"
 
-#include <ATen/detail/CUDAHooksInterface.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -56,13 +55,8 @@ int choose_threads(comm::Communicator& comm) {
   return threads > 0 ? threads : fair_threads(own, all);
 }
 
-at::Device choose_device(const std::string& request, int local_rank, int local_size) {
-  const at::CUDAHooksInterface& hooks = at::detail::getCUDAHooks();
-  return choose_device(request, local_rank, local_size, hooks.hasCUDA() ? hooks.deviceCount() : 0);
-}
-
-at::Device choose_device(const std::string& request, int local_rank, int local_size, int gpus) {
-  if (request == "cpu" || (request == "auto" && gpus == 0)) return at::kCPU;
+int choose_gpu(const std::string& request, int local_rank, int local_size, int gpus) {
+  if (request == "cpu" || (request == "auto" && gpus == 0)) return -1;
   check_usage(request == "auto" || request == "cuda" || request.starts_with("cuda:"), "--device ", request,
               ": expected auto, cpu, cuda or cuda:N");
   check_usage(gpus > 0, "--device ", request,
@@ -72,12 +66,12 @@ at::Device choose_device(const std::string& request, int local_rank, int local_s
     const bool digits = !number.empty() && number.size() < 4 && number.find_first_not_of("0123456789") == std::string::npos;
     check_usage(digits && std::stoi(number) < gpus, "--device ", request,
                 ": the GPUs visible here are cuda:0 to cuda:", gpus - 1);
-    return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(std::stoi(number)));
+    return std::stoi(number);
   }
-  if (gpus == 1) return at::Device(at::kCUDA, 0);
+  if (gpus == 1) return 0;
   check_usage(local_size <= gpus, local_size, " ranks on this host, but ", counted(gpus, "GPU"),
               ": start at most one rank per GPU");
-  return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(local_rank));
+  return local_rank;
 }
 
 }  // namespace berth::launch

@@ -19,10 +19,8 @@ int fair_threads(const std::vector<int>& own, const std::vector<std::vector<int>
 int choose_threads(comm::Communicator& comm);
 
 // --device: "cpu", "cuda", "cuda:N" or "auto" (cuda where this binary and the machine have it). Under "cuda" a rank takes the GPU
-// of its local rank, or the only one it is shown (Slurm may show each task its own GPU as number 0). Throws Error(kUsage) if
-// there is no such GPU, or more ranks than GPUs on the host.
-at::Device choose_device(const std::string& request, int local_rank, int local_size);
-// The pure part, for `gpus` visible GPUs.
-at::Device choose_device(const std::string& request, int local_rank, int local_size, int gpus);
+// of its local rank, or the only one of `gpus` it is shown (Slurm may show each task its own GPU as number 0). The GPU's number,
+// or -1 for the CPU. Throws Error(kUsage) if there is no such GPU, or more ranks than GPUs on the host.
+int choose_gpu(const std::string& request, int local_rank, int local_size, int gpus);
 
 }  // namespace berth::launch

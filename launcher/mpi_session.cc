@@ -9,7 +9,7 @@
 
 #include "data/check.h"
 #include "trainer/comm/agree.h"
-#include "trainer/comm/mpi_check.h"
+#include "trainer/comm/mpi/mpi_check.h"
 
 namespace berth::launch {
 namespace {

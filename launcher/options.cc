@@ -264,7 +264,7 @@ void add_predict(CLI::App& app, PredictCommand& c) {
   p.add("--top-k", c.options.predictions.top_k, "masked-lm: tokens proposed for each [MASK]");
   add_thresholds(p, c.options.predictions);
   p.add("--logits", c.options.predictions.with_logits, "also the raw outputs");
-  p.add("--bf16", c.bf16, "compute in bfloat16");
+  p.add("--bf16", c.options.bf16, "compute in bfloat16");
   add_answers(p, c.options.predictions.spans);
   p.add("--n-best", c.options.predictions.with_n_best, "also the n-best list");
   p.add("--doc-stride", c.options.features.doc_stride, "tokens of the context that neighbouring windows share");

@@ -7,6 +7,7 @@
 #include "launcher/logging.h"
 #include "launcher/mpi_session.h"
 #include "launcher/signals.h"
+#include "trainer/kernels/compute.h"
 
 namespace berth::launch {
 namespace {
@@ -14,9 +15,9 @@ namespace {
 std::unique_ptr<comm::Communicator> connect(const DeviceOptions& options) {
   comm::CommOptions comm_options{.timeout_seconds = options.timeout};
   auto comm = comm::make_mpi_communicator(comm_options);
-  comm_options.device = choose_device(options.device, comm->local_rank(), comm->local_size());
-  if (comm_options.device.is_cuda()) comm = comm::make_nccl_communicator(std::move(comm), comm_options);
-  at::set_num_threads(options.threads > 0 ? options.threads : choose_threads(*comm));
+  comm_options.gpu = choose_gpu(options.device, comm->local_rank(), comm->local_size(), train::visible_gpus());
+  if (comm_options.gpu >= 0) comm = comm::make_nccl_communicator(std::move(comm), comm_options);
+  train::set_compute_threads(options.threads > 0 ? options.threads : choose_threads(*comm));
   return comm;
 }
 

@@ -1,15 +1,10 @@
 #include "launcher/version.h"
 
-#include <torch/headeronly/version.h>
-
 #include "data/check.h"
-#include "trainer/torch.h"
+#include "trainer/kernels/compute.h"
 
 namespace berth::launch {
 
-std::string version() {
-  return concat("berth ", BERTH_VERSION, " (libtorch ", TORCH_VERSION, ", ", at::get_cpu_capability(),
-                at::hasCUDA() ? ", CUDA)" : ")");
-}
+std::string version() { return concat("berth ", BERTH_VERSION, " (", train::describe_libtorch(), ")"); }
 
 }  // namespace berth::launch

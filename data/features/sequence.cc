@@ -7,7 +7,6 @@
 
 #include "data/check.h"
 #include "data/features/offsets.h"
-#include "data/store/schema.h"
 
 namespace berth::data {
 namespace {
@@ -50,7 +49,7 @@ void SequenceFeatures::label(const Record& record, Sample& sample) const {
   if (shape_ == LabelShape::kNone || shape_ == LabelShape::kNextSentence) return;
   const bool labelled = !record.labels.empty() || record.labelled_none;
   if (shape_ == LabelShape::kMultiHot) {
-    sample.float_labels.assign(static_cast<size_t>(labels_.size()), labelled ? 0.f : schema::kNoMultiHot);
+    sample.float_labels.assign(static_cast<size_t>(labels_.size()), labelled ? 0.f : kNoMultiHot);
     for (const std::string& name : record.labels) sample.float_labels[static_cast<size_t>(labels_.index(name))] = 1.f;
     return;
   }

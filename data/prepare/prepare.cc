@@ -10,9 +10,9 @@
 #include "data/check.h"
 #include "data/features/assembler.h"
 #include "data/features/features.h"
+#include "data/files/sha256.h"
 #include "data/prepare/ordered.h"
 #include "data/prepare/plan.h"
-#include "data/sha256.h"
 #include "data/store/dataset.h"
 #include "data/store/writer.h"
 

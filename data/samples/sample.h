@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "data/text/augment.h"
+#include "data/samples/augment_kind.h"
 
 namespace berth::data {
+
+inline constexpr uint8_t kNoMultiHot = 255;  // first float label of an unlabelled multi-label sample
 
 struct Sample {
   int64_t row = 0;                             // source row, 1-based, header not counted

@@ -11,11 +11,11 @@
 #include <string>
 #include <vector>
 
+#include "data/samples/augment_kind.h"
 #include "data/samples/batch.h"
+#include "data/samples/normalize_options.h"
 #include "data/samples/question.h"
 #include "data/samples/task.h"
-#include "data/text/augment.h"
-#include "data/text/normalize.h"
 
 namespace berth::data {
 

@@ -7,6 +7,7 @@
 
 #include "data/check.h"
 #include "data/samples/collate.h"
+#include "data/samples/sample.h"
 #include "data/store/column_reader.h"
 #include "data/store/dataset.h"
 #include "data/store/hdf5.h"
@@ -174,8 +175,7 @@ class Hdf5Split final : public Split {
 
   void append_float_labels(const std::vector<float>& labels, Batch& batch) const {
     for (float label : labels) {
-      const bool known =
-          shape_ == LabelShape::kFloat ? !std::isinf(label) : label == 0 || label == 1 || label == schema::kNoMultiHot;
+      const bool known = shape_ == LabelShape::kFloat ? !std::isinf(label) : label == 0 || label == 1 || label == kNoMultiHot;
       check(known, "label ", label, " is out of range");
     }
     batch.float_labels.insert(batch.float_labels.end(), labels.begin(), labels.end());

@@ -74,7 +74,6 @@ inline constexpr const char* kAnswerEnds = "answer_ends";
 inline constexpr const char* kEnds = "_ends";
 
 inline constexpr int32_t kNarrowVocab = 65536;  // up to this vocabulary size input_ids are uint16
-inline constexpr uint8_t kNoMultiHot = 255;     // first value of an unlabelled multi-label sample
 inline constexpr uint64_t kChunkRows =
     4096;  // rows per chunk: 8 KiB of narrow input_ids, which is what reading one sample of a large split costs
 

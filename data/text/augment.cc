@@ -12,9 +12,6 @@
 namespace berth::data {
 namespace {
 
-constexpr std::pair<const char*, AugmentKind> kNames[] = {
-    {"swap", AugmentKind::kSwap}, {"delete", AugmentKind::kDelete}, {"substitute", AugmentKind::kSubstitute}};
-
 using Words = std::vector<std::string>;
 
 // The random numbers of one text of one copy.
@@ -108,18 +105,6 @@ void substitute(std::vector<Text>& texts, const SubstituteWords& model) {
 }
 
 }  // namespace
-
-std::string augment_name(AugmentKind kind) {
-  for (const auto& [name, known] : kNames)
-    if (known == kind) return name;
-  return "none";
-}
-
-AugmentKind find_augment(const std::string& name) {
-  for (const auto& [known, kind] : kNames)
-    if (name == known) return kind;
-  fail(ExitCode::kUsage, "the augmentation '", name, "' is not known; use swap, delete or substitute");
-}
 
 void AugmentOptions::validate() const {
   constexpr int kMostCopies = 1000;

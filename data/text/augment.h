@@ -12,15 +12,10 @@
 #include <string>
 #include <vector>
 
+#include "data/samples/augment_kind.h"
 #include "data/samples/record.h"
 
 namespace berth::data {
-
-// The values are those of the store (schema.h).
-enum class AugmentKind : uint8_t { kNone = 0, kSwap = 1, kDelete = 2, kSubstitute = 3 };
-inline constexpr uint8_t kLastAugmentKind = 3;
-std::string augment_name(AugmentKind kind);         // "swap", "delete", "substitute"
-AugmentKind find_augment(const std::string& name);  // Throws Error(kUsage).
 
 // A text with some of its words hidden. `draws`: for each hidden word a number in [0, 1) that decides between the candidates.
 struct HiddenWords {

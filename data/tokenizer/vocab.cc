@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "data/check.h"
-#include "data/sha256.h"
+#include "data/files/sha256.h"
 #include "data/utf8.h"
 
 namespace berth::data {

@@ -9,7 +9,7 @@
 
 #include "launcher/mpi_session.h"
 #include "trainer/comm/communicator.h"
-#include "trainer/comm/mpi_check.h"
+#include "trainer/comm/mpi/mpi_check.h"
 
 namespace {
 
@@ -83,8 +83,8 @@ int run() {
   at::set_num_threads(1);
   CommOptions separate;
   separate.shared_memory = false;
-  auto shared = berth::comm::make_communicator({});
-  auto messages = berth::comm::make_communicator(separate);
+  auto shared = berth::comm::make_mpi_communicator({});
+  auto messages = berth::comm::make_mpi_communicator(separate);
   if (shared->rank() == 0)
     std::printf("%s\n%-66s %7s %7s\n", shared->description().c_str(), "milliseconds a rank", "wall", "CPU");
 

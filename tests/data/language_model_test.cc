@@ -10,10 +10,10 @@
 
 #include "data/check.h"
 #include "data/features/features.h"
+#include "data/files/sha256.h"
 #include "data/pipeline/masking.h"
 #include "data/prepare/prepare.h"
 #include "data/samples/collate.h"
-#include "data/sha256.h"
 #include "data/store/dataset.h"
 #include "tests/data/dataset_file.h"
 

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "data/check.h"
-#include "data/sha256.h"
+#include "data/files/sha256.h"
 #include "data/utf8.h"
 
 namespace berth::data {

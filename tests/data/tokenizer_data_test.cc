@@ -11,7 +11,7 @@
 #include <sstream>
 
 #include "data/check.h"
-#include "data/sha256.h"
+#include "data/files/sha256.h"
 #include "data/tokenizer/bert_tokenizer.h"
 #include "data/utf8.h"
 

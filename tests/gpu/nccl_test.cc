@@ -15,7 +15,7 @@ void on_each_gpu(const std::function<void(Communicator&)>& body) {
   ASSERT_GT(gpus, 0) << "this machine shows no GPU";
   test::run_as_threads(gpus, [&](std::unique_ptr<Communicator> host) {
     CommOptions options;
-    options.device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(host->rank()));
+    options.gpu = host->rank();
     options.timeout_seconds = 60;
     const auto comm = make_nccl_communicator(std::move(host), options);
     body(*comm);
@@ -86,7 +86,7 @@ TEST(Nccl, CarriesTheGradReducer) {
                                                      {.name = "a", .shape = {50, 3}},
                                                      {.name = "b", .shape = {7}}};
     train::ParameterStore store(specs, comm, /*bucket_bytes=*/256);
-    GradReducer reducer(store, comm);
+    train::GradReducer reducer(store, comm);
     for (int step = 0; step < 3; ++step) {
       reducer.begin(std::vector<int32_t>{comm.rank(), 99});
       reducer.set_last(true);

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "data/check.h"
+#include "trainer/torch.h"
 
 namespace berth::test {
 namespace {

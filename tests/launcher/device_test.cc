@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "data/check.h"
+#include "trainer/kernels/compute.h"
 
 namespace berth::launch {
 namespace {
@@ -27,23 +28,23 @@ TEST(ChooseThreads, ObeysTheEnvironment) {
   EXPECT_EQ(choose_threads(*comm), static_cast<int>(allowed_cores().size()));
 }
 
-TEST(ChooseDevice, TakesTheLocalRanksGpuOrTheOnlyOneShown) {
-  EXPECT_EQ(choose_device("auto", 0, 2, 0), at::Device(at::kCPU));
-  EXPECT_EQ(choose_device("cpu", 0, 2, 4), at::Device(at::kCPU));
-  EXPECT_EQ(choose_device("auto", 3, 4, 4), at::Device(at::kCUDA, 3));
-  EXPECT_EQ(choose_device("cuda", 1, 2, 4), at::Device(at::kCUDA, 1));
-  EXPECT_EQ(choose_device("cuda", 3, 4, 1), at::Device(at::kCUDA, 0));  // Slurm shows each task its own GPU
-  EXPECT_EQ(choose_device("cuda:2", 0, 1, 4), at::Device(at::kCUDA, 2));
+TEST(ChooseGpu, TakesTheLocalRanksGpuOrTheOnlyOneShown) {
+  EXPECT_EQ(choose_gpu("auto", 0, 2, 0), -1);
+  EXPECT_EQ(choose_gpu("cpu", 0, 2, 4), -1);
+  EXPECT_EQ(choose_gpu("auto", 3, 4, 4), 3);
+  EXPECT_EQ(choose_gpu("cuda", 1, 2, 4), 1);
+  EXPECT_EQ(choose_gpu("cuda", 3, 4, 1), 0);  // Slurm shows each task its own GPU
+  EXPECT_EQ(choose_gpu("cuda:2", 0, 1, 4), 2);
 }
 
-TEST(ChooseDevice, SaysWhatIsWrong) {
-  EXPECT_THROW(choose_device("cuda", 0, 1, 0), Error);
-  EXPECT_THROW(choose_device("cuda", 0, 3, 2), Error);
+TEST(ChooseGpu, SaysWhatIsWrong) {
+  EXPECT_THROW(choose_gpu("cuda", 0, 1, 0), Error);
+  EXPECT_THROW(choose_gpu("cuda", 0, 3, 2), Error);
   for (const char* request : {"cuda:2", "cuda:", "cuda:x", "cuda:-1", "gpu", ""})
-    EXPECT_THROW(choose_device(request, 0, 1, 2), Error);
+    EXPECT_THROW(choose_gpu(request, 0, 1, 2), Error);
 }
 
-TEST(ChooseDevice, SeesNoGpuInACpuBinary) { EXPECT_EQ(choose_device("auto", 0, 1), at::Device(at::kCPU)); }
+TEST(VisibleGpus, ThereAreNoneInACpuBinary) { EXPECT_EQ(train::visible_gpus(), 0); }
 
 }  // namespace
 }  // namespace berth::launch

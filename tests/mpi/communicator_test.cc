@@ -25,7 +25,7 @@ CommOptions with(bool background, bool shared, int ranks_per_host, int64_t messa
 
 class CommunicatorTest : public testing::TestWithParam<Case> {
  protected:
-  std::unique_ptr<Communicator> comm = make_communicator(GetParam().options);
+  std::unique_ptr<Communicator> comm = make_mpi_communicator(GetParam().options);
 
   // What rank r puts into element i of test number n. Magnitudes differ, so that sums round and their order shows.
   static float value(int n, int r, int64_t i) {

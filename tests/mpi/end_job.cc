@@ -65,7 +65,7 @@ int run(const std::string& how) {
   options.timeout_seconds = 2;
   if (how.ends_with("_hosts")) options.ranks_per_host = 1;
   if (how.ends_with("_at_wait")) options.background = false;
-  auto comm = berth::comm::make_communicator(options);
+  auto comm = berth::comm::make_mpi_communicator(options);
   if (how == "throw_on_last") return throw_on_last(*comm);
   if (how == "throw_everywhere") return throw_everywhere(*comm);
   if (how == "throw_agreed") return throw_agreed(*comm);

@@ -12,6 +12,7 @@ namespace berth::comm {
 namespace {
 
 using train::GradKind;
+using train::GradReducer;
 using train::ParameterSpec;
 using train::ParameterStore;
 
@@ -31,7 +32,7 @@ class GradReducerTest : public testing::TestWithParam<int> {
   GradReducerTest() {
     CommOptions options;
     options.ranks_per_host = GetParam();
-    comm = make_communicator(options);
+    comm = make_mpi_communicator(options);
     store = std::make_unique<ParameterStore>(specs(), *comm, /*bucket_bytes=*/1200, std::vector<std::string>{"frozen"});
     reducer = std::make_unique<GradReducer>(*store, *comm);
   }

@@ -5,7 +5,7 @@
 #include <iostream>
 
 #include "launcher/mpi_session.h"
-#include "trainer/comm/mpi_check.h"
+#include "trainer/comm/mpi/mpi_check.h"
 
 namespace {
 

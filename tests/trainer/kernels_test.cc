@@ -7,6 +7,7 @@
 #include "trainer/kernels/gemm.h"
 #include "trainer/kernels/norm.h"
 #include "trainer/kernels/pointwise.h"
+#include "trainer/model/config.h"
 
 namespace berth::train {
 namespace {

@@ -15,7 +15,13 @@
 #include <string>
 #include <vector>
 
-#include "trainer/torch.h"
+// Names only: this header compiles without libtorch, so that the launcher does.
+namespace at {
+class Tensor;
+}
+namespace c10 {
+struct Device;
+}
 
 namespace berth::comm {
 
@@ -30,7 +36,7 @@ class Communicator {
   virtual int size() const = 0;
   virtual int local_rank() const = 0;  // among the ranks that share this host's memory
   virtual int local_size() const = 0;
-  virtual at::Device device() const = 0;
+  virtual c10::Device device() const = 0;
 
   // A zeroed fp32 tensor [elements] on device(), aligned to 64 bytes, from which all-reduces are cheapest: other tensors may be
   // copied, blocking. Collective, `elements` alike on all ranks.
@@ -69,7 +75,7 @@ class Communicator {
 };
 
 struct CommOptions {
-  at::Device device = at::kCPU;
+  int gpu = -1;                     // the GPU that holds this rank's tensors; -1: they are on the CPU
   double timeout_seconds = 1800;    // until a collective counts as hung (ddp_timeout)
   bool background = true;           // reduce while backward computes, where MPI's thread support allows it
   bool shared_memory = true;        // between ranks of one host
@@ -77,14 +83,13 @@ struct CommOptions {
   int64_t message_bytes = 1 << 30;  // longer transfers are cut: MPI counts are 32-bit
 };
 
-// MPI must be initialised (launcher/mpi_session.h) and outlive it. For a CUDA device, NCCL carries the tensors and MPI the rest.
-std::unique_ptr<Communicator> make_communicator(const CommOptions& options);
+// MPI must be initialised (launcher/mpi_session.h) and outlive it. Tensors are on the CPU.
 std::unique_ptr<Communicator> make_mpi_communicator(const CommOptions& options);
-// `host` introduces the ranks to each other and makes the host collectives; its tensor collectives are not used. Throws
-// Error(kUsage) in a binary without NCCL.
+// NCCL carries the tensors, on options.gpu. `host` introduces the ranks to each other and makes the host collectives; its tensor
+// collectives are not used. Throws Error(kUsage) in a binary without NCCL.
 std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<Communicator> host, const CommOptions& options);
 
 // One process without MPI: for tools and tests that need no ranks.
-std::unique_ptr<Communicator> make_local_communicator(at::Device device = at::kCPU);
+std::unique_ptr<Communicator> make_local_communicator(int gpu = -1);
 
 }  // namespace berth::comm

@@ -2,6 +2,8 @@
 #include <iostream>
 
 #include "trainer/comm/communicator.h"
+#include "trainer/comm/gpu.h"
+#include "trainer/torch.h"
 
 namespace berth::comm {
 namespace {
@@ -41,6 +43,6 @@ class LocalCommunicator final : public Communicator {
 
 }  // namespace
 
-std::unique_ptr<Communicator> make_local_communicator(at::Device device) { return std::make_unique<LocalCommunicator>(device); }
+std::unique_ptr<Communicator> make_local_communicator(int gpu) { return std::make_unique<LocalCommunicator>(device_of(gpu)); }
 
 }  // namespace berth::comm

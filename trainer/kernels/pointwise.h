@@ -1,8 +1,8 @@
 // Activations, plain dropout and column sums on the CPU.
 #pragma once
 
+#include "trainer/kernels/activation.h"
 #include "trainer/kernels/dispatch.h"
-#include "trainer/model/config.h"
 
 namespace berth::train {
 

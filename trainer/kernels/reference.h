@@ -2,8 +2,8 @@
 // run. Statistics and dropout are fp32; results have the type of the inputs.
 #pragma once
 
+#include "trainer/kernels/activation.h"
 #include "trainer/kernels/dropout.h"
-#include "trainer/model/config.h"
 #include "trainer/torch.h"
 
 namespace berth::train {

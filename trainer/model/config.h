@@ -9,12 +9,12 @@
 #include <string>
 #include <vector>
 
-#include "data/text/normalize.h"
+#include "data/samples/normalize_options.h"
+#include "trainer/kernels/activation.h"
 
 namespace berth::train {
 
-enum class Activation { kGelu, kGeluNew, kRelu, kTanh };  // gelu = erf form; gelu_new = tanh approximation
-const char* activation_name(Activation activation);       // as in hidden_act
+const char* activation_name(Activation activation);  // as in hidden_act
 
 struct BertConfig {
   int64_t vocab_size = 30522;

@@ -5,12 +5,9 @@
 
 #include "data/check.h"
 
-namespace berth::comm {
+namespace berth::train {
 
-using train::Bucket;
-using train::GradKind;
-
-GradReducer::GradReducer(train::ParameterStore& parameters, Communicator& comm) : parameters_(parameters), comm_(comm) {
+GradReducer::GradReducer(ParameterStore& parameters, comm::Communicator& comm) : parameters_(parameters), comm_(comm) {
   for (const Bucket& bucket : parameters_.buckets()) {
     if (bucket.kind != GradKind::kRows) continue;
     check_internal(!table_grad_.defined() && bucket.parameters.size() == 1, "more than one table of GradKind::kRows");
@@ -84,11 +81,11 @@ void GradReducer::start(size_t index) {
 
 void GradReducer::finish() {
   for (; next_ < missing_.size(); ++next_) start(next_);
-  for (const Ticket ticket : tickets_) comm_.wait(ticket);
+  for (const comm::Ticket ticket : tickets_) comm_.wait(ticket);
   if (!touched_.empty() && comm_.size() > 1) {
     at::NoGradGuard no_grad;
     table_grad_.index_copy_(0, touched_index_, packed_rows());
   }
 }
 
-}  // namespace berth::comm
+}  // namespace berth::train

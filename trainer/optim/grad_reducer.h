@@ -8,7 +8,7 @@
 #include "trainer/comm/communicator.h"
 #include "trainer/model/parameters.h"
 
-namespace berth::comm {
+namespace berth::train {
 
 // Usage, once per optimizer step:
 //   reducer.begin(touched_rows);          // all ranks; also zeroes the gradients
@@ -23,7 +23,7 @@ namespace berth::comm {
 class GradReducer {
  public:
   // Takes over the store's grad-ready callback. Both must outlive it.
-  GradReducer(train::ParameterStore& parameters, Communicator& comm);
+  GradReducer(ParameterStore& parameters, comm::Communicator& comm);
   ~GradReducer();
   GradReducer(const GradReducer&) = delete;
   GradReducer& operator=(const GradReducer&) = delete;
@@ -43,12 +43,12 @@ class GradReducer {
   void unite_rows(std::span<const int32_t> rows);
   at::Tensor packed_rows() const { return packed_.slice(0, 0, touched_index_.numel()); }
 
-  train::ParameterStore& parameters_;
-  Communicator& comm_;
-  std::vector<bool> ready_;      // by parameter, in the last micro-batch
-  std::vector<int> missing_;     // parameters of each bucket that are not ready yet
-  std::vector<Ticket> tickets_;  // of the buckets started
-  size_t next_ = 0;              // bucket to be started
+  ParameterStore& parameters_;
+  comm::Communicator& comm_;
+  std::vector<bool> ready_;            // by parameter, in the last micro-batch
+  std::vector<int> missing_;           // parameters of each bucket that are not ready yet
+  std::vector<comm::Ticket> tickets_;  // of the buckets started
+  size_t next_ = 0;                    // bucket to be started
   bool last_ = false;
 
   at::Tensor table_grad_;  // [V, H], a view of the kRows bucket; undefined if there is none
@@ -57,4 +57,4 @@ class GradReducer {
   at::Tensor packed_;         // [capacity, H]: the touched rows, allocated by the communicator
 };
 
-}  // namespace berth::comm
+}  // namespace berth::train

@@ -141,11 +141,11 @@ bool TrainLoop::train_to_the_end() {
       state.last_eval_step != state.global_step && !evaluate_now())
     return false;
 
-  comm::GradReducer reducer(setup_.model->parameters(), comm_);
+  GradReducer reducer(setup_.model->parameters(), comm_);
   TrainStep train_step(*setup_.model, *setup_.optimizer, reducer, comm_,
                        {.seed = options_.seed,
                         .label_smoothing = options_.model_options.label_smoothing_factor,
-                        .compute_type = options_.model_options.bf16 ? at::kBFloat16 : at::kFloat,
+                        .bf16 = options_.model_options.bf16,
                         .gradient_checkpointing = options_.model_options.gradient_checkpointing});
   const data::Sampler sampler(plan.sampler);
   const auto share = [&](int64_t step) -> std::optional<data::RankShare> {
@@ -239,7 +239,7 @@ bool TrainLoop::evaluate_now() {
   RunState& state = setup_.state;
   const EvaluateOptions options{.batch_size = options_.batch.per_device_eval_batch_size,
                                 .max_samples = options_.batch.max_eval_samples,
-                                .compute_type = options_.model_options.bf16 ? at::kBFloat16 : at::kFloat,
+                                .bf16 = options_.model_options.bf16,
                                 .predictions = options_.predictions,
                                 .transform = batch_transform()};
   const EvalResult result = evaluate(*setup_.model, *setup_.validation, comm_, options, hooks_.stop,

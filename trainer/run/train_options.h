@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "data/pipeline/masking.h"
-#include "trainer/optim/adamw.h"
+#include "trainer/optim/adamw_options.h"
 #include "trainer/optim/schedule.h"
 #include "trainer/tasks/prediction_options.h"
 

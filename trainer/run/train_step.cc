@@ -25,8 +25,7 @@ std::string describe(const data::Batch& batch, size_t index, double loss) {
 
 }  // namespace
 
-TrainStep::TrainStep(ModelInstance& model, AdamW& optimizer, comm::GradReducer& reducer, comm::Communicator& comm,
-                     Options options)
+TrainStep::TrainStep(ModelInstance& model, AdamW& optimizer, GradReducer& reducer, comm::Communicator& comm, Options options)
     : model_(model), optimizer_(optimizer), reducer_(reducer), comm_(comm), options_(options) {}
 
 ControlWord TrainStep::agree(std::span<const data::Batch> micro_batches, ControlWord wish) {
@@ -53,7 +52,7 @@ double TrainStep::forward_backward(std::span<const data::Batch> micro_batches, i
   const ForwardContext context{.training = true,
                                .seed = options_.seed,
                                .step = step,
-                               .compute_type = options_.compute_type,
+                               .compute_type = options_.bf16 ? at::kBFloat16 : at::kFloat,
                                .gradient_checkpointing = options_.gradient_checkpointing};
   const at::Tensor targets = at::tensor(at::ArrayRef<int64_t>(targets_)).to(comm_.device(), at::kFloat);
   double loss = 0;

@@ -33,10 +33,10 @@ class TrainStep {
   struct Options {
     uint64_t seed = 42;
     double label_smoothing = 0;
-    at::ScalarType compute_type = at::kFloat;
+    bool bf16 = false;
     bool gradient_checkpointing = false;
   };
-  TrainStep(ModelInstance& model, AdamW& optimizer, comm::GradReducer& reducer, comm::Communicator& comm, Options options);
+  TrainStep(ModelInstance& model, AdamW& optimizer, GradReducer& reducer, comm::Communicator& comm, Options options);
 
   // The small all-reduce before a step: sums this rank's valid targets, samples and tokens, and agrees on the control word (any
   // rank's wish counts).
@@ -51,7 +51,7 @@ class TrainStep {
 
   ModelInstance& model_;
   AdamW& optimizer_;
-  comm::GradReducer& reducer_;
+  GradReducer& reducer_;
   comm::Communicator& comm_;
   Options options_;
   std::vector<int64_t> targets_;  // per term of the loss, over all ranks

@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "data/check.h"
-#include "data/store/schema.h"
 #include "trainer/metrics/classification.h"
 #include "trainer/metrics/multi_label.h"
 #include "trainer/metrics/regression.h"
@@ -189,7 +188,7 @@ class MultiLabel final : public Task {
       const float* targets = batch.float_labels.data() + b * std::ssize(row);
       std::string payload;
       for (size_t c = 0; c < row.size(); ++c) {
-        if (targets[c] == data::schema::kNoMultiHot) fail_unlabelled(sample);
+        if (targets[c] == data::kNoMultiHot) fail_unlabelled(sample);
         payload += pack(Decision{row[c], targets[c] > 0.5f});
       }
       out.push_back({sample, std::move(payload)});

@@ -17,10 +17,13 @@
 #include "data/samples/task.h"
 #include "data/store/dataset.h"
 #include "data/tokenizer/bert_tokenizer.h"
+#include "trainer/metrics/metrics.h"
 #include "trainer/model/config.h"
-#include "trainer/report/report.h"
 #include "trainer/tasks/prediction_options.h"
-#include "trainer/torch.h"
+
+namespace at {
+class Tensor;  // so that this header compiles without libtorch
+}
 
 namespace berth::train {
 

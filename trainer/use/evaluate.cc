@@ -6,6 +6,7 @@
 
 #include "data/check.h"
 #include "data/pipeline/sampler.h"
+#include "trainer/use/host_logits.h"
 
 namespace berth::train {
 namespace {
@@ -58,8 +59,8 @@ Metrics broadcast_metrics(Metrics metrics, comm::Communicator& comm) {
 
 }  // namespace
 
-std::vector<at::Tensor> host_logits(const ModelInstance& model, const data::Batch& batch, at::Device device,
-                                    const ForwardContext& context) {
+std::vector<at::Tensor> host_logits(const ModelInstance& model, const data::Batch& batch, at::Device device, bool bf16) {
+  const ForwardContext context{.compute_type = bf16 ? at::kBFloat16 : at::kFloat};
   std::vector<at::Tensor> logits = model.model().logits(to_device(batch, device), context);
   for (at::Tensor& tensor : logits) tensor = tensor.to(at::kCPU, at::kFloat).contiguous();
   return logits;
@@ -72,7 +73,6 @@ EvalResult evaluate(const ModelInstance& model, const data::Split& split, comm::
   at::NoGradGuard no_grad;
   const int64_t samples = options.max_samples < 0 ? split.size() : std::min(split.size(), options.max_samples);
   const auto batches = data::evaluation_batches(split.lengths().subspan(0, static_cast<size_t>(samples)), options.batch_size);
-  const ForwardContext context{.compute_type = options.compute_type};
   const int64_t rounds = (static_cast<int64_t>(batches.size()) + comm.size() - 1) / comm.size();
 
   std::vector<EvalRecord> own;
@@ -87,7 +87,7 @@ EvalResult evaluate(const ModelInstance& model, const data::Split& split, comm::
     if (index < batches.size()) {
       split.read(batches[index], batch);
       if (options.transform) options.transform(batch, data::kFixedMasks);
-      model.task().record(host_logits(model, batch, comm.device(), context), batch, options.predictions, own);
+      model.task().record(host_logits(model, batch, comm.device(), options.bf16), batch, options.predictions, own);
     }
     if (progress) progress(std::min(samples, (round + 1) * comm.size() * options.batch_size), samples);
   }

@@ -5,14 +5,16 @@
 
 #include "data/store/dataset.h"
 #include "trainer/comm/communicator.h"
-#include "trainer/tasks/instance.h"
+#include "trainer/tasks/task.h"
 
 namespace berth::train {
+
+class ModelInstance;
 
 struct EvaluateOptions {
   int64_t batch_size = 8;    // samples of one micro-batch
   int64_t max_samples = -1;  // the first so many; < 0: all
-  at::ScalarType compute_type = at::kFloat;
+  bool bf16 = false;         // compute in bf16; the model has its compute copy (ParameterStore)
   PredictionOptions predictions = {};
   data::BatchTransform transform = {};  // Task::transform()
 };
@@ -24,10 +26,6 @@ struct EvalResult {
   double seconds = 0;
   bool stopped = false;  // given up because a stop was asked for; metrics are empty
 };
-
-// The head's outputs for a batch, on the CPU in fp32.
-std::vector<at::Tensor> host_logits(const ModelInstance& model, const data::Batch& batch, at::Device device,
-                                    const ForwardContext& context);
 
 // Cuts the split into fixed micro-batches (data::evaluation_batches), deals them to the ranks, gathers the records by sample id
 // and computes the metrics on rank 0. `stop` is this rank's wish to stop; ranks agree on it every few batches. A collective call.

@@ -6,6 +6,7 @@
 #include "trainer/checkpoint/model_path.h"
 #include "trainer/comm/agree.h"
 #include "trainer/report/files.h"
+#include "trainer/tasks/instance.h"
 #include "trainer/use/pretrained.h"
 
 namespace berth::train {
@@ -46,20 +47,38 @@ Found find_model(const std::string& name, comm::Communicator& comm) {
   return {folder, config};
 }
 
-LoadedModel fill(const BertConfig& config, const std::filesystem::path& folder, data::TaskKind task, comm::Communicator& comm) {
+LoadedModel fill(const BertConfig& config, const std::filesystem::path& folder, data::TaskKind task, bool bf16,
+                 comm::Communicator& comm) {
   LoadedModel loaded{.folder = folder, .model = nullptr, .tokenizer = share_tokenizer(folder, comm)};
   comm::agree(comm, [&] {
     check(loaded.tokenizer->vocab().size() <= config.vocab_size, folder.string(), ": its vocabulary has ",
           loaded.tokenizer->vocab().size(), " tokens, its config.json a vocab_size of ", config.vocab_size);
   });
-  loaded.model = std::make_unique<ModelInstance>(config, task, comm);
+  loaded.model = std::make_shared<ModelInstance>(config, task, comm);
   load_pretrained(folder, loaded.model->parameters(), comm, {.allow_new_head = false});
+  if (bf16) loaded.model->parameters().enable_compute_copy();
   return loaded;
+}
+
+LoadedModel load_model(const std::string& name, bool bf16, comm::Communicator& comm) {
+  const Found found = find_model(name, comm);
+  const std::string origin = (found.folder / "config.json").string();
+  BertConfig config;
+  data::TaskKind task{};
+  comm::agree(comm, [&] {
+    config = BertConfig::parse(found.config, origin);
+    task = task_of(found.config, origin);
+  });
+  return fill(config, found.folder, task, bf16, comm);
 }
 
 std::string describe(const data::NormalizeOptions& normalize) { return normalize.any() ? normalize.names() : "nothing"; }
 
 }  // namespace
+
+data::TaskKind LoadedModel::kind() const { return model->architecture().task; }
+const Task& LoadedModel::task() const { return model->task(); }
+const BertConfig& LoadedModel::config() const { return model->config(); }
 
 data::BertTokenizer share_tokenizer(const std::filesystem::path& folder, comm::Communicator& comm) {
   std::string bytes;
@@ -79,43 +98,31 @@ data::BertTokenizer share_tokenizer(const std::filesystem::path& folder, comm::C
           json[1].get<std::vector<std::string>>()};
 }
 
-LoadedModel load_model(const std::string& name, comm::Communicator& comm) {
-  const Found found = find_model(name, comm);
-  const std::string origin = (found.folder / "config.json").string();
-  BertConfig config;
-  data::TaskKind task{};
-  comm::agree(comm, [&] {
-    config = BertConfig::parse(found.config, origin);
-    task = task_of(found.config, origin);
-  });
-  return fill(config, found.folder, task, comm);
-}
-
-std::vector<LoadedModel> load_models(const std::vector<std::string>& names, comm::Communicator& comm) {
+std::vector<LoadedModel> load_models(const std::vector<std::string>& names, bool bf16, comm::Communicator& comm) {
   std::vector<LoadedModel> models;
   for (const std::string& name : names) {
-    models.push_back(load_model(name, comm));
+    models.push_back(load_model(name, bf16, comm));
     const LoadedModel &first = models.front(), &last = models.back();
     comm::agree(comm, [&] {
       const auto check_same = [&](bool same, const char* what) {
         check(same, last.folder.string(), ": ", what, " not that of ", first.folder.string(),
               ": their answers cannot be averaged");
       };
-      check_same(last.model->architecture().task == first.model->architecture().task, "its task is");
-      check_same(last.model->config().label_names == first.model->config().label_names, "its list of labels is");
-      check_same(last.model->config().normalize == first.model->config().normalize, "the normalisation of its texts is");
+      check_same(last.kind() == first.kind(), "its task is");
+      check_same(last.config().label_names == first.config().label_names, "its list of labels is");
+      check_same(last.config().normalize == first.config().normalize, "the normalisation of its texts is");
       check_same(last.tokenizer->vocab().sha256() == first.tokenizer->vocab().sha256(), "its vocabulary is");
     });
   }
   return models;
 }
 
-LoadedModel load_model_for(const data::Dataset& dataset, const std::string& name, comm::Communicator& comm) {
+LoadedModel load_model_for(const data::Dataset& dataset, const std::string& name, bool bf16, comm::Communicator& comm) {
   const Found found = find_model(name, comm);
   BertConfig config;
   comm::agree(comm, [&] { config = BertConfig::parse(found.config, (found.folder / "config.json").string()); });
   const data::DatasetInfo& info = dataset.info();
-  LoadedModel loaded = fill(config, found.folder, info.task, comm);
+  LoadedModel loaded = fill(config, found.folder, info.task, bf16, comm);
   comm::agree(comm, [&] {
     check(loaded.tokenizer->vocab().sha256() == info.vocab_sha256, dataset.path().string(),
           ": was prepared with another vocabulary than the model's in ", found.folder.string(),

@@ -10,23 +10,28 @@
 #include "data/store/dataset.h"
 #include "data/tokenizer/bert_tokenizer.h"
 #include "trainer/comm/communicator.h"
-#include "trainer/tasks/instance.h"
+#include "trainer/tasks/task.h"
 
 namespace berth::train {
 
+class ModelInstance;
+
 struct LoadedModel {
   std::filesystem::path folder;
-  std::unique_ptr<ModelInstance> model;
+  std::shared_ptr<ModelInstance> model;  // shared, because whoever loads and hands on does not know the class
   std::optional<data::BertTokenizer> tokenizer;
+
+  data::TaskKind kind() const;
+  const Task& task() const;
+  const BertConfig& config() const;
 };
 
 // `name`: a folder, or a name in the local Hugging Face cache. The head must be there: a pretrained encoder alone cannot evaluate
-// or predict. Collective calls; rank 0 reads. The task is the one that config.json names. Throws comm::AgreedError.
-LoadedModel load_model(const std::string& name, comm::Communicator& comm);
-// Several that can be asked together: of one task, with the same labels and vocabulary.
-std::vector<LoadedModel> load_models(const std::vector<std::string>& names, comm::Communicator& comm);
+// or predict. `bf16`: ready to compute in it. Collective calls; rank 0 reads. Throw comm::AgreedError.
+// Several that can be asked together: of the one task that their config.json names, with the same labels and vocabulary.
+std::vector<LoadedModel> load_models(const std::vector<std::string>& names, bool bf16, comm::Communicator& comm);
 // With the task of the data set, whose vocabulary, labels and lengths must fit the model.
-LoadedModel load_model_for(const data::Dataset& dataset, const std::string& name, comm::Communicator& comm);
+LoadedModel load_model_for(const data::Dataset& dataset, const std::string& name, bool bf16, comm::Communicator& comm);
 
 // The tokenizer of a model folder, which rank 0 reads, on all ranks. A collective call. Throws comm::AgreedError.
 data::BertTokenizer share_tokenizer(const std::filesystem::path& folder, comm::Communicator& comm);

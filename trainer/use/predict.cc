@@ -4,8 +4,10 @@
 #include <numeric>
 
 #include "data/check.h"
+#include "data/text/normalize.h"
 #include "trainer/comm/agree.h"
-#include "trainer/use/evaluate.h"
+#include "trainer/tasks/instance.h"
+#include "trainer/use/host_logits.h"
 
 namespace berth::train {
 namespace {
@@ -100,17 +102,17 @@ void add_share(Tensors& sum, const Tensors& part, size_t count) {
   }
 }
 
-std::vector<Json> predict_group(std::span<const ModelInstance* const> models, const NewTexts& texts, at::Device device,
+std::vector<Json> predict_group(std::span<const LoadedModel> models, const NewTexts& texts, at::Device device,
                                 const PredictOptions& options) {
   std::vector<Tensors> logits, probabilities;  // of each forward pass
   for (size_t at = 0; at < texts.samples.size(); at += static_cast<size_t>(options.batch_size)) {
     const size_t count = std::min(texts.samples.size() - at, static_cast<size_t>(options.batch_size));
     data::Batch batch = data::make_batch(std::span(texts.samples).subspan(at, count), static_cast<int64_t>(at));
-    models[0]->task().mark_targets(texts.tokenizer->vocab(), batch);
+    models[0].task().mark_targets(texts.tokenizer->vocab(), batch);
     Tensors logits_here, probabilities_here;
-    for (const ModelInstance* model : models) {
-      const Tensors outputs = host_logits(*model, batch, device, {.compute_type = options.compute_type});
-      add_share(probabilities_here, model->task().probabilities(outputs, batch), models.size());
+    for (const LoadedModel& one : models) {
+      const Tensors outputs = host_logits(*one.model, batch, device, options.bf16);
+      add_share(probabilities_here, one.task().probabilities(outputs, batch), models.size());
       add_share(logits_here, outputs, models.size());
     }
     logits.push_back(std::move(logits_here));
@@ -125,27 +127,28 @@ std::vector<Json> predict_group(std::span<const ModelInstance* const> models, co
     }
     return whole;
   };
-  return models[0]->task().predictions(texts, join(probabilities), join(logits), models[0]->config(), options.predictions);
+  return models[0].task().predictions(texts, join(probabilities), join(logits), models[0].config(), options.predictions);
 }
 
 }  // namespace
 
-bool predict(std::span<const ModelInstance* const> models, const data::BertTokenizer& tokenizer, comm::Communicator& comm,
-             const PredictOptions& options, const std::function<bool(data::Record&)>& next,
-             const std::function<void(const data::Record&, const Json&)>& emit, const std::function<bool()>& stop) {
+bool predict(std::span<const LoadedModel> models, comm::Communicator& comm, const PredictOptions& options,
+             const std::function<bool(data::Record&)>& next, const std::function<void(const data::Record&, const Json&)>& emit,
+             const std::function<bool()>& stop) {
   at::NoGradGuard no_grad;
+  const data::BertTokenizer& tokenizer = *models[0].tokenizer;
   data::FeatureOptions feature_options = options.features;
-  feature_options.label_names = models[0]->config().label_names;
+  feature_options.label_names = models[0].config().label_names;
   feature_options.offsets = true;
   feature_options.windows = true;
-  const auto features = data::make_features(models[0]->architecture().task, tokenizer, std::move(feature_options));
+  const auto features = data::make_features(models[0].kind(), tokenizer, std::move(feature_options));
   for (;;) {
     const std::vector<data::Record> window = share_window(comm, options, next, stop);
     const auto groups = make_groups(window, options.batch_size);
     Json own = Json::array();
     comm::agree(comm, [&] {
       for (size_t g = static_cast<size_t>(comm.rank()); g < groups.size() && !stop(); g += static_cast<size_t>(comm.size())) {
-        const NewTexts texts = make_texts(window, groups[g], *features, models[0]->config().normalize, tokenizer);
+        const NewTexts texts = make_texts(window, groups[g], *features, models[0].config().normalize, tokenizer);
         std::vector<Json> results = predict_group(models, texts, comm.device(), options);
         check_internal(results.size() == groups[g].size(), results.size(), " predictions for ", groups[g].size(), " records");
         for (size_t i = 0; i < results.size(); ++i) own.push_back({groups[g][i], std::move(results[i])});

@@ -8,7 +8,7 @@
 #include <span>
 
 #include "data/check.h"
-#include "data/sha256.h"
+#include "data/files/sha256.h"
 #include "trainer/checkpoint/byte_source.h"
 #include "trainer/checkpoint/hf_names.h"
 #include "trainer/checkpoint/model_weights.h"

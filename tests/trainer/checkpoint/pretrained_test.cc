@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "data/sha256.h"
+#include "data/files/sha256.h"
 #include "tests/trainer/checkpoint/tensor_test_util.h"
 
 namespace berth::train {

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "trainer/comm/mpi_check.h"
+#include "trainer/comm/mpi/mpi_check.h"
 
 namespace berth::comm {
 

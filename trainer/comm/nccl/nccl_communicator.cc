@@ -23,6 +23,7 @@
 
 #include "data/check.h"
 #include "trainer/comm/communicator.h"
+#include "trainer/comm/gpu.h"
 
 namespace berth::comm {
 namespace {
@@ -107,9 +108,9 @@ class NcclCommunicator final : public Communicator {
 
 NcclCommunicator::NcclCommunicator(std::unique_ptr<Communicator> host, const CommOptions& options)
     : host_(std::move(host)),
-      device_(options.device),
+      device_(device_of(options.gpu)),
       timeout_seconds_(options.timeout_seconds),
-      stream_(c10::cuda::getStreamFromPool(/*isHighPriority=*/true, options.device.index())) {
+      stream_(c10::cuda::getStreamFromPool(/*isHighPriority=*/true, device_.index())) {
   const c10::cuda::CUDAGuard guard(device_);
   check_one_gpu_each();
   ncclUniqueId id{};

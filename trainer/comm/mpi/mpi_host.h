@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "trainer/comm/communicator.h"
-#include "trainer/comm/mpi_check.h"
-#include "trainer/comm/roll_call.h"
+#include "trainer/comm/mpi/mpi_check.h"
+#include "trainer/comm/mpi/roll_call.h"
 
 namespace berth::comm {
 

@@ -1,4 +1,4 @@
-#include "trainer/comm/watch.h"
+#include "trainer/comm/mpi/watch.h"
 
 #include <sched.h>
 

@@ -1,4 +1,4 @@
-#include "trainer/comm/roll_call.h"
+#include "trainer/comm/mpi/roll_call.h"
 
 #include <chrono>
 #include <cstring>
@@ -7,7 +7,7 @@
 
 #include "data/check.h"
 #include "data/counted.h"
-#include "trainer/comm/mpi_check.h"
+#include "trainer/comm/mpi/mpi_check.h"
 
 namespace berth::comm {
 namespace {

@@ -1,4 +1,4 @@
-#include "trainer/comm/mpi_host.h"
+#include "trainer/comm/mpi/mpi_host.h"
 
 #include <algorithm>
 #include <climits>
@@ -6,8 +6,8 @@
 #include <numeric>
 
 #include "data/check.h"
-#include "trainer/comm/mpi_check.h"
-#include "trainer/comm/watch.h"
+#include "trainer/comm/mpi/mpi_check.h"
+#include "trainer/comm/mpi/watch.h"
 
 namespace berth::comm {
 namespace {

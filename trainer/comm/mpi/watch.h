@@ -3,7 +3,7 @@
 
 #include <chrono>
 
-#include "trainer/comm/mpi_host.h"
+#include "trainer/comm/mpi/mpi_host.h"
 
 namespace berth::comm {
 

@@ -21,10 +21,11 @@
 #include "data/check.h"
 #include "data/counted.h"
 #include "trainer/comm/communicator.h"
-#include "trainer/comm/mpi_check.h"
-#include "trainer/comm/mpi_host.h"
+#include "trainer/comm/mpi/mpi_check.h"
+#include "trainer/comm/mpi/mpi_host.h"
+#include "trainer/comm/mpi/watch.h"
 #include "trainer/comm/shared_sum.h"
-#include "trainer/comm/watch.h"
+#include "trainer/torch.h"
 
 namespace berth::comm {
 namespace {
