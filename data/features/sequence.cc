@@ -22,7 +22,7 @@ float as_float(const std::string& text) {
 }  // namespace
 
 SequenceFeatures::SequenceFeatures(TaskKind task, const BertTokenizer& tokenizer, FeatureOptions options)
-    : shape_(task_info(task).labels),
+    : task_(task_info(task)),
       tokenizer_(tokenizer),
       max_length_(options.max_length),
       offsets_(options.offsets),
@@ -46,9 +46,9 @@ void SequenceFeatures::make(const Record& record, std::vector<Sample>& samples) 
 }
 
 void SequenceFeatures::label(const Record& record, Sample& sample) const {
-  if (shape_ == LabelShape::kNone || shape_ == LabelShape::kNextSentence) return;
+  if (task_.is_language_model) return;
   const bool labelled = !record.labels.empty() || record.labelled_none;
-  if (shape_ == LabelShape::kMultiHot) {
+  if (task_.labels == LabelShape::kMultiHot) {
     sample.float_labels.assign(static_cast<size_t>(labels_.size()), labelled ? 0.f : kNoMultiHot);
     for (const std::string& name : record.labels) sample.float_labels[static_cast<size_t>(labels_.index(name))] = 1.f;
     return;
@@ -56,7 +56,7 @@ void SequenceFeatures::label(const Record& record, Sample& sample) const {
   check(!record.labelled_none, "the row has an empty list of labels; that is for --task multi-label");
   check(record.labels.size() <= 1, "the row has ", record.labels.size(),
         " labels, expected one; several are for --task multi-label");
-  if (shape_ == LabelShape::kFloat)
+  if (task_.labels == LabelShape::kFloat)
     sample.float_labels = {labelled ? as_float(record.labels[0]) : std::numeric_limits<float>::quiet_NaN()};
   else
     sample.labels = {labelled ? labels_.index(record.labels[0]) : kIgnoreIndex};

@@ -14,7 +14,7 @@ class SequenceFeatures final : public Features {
  private:
   void label(const Record& record, Sample& sample) const;
 
-  LabelShape shape_;
+  const TaskInfo& task_;
   const BertTokenizer& tokenizer_;
   int max_length_;
   bool offsets_;

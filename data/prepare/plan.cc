@@ -11,29 +11,18 @@ namespace {
 
 constexpr int64_t kTellEvery = 256;  // rows
 
-// Whether texts may change without regard to the labels: these point at words or into the text otherwise.
-bool has_plain_texts(TaskKind task) {
-  const LabelShape shape = task_info(task).labels;
-  return shape != LabelShape::kTokenClass && shape != LabelShape::kSpan;
-}
-
-// Whether a label belongs to the text as a whole, so that it holds for a slightly different text too.
-bool has_one_label(TaskKind task) { return has_plain_texts(task) && !is_language_model(task); }
-
-LabelShape label_shape(TaskKind task) { return task_info(task).labels; }
-
 struct Counts {
   LabelCounts labels;  // of all rows
   LabelCounts strata;  // of the units that the validation split is cut out by
 };
 
 // A pass over the training file.
-Counts count(const PrepareOptions& options, TaskKind task, const std::function<void(const RecordReader&, int64_t)>& tell) {
+Counts count(const PrepareOptions& options, const TaskInfo& task, const std::function<void(const RecordReader&, int64_t)>& tell) {
   const auto reader = open_source(options, options.train_file, true);
   Counts counts;
   Units units(task);
   for (Record record; reader->next(record);) {
-    if (has_classes(task))
+    if (task.has_label_names)
       for (const std::string& label : labels_of(record)) ++counts.labels[label];
     check(counts.labels.size() <= kMaxLabels, options.train_file.string(), ": there are more than ", kMaxLabels,
           " different labels in the first ", record.row, " rows; is this the right column?");
@@ -44,10 +33,10 @@ Counts count(const PrepareOptions& options, TaskKind task, const std::function<v
   return counts;
 }
 
-std::vector<std::string> choose_labels(const PrepareOptions& options, TaskKind task, const LabelCounts& counts) {
+std::vector<std::string> choose_labels(const PrepareOptions& options, const TaskInfo& task, const LabelCounts& counts) {
   check(!counts.empty(), options.train_file.string(), ": no row has a label; is this the right column?");
-  check(counts.size() > 1 || label_shape(task) != LabelShape::kClass, options.train_file.string(),
-        ": all rows have the same label '", counts.begin()->first, "'; there is nothing to learn from one class");
+  check(counts.size() > 1 || task.labels != LabelShape::kClass, options.train_file.string(), ": all rows have the same label '",
+        counts.begin()->first, "'; there is nothing to learn from one class");
   return sort_labels(counts);
 }
 
@@ -61,17 +50,10 @@ OpenSplit open_split(std::string name, const std::filesystem::path& file, int64_
 
 }  // namespace
 
-bool is_language_model(TaskKind task) { return task == TaskKind::kMaskedLm || task == TaskKind::kPretraining; }
-
-bool has_classes(TaskKind task) {
-  const LabelShape shape = label_shape(task);
-  return shape == LabelShape::kClass || shape == LabelShape::kMultiHot || shape == LabelShape::kTokenClass;
-}
-
 const std::vector<std::string>& labels_of(const Record& record) { return record.words.empty() ? record.labels : record.tags; }
 
-std::string stratum_of(TaskKind task, const Record& record) {
-  return label_shape(task) == LabelShape::kClass ? record.labels.at(0) : std::string();
+std::string stratum_of(const TaskInfo& task, const Record& record) {
+  return task.labels == LabelShape::kClass ? record.labels.at(0) : std::string();
 }
 
 bool Units::starts(const Record& record) {
@@ -84,19 +66,19 @@ std::unique_ptr<RecordReader> open_source(const PrepareOptions& options, const s
   ReaderOptions reader = options.reader;
   reader.kind = task.records;
   if (task.labels == LabelShape::kMultiHot && reader.label_separator.empty()) reader.label_separator.assign(1, ',');
-  reader.need_label = need_label && !is_language_model(task.kind);
-  if (is_language_model(task.kind)) reader.columns.guess_pairs = false;
-  if (task.kind == TaskKind::kPretraining && reader.format == FileFormat::kAuto) reader.format = FileFormat::kLines;
-  reader.keep_blank_lines = is_language_model(task.kind) && !options.line_by_line;
+  reader.need_label = need_label && !task.is_language_model;
+  if (task.is_language_model) reader.columns.guess_pairs = false;
+  if (task.has_documents && reader.format == FileFormat::kAuto) reader.format = FileFormat::kLines;
+  reader.keep_blank_lines = task.is_language_model && !options.line_by_line;
   return open_reader(file, reader);
 }
 
 Plan make_plan(const PrepareOptions& o, const std::function<void(const RecordReader&, int64_t)>& tell) {
-  const TaskKind task = find_task(o.task).kind;
+  const TaskInfo& task = find_task(o.task);
   Plan plan{.jobs = {}, .label_names = o.label_names};
   if (!o.train_file.empty()) {
     Job& job = plan.jobs.emplace_back(Job{o.train_file, {open_split("train", o.train_file, o.max_train_samples)}, {}});
-    const bool cut = o.validation_split > 0, name = has_classes(task) && o.label_names.empty();
+    const bool cut = o.validation_split > 0, name = task.has_label_names && o.label_names.empty();
     if (cut || name) {
       const Counts counts = count(o, task, tell);
       if (name) plan.label_names = choose_labels(o, task, counts.labels);
@@ -113,7 +95,7 @@ Plan make_plan(const PrepareOptions& o, const std::function<void(const RecordRea
 }
 
 void PrepareOptions::validate() const {
-  const TaskKind kind = find_task(task).kind;
+  const TaskInfo& info = find_task(task);
   check_usage(!train_file.empty() || !validation_file.empty() || !test_file.empty(),
               "there is nothing to prepare: name a training, validation or test file");
   check_usage(!tokenizer.empty(), "a tokenizer is needed: a model folder or a vocab.txt");
@@ -122,21 +104,21 @@ void PrepareOptions::validate() const {
               validation_split);
   check_usage(validation_split == 0 || validation_file.empty(), "a validation file and a validation split exclude each other");
   check_usage(validation_split == 0 || !train_file.empty(), "a validation split needs a training file");
-  check_usage(!normalize.any() || has_plain_texts(kind), "the task ", task_info(kind).name,
+  check_usage(!normalize.any() || !info.labels_point_into_text, "the task ", info.name,
               " cannot be prepared with normalisation: its tags or answers belong to the words as they stand in the file");
   augment.validate();
-  check_usage(!augment.any() || has_one_label(kind), "the task ", task_info(kind).name,
+  check_usage(!augment.any() || !(info.labels_point_into_text || info.is_language_model), "the task ", info.name,
               " cannot be prepared with augmentation: it is for texts that have their labels as a whole");
   check_usage(!augment.any() || !train_file.empty(), "augmentation is of the training split: name a training file");
-  check_usage(!is_language_model(kind) || reader.columns.text_pair.empty(),
+  check_usage(!info.is_language_model || reader.columns.text_pair.empty(),
               "--text-pair-column is not for language models; several columns are joined by --text-column title,body");
-  check_usage(kind == TaskKind::kMaskedLm || !line_by_line, "--line-by-line is for --task masked-lm");
-  check_usage(kind != TaskKind::kPretraining || reader.format == FileFormat::kAuto || reader.format == FileFormat::kLines,
+  check_usage(info.kind == TaskKind::kMaskedLm || !line_by_line, "--line-by-line is for --task masked-lm");
+  check_usage(!info.has_documents || reader.format == FileFormat::kAuto || reader.format == FileFormat::kLines,
               "--task pretraining reads plain text: a sentence a line, documents separated by blank lines");
-  check_usage(reader.label_separator.empty() || task_info(kind).labels == LabelShape::kMultiHot,
+  check_usage(reader.label_separator.empty() || info.labels == LabelShape::kMultiHot,
               "a label separator is for --task multi-label: other tasks have one label a row");
   check_usage(threads >= 0 && threads <= 1024, "the number of threads must be 0 (all cores) to 1024, got ", threads);
-  check_usage(!train_file.empty() || !label_names.empty() || !has_classes(kind),
+  check_usage(!train_file.empty() || !label_names.empty() || !info.has_label_names,
               "without a training file the label names must be given");
   for (const std::filesystem::path& file : {train_file, validation_file, test_file}) {
     std::error_code unlike;

@@ -33,10 +33,11 @@ struct Job {
   std::optional<StratifiedSplit> cut;
 };
 
-// What the validation split is cut out by: a record, or in pretraining a document, of which only the first record says true.
+// What the validation split is cut out by: a record, or where there are documents one of them, of which only the first record
+// says true.
 class Units {
  public:
-  explicit Units(TaskKind task) : documents_(task == TaskKind::kPretraining) {}
+  explicit Units(const TaskInfo& task) : documents_(task.has_documents) {}
   bool starts(const Record& record);
 
  private:
@@ -48,13 +49,10 @@ struct Plan {
   std::vector<std::string> label_names;
 };
 
-bool is_language_model(TaskKind task);
-// Whether labels are names of classes, of which a row has one, several, or one a word.
-bool has_classes(TaskKind task);
 // Of a row: its classes, or its words' tags.
 const std::vector<std::string>& labels_of(const Record& record);
 // The stratum of the validation split that a record is of: its label where it has just one, else all rows are alike.
-std::string stratum_of(TaskKind task, const Record& record);
+std::string stratum_of(const TaskInfo& task, const Record& record);
 
 std::unique_ptr<RecordReader> open_source(const PrepareOptions& options, const std::filesystem::path& file, bool need_label);
 

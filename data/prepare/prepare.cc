@@ -51,20 +51,20 @@ class Preparation {
       : options_(options),
         progress_(progress),
         stop_(stop),
-        task_(find_task(options.task).kind),
-        max_length_(options.max_length.value_or(task_info(task_).max_length)),
+        task_(find_task(options.task)),
+        max_length_(options.max_length.value_or(task_.max_length)),
         tokenizer_(load_tokenizer(options)) {}
 
   PrepareReport run() {
     Plan plan = make_plan(options_, [&](const RecordReader& reader, int64_t rows) { tell("reading labels", reader, rows); });
     label_names_ = std::move(plan.label_names);
-    features_ = make_features(task_, tokenizer_,
+    features_ = make_features(task_.kind, tokenizer_,
                               {.max_length = max_length_,
                                .label_names = label_names_,
                                .doc_stride = options_.doc_stride,
                                .label_all_tokens = options_.label_all_tokens,
-                               .uncut = is_language_model(task_) && !options_.line_by_line});
-    DatasetWriter writer(options_.output, task_, tokenizer_.vocab().size(), static_cast<int32_t>(label_names_.size()));
+                               .uncut = task_.is_language_model && !options_.line_by_line});
+    DatasetWriter writer(options_.output, task_.kind, tokenizer_.vocab().size(), static_cast<int32_t>(label_names_.size()));
     PrepareReport report;
     DatasetInfo info;
     for (Job& job : plan.jobs) {
@@ -72,7 +72,7 @@ class Preparation {
       for (OpenSplit& split : job.splits) report.splits.push_back(std::move(split.report));
       info.source_sha256[job.file.string()] = digest(job.file);
     }
-    info.task = task_;
+    info.task = task_.kind;
     info.label_names = report.label_names = label_names_;
     info.max_length = max_length_;
     info.vocab_sha256 = tokenizer_.vocab().sha256();
@@ -91,7 +91,7 @@ class Preparation {
   // Published test files carry -1 where the label is kept secret.
   void drop_secret_label(Record& record) const {
     const bool known = std::find(label_names_.begin(), label_names_.end(), "-1") != label_names_.end();
-    if (has_classes(task_) && !known && record.labels == std::vector<std::string>{"-1"}) record.labels.clear();
+    if (task_.has_label_names && !known && record.labels == std::vector<std::string>{"-1"}) record.labels.clear();
   }
 
   void tell(const std::string& stage, const RecordReader& reader, int64_t rows) const {
@@ -109,7 +109,7 @@ class Preparation {
     for (OpenSplit& split : job.splits) {
       split.writer_id = writer.add_split(split.report.name, is_augmented(split));
       split.report.columns = reader->columns();
-      split.assembler = make_assembler(task_,
+      split.assembler = make_assembler(task_.kind,
                                        {.max_length = max_length_,
                                         .line_by_line = options_.line_by_line,
                                         .seed = options_.seed,
@@ -215,13 +215,13 @@ class Preparation {
     for (size_t i = 0; i < chunk.records.size(); ++i) {
       OpenSplit& split = job.splits[chunk.splits[i]];
       const Record& record = chunk.records[i];
-      split.report.empty += record.text.empty() && record.words.empty() && task_ != TaskKind::kPretraining;
-      if (task_ == TaskKind::kQuestionAnswering)
+      split.report.empty += record.text.empty() && record.words.empty() && !task_.has_documents;
+      if (task_.records == RecordKind::kQuestions)
         take_question(split, record, chunk.samples[i], writer);
       else
-        split.report.unlabelled += labels_of(record).empty() && !record.labelled_none && !is_language_model(task_);
+        split.report.unlabelled += labels_of(record).empty() && !record.labelled_none && !task_.is_language_model;
       split.report.tag_schemes.add(record.tags, record.row);
-      if (has_classes(task_))
+      if (task_.has_label_names)
         for (const std::string& label : labels_of(record)) ++split.report.label_counts[label];
       if (is_augmented(split)) split.report.not_augmented += options_.augment.copies;
       const auto emit = [&](const Sample& sample) { append(split, sample, writer); };
@@ -267,7 +267,7 @@ class Preparation {
   const PrepareOptions& options_;
   const std::function<void(const PrepareProgress&)>& progress_;
   const std::function<bool()>& stop_;
-  TaskKind task_;
+  const TaskInfo& task_;
   int max_length_;
   BertTokenizer tokenizer_;
   std::vector<std::string> label_names_;

@@ -1,5 +1,5 @@
-// The tasks berth knows, as far as data are concerned: names and the shape of their labels. One table; everything else is looked
-// up in it.
+// The tasks berth knows, as far as data are concerned: their names, the shape of their labels, what their texts are like. One
+// table; what is true of some tasks only is a column of it, so that no other file lists tasks.
 #pragma once
 
 #include <string>
@@ -37,7 +37,11 @@ struct TaskInfo {
   std::string_view alias;  // "classification"
   LabelShape labels;
   RecordKind records;
-  int max_length;  // tokens of a sample where the user does not say
+  int max_length = 128;                 // tokens of a sample where the user does not say
+  bool has_label_names = false;         // labels are names of classes: a row has one, several, or one a word
+  bool labels_point_into_text = false;  // at words or characters, so the texts must stay as they stand in the file
+  bool is_language_model = false;       // learns from the texts alone, one a row; their files hold no labels
+  bool has_documents = false;           // a sentence a row, documents separated by blank rows; a split takes whole documents
 };
 
 const std::vector<TaskInfo>& tasks();

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "data/samples/task.h"
 #include "tests/data/dataset_file.h"
 
 namespace berth::data {
@@ -30,14 +29,6 @@ TEST(Labels, AreFoundOrListed) {
   EXPECT_EQ(error_of([&] { labels.index("c"); }), "unknown label 'c'; the training split's 2 labels are: b, a");
   EXPECT_EQ(error_of([&] { LabelSet({"a", "a"}); }), "the label 'a' is named twice");
   EXPECT_NE(error_of([&] { LabelSet({""}); }), "");
-}
-
-TEST(Tasks, AreFoundByNameAndAlias) {
-  EXPECT_EQ(find_task("token_classification").kind, TaskKind::kTokenClassification);
-  EXPECT_EQ(find_task("classification").kind, TaskKind::kSequenceClassification);
-  EXPECT_EQ(find_task("mlm").name, "masked-lm");
-  EXPECT_NE(error_of([] { find_task("sorting"); }).find("known are: sequence-classification, regression"), std::string::npos);
-  for (const TaskInfo& task : tasks()) EXPECT_EQ(&task_info(task.kind), &task);
 }
 
 }  // namespace
