@@ -46,17 +46,17 @@ int run_evaluate(const EvaluateCommand& command, const std::string& log_level) {
     if (comm.rank() != 0) return 0;
     train::EvalReport report{
         .step = 0, .epoch = 0, .prefix = command.split == "test" ? "test" : "eval", .metrics = result.metrics};
-    report.metrics.emplace_back("samples", static_cast<double>(result.samples));
+    report.metrics.push_back({"samples", static_cast<double>(result.samples), train::MetricKind::kCount});
     train::add_speed(report.metrics, result.seconds, result.samples, result.batches);
     train::Metrics values = train::scalars(report);
-    std::erase_if(values, [](const auto& value) { return value.first == "epoch"; });
+    std::erase_if(values, [](const train::Metric& metric) { return metric.name == "epoch"; });
     if (!command.output_dir.empty()) {
       train::write_results(command.output_dir, report.prefix, values);
       for (const auto& [name, content] : result.files)
         train::write_durably(command.output_dir / name, content.dump(4, ' ', /*ensure_ascii=*/true) + "\n");
     }
     nlohmann::ordered_json json;
-    for (const auto& [name, value] : values) json[name] = train::json_value(name, value);
+    for (const train::Metric& metric : values) json[metric.name] = train::json_value(metric);
     std::cout << json.dump(2) << "\n";
     return 0;
   });

@@ -32,7 +32,8 @@ std::string describe(const train::LogReport& report, int64_t total_steps) {
 
 std::string describe(const train::EvalReport& report) {
   std::string text = concat("step ", report.step, ", ", epoch(report.epoch));
-  for (const auto& [name, value] : report.metrics) text += concat(", ", report.prefix, "_", name, " ", format_number(value));
+  for (const train::Metric& metric : report.metrics)
+    text += concat(", ", report.prefix, "_", metric.name, " ", format_number(metric.value));
   return text;
 }
 

@@ -53,8 +53,8 @@ void write_run(const fs::path& run) {
   }
   train::MetricsFile metrics(run / "metrics.jsonl", 0);
   metrics.log({.step = 20, .epoch = 2, .loss = 0.5});
-  metrics.eval({.step = 20, .epoch = 2, .metrics = {{"loss", 0.25}}});
-  train::write_results(run, "eval", {{"eval_loss", 0.25}});
+  metrics.eval({.step = 20, .epoch = 2, .metrics = {{"loss", 0.25, train::MetricKind::kLoss}}});
+  train::write_results(run, "eval", {{"eval_loss", 0.25, train::MetricKind::kLoss}});
   train::Provenance provenance;
   provenance.berth_version = "0.1.0";
   provenance.job.ranks = 4;

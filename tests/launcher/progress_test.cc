@@ -123,7 +123,9 @@ TEST_F(ProgressTest, TrainingLogsAtReportsOnly) {
   progress.step({.step = 1, .epoch = 0.1, .loss = 0.5, .tokens = 100, .seconds = 100});
   progress.log({.step = 10, .epoch = 1, .loss = 0.6931, .learning_rate = 5e-5, .grad_norm = 1.25, .tokens = 24690, .seconds = 2});
   progress.evaluating(1, 2);
-  progress.eval({.step = 10, .epoch = 1, .metrics = {{"loss", 0.5}, {"accuracy", 0.875}}});
+  progress.eval({.step = 10,
+                 .epoch = 1,
+                 .metrics = {{"loss", 0.5, train::MetricKind::kLoss}, {"accuracy", 0.875, train::MetricKind::kScore}}});
   progress.finish({.step = 20, .epoch = 2, .loss = 0.5, .seconds = 65, .tokens = 65000, .skipped = 1});
   EXPECT_EQ(read_console(),
             "T step 10/20, epoch 1.00, loss 0.6931, lr 5e-05, grad norm 1.25, 12.3k tokens/s\n"

@@ -132,19 +132,19 @@ Metrics classification_metrics(std::span<const int32_t> labels, std::span<const 
   ConfusionMatrix matrix(num_classes);
   for (size_t i = 0; i < labels.size(); ++i) matrix.add(labels[i], predictions[i]);
   const PrecisionRecallF1 average = matrix.average(num_classes == 2 ? Average::kBinary : Average::kMacro);
-  Metrics metrics = {{"accuracy", matrix.accuracy()},
-                     {"f1", average.f1},
-                     {"precision", average.precision},
-                     {"recall", average.recall},
-                     {"matthews_correlation", matrix.matthews_correlation()}};
+  Metrics metrics = {{"accuracy", matrix.accuracy(), MetricKind::kScore},
+                     {"f1", average.f1, MetricKind::kScore},
+                     {"precision", average.precision, MetricKind::kScore},
+                     {"recall", average.recall, MetricKind::kScore},
+                     {"matthews_correlation", matrix.matthews_correlation(), MetricKind::kScore}};
   if (scores.empty()) return metrics;
   if (num_classes != 2) {
-    metrics.emplace_back("roc_auc", roc_auc_one_vs_rest(labels, scores, num_classes));
+    metrics.push_back({"roc_auc", roc_auc_one_vs_rest(labels, scores, num_classes), MetricKind::kScore});
     return metrics;
   }
   std::vector<double> second;
   for (size_t i = 1; i < scores.size(); i += 2) second.push_back(scores[i]);
-  metrics.emplace_back("roc_auc", roc_auc(labels, second));
+  metrics.push_back({"roc_auc", roc_auc(labels, second), MetricKind::kScore});
   return metrics;
 }
 

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <vector>
 
+#include "trainer/metrics/metrics.h"
+
 namespace berth::train {
 namespace {
 
@@ -36,7 +38,7 @@ std::string title(std::string name) {
 }
 
 bool is_metric(const std::string& name) {
-  return name.starts_with("eval_") && name != "eval_loss" && name != "eval_runtime" && !name.ends_with("_per_second");
+  return name.starts_with("eval_") && name != "eval_loss" && metric_kind(name) != MetricKind::kSpeed;
 }
 
 std::string line(const Row& row, const std::vector<size_t>& widths) {

@@ -8,6 +8,7 @@
 
 #include "data/check.h"
 #include "trainer/checkpoint/durable_file.h"
+#include "trainer/metrics/metrics.h"
 #include "trainer/report/html_style.h"
 #include "trainer/report/svg_chart.h"
 
@@ -15,11 +16,6 @@ namespace berth::train {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-// Metrics that say how fast something went, not how well.
-bool is_speed(const std::string& name) {
-  return name.ends_with("_per_second") || name.ends_with("_runtime") || name.ends_with("_samples");
-}
 
 std::string text_of(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
@@ -105,7 +101,7 @@ std::vector<std::string> eval_metrics(const std::vector<LogRecord>& records) {
   std::set<std::string> seen;
   for (const LogRecord& record : records) {
     for (const auto& [key, value] : record.items()) {
-      if (key.starts_with("eval_") && key != "eval_loss" && !is_speed(key) && seen.insert(key).second)
+      if (key.starts_with("eval_") && key != "eval_loss" && metric_kind(key) != MetricKind::kSpeed && seen.insert(key).second)
         names.push_back(key.substr(5));
     }
   }

@@ -34,16 +34,15 @@ std::filesystem::path cut(const std::filesystem::path& path, int64_t resume_step
 
 }  // namespace
 
-nlohmann::ordered_json json_value(const std::string& name, double value) {
-  if (!std::isfinite(value)) return nullptr;
-  for (const char* ending : {"_number", "total", "_samples", "skipped_steps"})
-    if (name.ends_with(ending)) return static_cast<int64_t>(value);
-  return value;
+nlohmann::ordered_json json_value(const Metric& metric) {
+  if (!std::isfinite(metric.value)) return nullptr;
+  if (metric.kind == MetricKind::kCount) return static_cast<int64_t>(metric.value);
+  return metric.value;
 }
 
 LogRecord make_record(int64_t step, const Metrics& values) {
   LogRecord record = {{"step", step}};
-  for (const auto& [name, value] : values) record[name] = json_value(name, value);
+  for (const Metric& metric : values) record[metric.name] = json_value(metric);
   return record;
 }
 

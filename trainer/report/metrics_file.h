@@ -19,9 +19,8 @@ namespace berth::train {
 
 using LogRecord = nlohmann::ordered_json;
 
-// Counts (samples, questions, entities of a type, skipped steps) are integers, as Hugging Face writes them; what is not finite is
-// null.
-nlohmann::ordered_json json_value(const std::string& name, double value);
+// The value: counts are integers, as Hugging Face writes them; what is not finite is null.
+nlohmann::ordered_json json_value(const Metric& metric);
 
 LogRecord make_record(int64_t step, const Metrics& values);
 

@@ -12,37 +12,37 @@ double rate(int64_t count, double seconds) { return seconds > 0 ? rounded(static
 }  // namespace
 
 Metrics scalars(const LogReport& report) {
-  Metrics out = {{"epoch", report.epoch},
-                 {"loss", report.loss},
-                 {"learning_rate", report.learning_rate},
-                 {"grad_norm", report.grad_norm},
-                 {"tokens_per_second", rate(report.tokens, report.seconds)},
-                 {"samples_per_second", rate(report.samples, report.seconds)}};
-  if (report.skipped > 0) out.emplace_back("skipped_steps", static_cast<double>(report.skipped));
+  Metrics out = {{"epoch", report.epoch, MetricKind::kOther},
+                 {"loss", report.loss, MetricKind::kLoss},
+                 {"learning_rate", report.learning_rate, MetricKind::kOther},
+                 {"grad_norm", report.grad_norm, MetricKind::kOther},
+                 {"tokens_per_second", rate(report.tokens, report.seconds), MetricKind::kSpeed},
+                 {"samples_per_second", rate(report.samples, report.seconds), MetricKind::kSpeed}};
+  if (report.skipped > 0) out.push_back({"skipped_steps", static_cast<double>(report.skipped), MetricKind::kCount});
   return out;
 }
 
 Metrics scalars(const EvalReport& report) {
-  Metrics out = {{"epoch", report.epoch}};
-  for (const auto& [name, value] : report.metrics) out.emplace_back(report.prefix + "_" + name, value);
+  Metrics out = {{"epoch", report.epoch, MetricKind::kOther}};
+  for (const Metric& metric : report.metrics) out.push_back({report.prefix + "_" + metric.name, metric.value, metric.kind});
   return out;
 }
 
 Metrics scalars(const TrainSummary& summary) {
-  Metrics out = {{"epoch", summary.epoch},
-                 {"train_loss", summary.loss},
-                 {"train_runtime", rounded(summary.seconds, 1e4)},
-                 {"train_samples_per_second", rate(summary.samples, summary.seconds)},
-                 {"train_steps_per_second", rate(summary.step, summary.seconds)},
-                 {"train_tokens_per_second", rate(summary.tokens, summary.seconds)}};
-  if (summary.skipped > 0) out.emplace_back("train_skipped_steps", static_cast<double>(summary.skipped));
+  Metrics out = {{"epoch", summary.epoch, MetricKind::kOther},
+                 {"train_loss", summary.loss, MetricKind::kLoss},
+                 {"train_runtime", rounded(summary.seconds, 1e4), MetricKind::kSpeed},
+                 {"train_samples_per_second", rate(summary.samples, summary.seconds), MetricKind::kSpeed},
+                 {"train_steps_per_second", rate(summary.step, summary.seconds), MetricKind::kSpeed},
+                 {"train_tokens_per_second", rate(summary.tokens, summary.seconds), MetricKind::kSpeed}};
+  if (summary.skipped > 0) out.push_back({"train_skipped_steps", static_cast<double>(summary.skipped), MetricKind::kCount});
   return out;
 }
 
 void add_speed(Metrics& metrics, double seconds, int64_t samples, int64_t steps) {
-  metrics.emplace_back("runtime", rounded(seconds, 1e4));
-  metrics.emplace_back("samples_per_second", rate(samples, seconds));
-  metrics.emplace_back("steps_per_second", rate(steps, seconds));
+  metrics.push_back({"runtime", rounded(seconds, 1e4), MetricKind::kSpeed});
+  metrics.push_back({"samples_per_second", rate(samples, seconds), MetricKind::kSpeed});
+  metrics.push_back({"steps_per_second", rate(steps, seconds), MetricKind::kSpeed});
 }
 
 }  // namespace berth::train

@@ -15,7 +15,7 @@ void write_sorted(const std::filesystem::path& path, const nlohmann::json& value
 
 void write_results(const std::filesystem::path& folder, const std::string& split, const Metrics& values) {
   nlohmann::json results = nlohmann::json::object();
-  for (const auto& [name, value] : values) results[name] = json_value(name, value);
+  for (const Metric& metric : values) results[metric.name] = json_value(metric);
   write_sorted(folder / (split + "_results.json"), results);
 
   const std::filesystem::path all_path = folder / "all_results.json";

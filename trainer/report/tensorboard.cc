@@ -109,11 +109,11 @@ struct TensorBoard::Writer {
   // `epoch` comes with each log; an evaluation at the same step would show it twice.
   void write(int64_t step, const Metrics& values, bool with_epoch = false) {
     events::Event event;
-    for (const auto& [name, value] : values) {
-      if (name == "epoch" && !with_epoch) continue;
+    for (const Metric& metric : values) {
+      if (metric.name == "epoch" && !with_epoch) continue;
       auto* added = event.mutable_summary()->add_value();
-      added->set_tag(tag(name));
-      added->set_simple_value(static_cast<float>(value));
+      added->set_tag(tag(metric.name));
+      added->set_simple_value(static_cast<float>(metric.value));
     }
     write(event, step);
   }

@@ -263,15 +263,15 @@ void TrainLoop::judge(const EvalResult& result) {
   std::string name = o.metric_for_best_model.empty() ? "loss" : o.metric_for_best_model;
   if (name.starts_with("eval_")) name = name.substr(5);
   const Metrics& metrics = result.metrics;
-  const auto found = std::find_if(metrics.begin(), metrics.end(), [&](const auto& metric) { return metric.first == name; });
+  const auto found = std::find_if(metrics.begin(), metrics.end(), [&](const Metric& metric) { return metric.name == name; });
   if (found == metrics.end()) {
     std::string known;
-    for (const auto& [metric, value] : metrics) known += (known.empty() ? "" : ", ") + metric;
+    for (const Metric& metric : metrics) known += (known.empty() ? "" : ", ") + metric.name;
     throw comm::AgreedError(ExitCode::kUsage,
                             concat("--metric-for-best-model ", o.metric_for_best_model, " is not among the metrics: ", known));
   }
   const bool greater = o.greater_is_better.value_or(!name.ends_with("loss") && name != "perplexity");
-  const double value = found->second, sign = greater ? 1 : -1;
+  const double value = found->value, sign = greater ? 1 : -1;
   const bool better = !state.best_metric || sign * (value - *state.best_metric) > 0;
   const bool enough = !state.best_metric || sign * (value - *state.best_metric) > o.early_stopping_threshold;
   if (std::isfinite(value) && better) {

@@ -116,7 +116,9 @@ class MaskedLm : public Task {
   Evaluation evaluate(const std::vector<EvalRecord>& records, const EvalContext&) const override {
     const Outcome sum = total(records);
     const double loss = sum.loss / static_cast<double>(sum.targets);
-    return {.metrics = {{"loss", loss}, {"accuracy", accuracy(sum)}, {"perplexity", perplexity(loss)}}};
+    return {.metrics = {{"loss", loss, MetricKind::kLoss},
+                        {"accuracy", accuracy(sum), MetricKind::kScore},
+                        {"perplexity", perplexity(loss), MetricKind::kLoss}}};
   }
 
   void mark_targets(const data::Vocab& vocab, data::Batch& batch) const override { data::target_masks(vocab, batch); }
@@ -186,12 +188,12 @@ class Pretraining final : public MaskedLm {
     const Outcome sum = total(records);
     const double samples = static_cast<double>(records.size()), loss = sum.loss / static_cast<double>(sum.targets),
                  sentence_loss = sum.sentence_loss / samples;
-    return {.metrics = {{"loss", loss + sentence_loss},
-                        {"accuracy", accuracy(sum)},
-                        {"perplexity", perplexity(loss)},
-                        {"mlm_loss", loss},
-                        {"next_sentence_loss", sentence_loss},
-                        {"next_sentence_accuracy", sum.sentence_correct / samples}}};
+    return {.metrics = {{"loss", loss + sentence_loss, MetricKind::kLoss},
+                        {"accuracy", accuracy(sum), MetricKind::kScore},
+                        {"perplexity", perplexity(loss), MetricKind::kLoss},
+                        {"mlm_loss", loss, MetricKind::kLoss},
+                        {"next_sentence_loss", sentence_loss, MetricKind::kLoss},
+                        {"next_sentence_accuracy", sum.sentence_correct / samples, MetricKind::kScore}}};
   }
 
  protected:

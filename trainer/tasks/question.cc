@@ -92,7 +92,9 @@ class Judge {
   }
 
   Evaluation finish(double loss) {
-    Evaluation result{{{"loss", loss}, {"exact_match", mean(exact_, {})}, {"f1", mean(f1_, {})}}};
+    Evaluation result{{{"loss", loss, MetricKind::kLoss},
+                       {"exact_match", mean(exact_, {}), MetricKind::kScore},
+                       {"f1", mean(f1_, {}), MetricKind::kScore}}};
     result.files["predictions.json"] = predictions_.take();
     result.files["nbest_predictions.json"] = n_best_.take();
     if (options_.version_2_with_negative) {
@@ -124,20 +126,20 @@ class Judge {
   }
 
   void add_version_2(Metrics& metrics) const {
-    metrics.emplace_back("exact", mean(exact_, {}));
-    metrics.emplace_back("total", static_cast<double>(f1_.size()));
+    metrics.push_back({"exact", mean(exact_, {}), MetricKind::kScore});
+    metrics.push_back({"total", static_cast<double>(f1_.size()), MetricKind::kCount});
     for (const bool has_answer : {true, false}) {
       if (count(has_answer) == 0) continue;
       const std::string prefix = has_answer ? "HasAns_" : "NoAns_";
-      metrics.emplace_back(prefix + "exact", mean(exact_, has_answer));
-      metrics.emplace_back(prefix + "f1", mean(f1_, has_answer));
-      metrics.emplace_back(prefix + "total", static_cast<double>(count(has_answer)));
+      metrics.push_back({prefix + "exact", mean(exact_, has_answer), MetricKind::kScore});
+      metrics.push_back({prefix + "f1", mean(f1_, has_answer), MetricKind::kScore});
+      metrics.push_back({prefix + "total", static_cast<double>(count(has_answer)), MetricKind::kCount});
     }
     const BestThreshold exact = best_threshold(exact_), f1 = best_threshold(f1_);
-    metrics.emplace_back("best_exact", exact.score);
-    metrics.emplace_back("best_exact_thresh", exact.threshold);
-    metrics.emplace_back("best_f1", f1.score);
-    metrics.emplace_back("best_f1_thresh", f1.threshold);
+    metrics.push_back({"best_exact", exact.score, MetricKind::kScore});
+    metrics.push_back({"best_exact_thresh", exact.threshold, MetricKind::kOther});
+    metrics.push_back({"best_f1", f1.score, MetricKind::kScore});
+    metrics.push_back({"best_f1_thresh", f1.threshold, MetricKind::kOther});
   }
 
   const SpanOptions& options_;

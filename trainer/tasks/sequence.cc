@@ -86,7 +86,7 @@ class SequenceClassification final : public Task {
       for (size_t at = sizeof(Outcome); at < record.payload.size(); at += sizeof(double))
         scores.push_back(unpack<double>(record.payload.substr(at, sizeof(double))));
     }
-    Metrics metrics{{"loss", loss / static_cast<double>(records.size())}};
+    Metrics metrics{{"loss", loss / static_cast<double>(records.size()), MetricKind::kLoss}};
     for (auto& metric : classification_metrics(labels, predictions, scores, classes)) metrics.push_back(std::move(metric));
     return {metrics};
   }
@@ -144,7 +144,11 @@ class Regression final : public Task {
     }
     const double mse = mean_squared_error(predicted, targets), linear = pearson(predicted, targets),
                  ranked = spearman(predicted, targets);
-    return {{{"loss", mse}, {"pearson", linear}, {"spearmanr", ranked}, {"combined_score", (linear + ranked) / 2}, {"mse", mse}}};
+    return {{{"loss", mse, MetricKind::kLoss},
+             {"pearson", linear, MetricKind::kScore},
+             {"spearmanr", ranked, MetricKind::kScore},
+             {"combined_score", (linear + ranked) / 2, MetricKind::kScore},
+             {"mse", mse, MetricKind::kLoss}}};
   }
 
   std::vector<at::Tensor> probabilities(const std::vector<at::Tensor>& logits, const data::Batch&) const override {
@@ -218,16 +222,16 @@ class MultiLabel final : public Task {
     }
     const PrecisionRecallF1 micro = counts.micro(), macro = counts.macro();
     const RocAuc auc = multi_label_roc_auc(targets, scores, static_cast<int>(labels));
-    return {{{"loss", loss / static_cast<double>(records.size())},
-             {"accuracy", counts.subset_accuracy()},
-             {"f1_micro", micro.f1},
-             {"f1_macro", macro.f1},
-             {"precision_micro", micro.precision},
-             {"recall_micro", micro.recall},
-             {"precision_macro", macro.precision},
-             {"recall_macro", macro.recall},
-             {"roc_auc_micro", auc.micro},
-             {"roc_auc_macro", auc.macro}}};
+    return {{{"loss", loss / static_cast<double>(records.size()), MetricKind::kLoss},
+             {"accuracy", counts.subset_accuracy(), MetricKind::kScore},
+             {"f1_micro", micro.f1, MetricKind::kScore},
+             {"f1_macro", macro.f1, MetricKind::kScore},
+             {"precision_micro", micro.precision, MetricKind::kScore},
+             {"recall_micro", micro.recall, MetricKind::kScore},
+             {"precision_macro", macro.precision, MetricKind::kScore},
+             {"recall_macro", macro.recall, MetricKind::kScore},
+             {"roc_auc_micro", auc.micro, MetricKind::kScore},
+             {"roc_auc_macro", auc.macro, MetricKind::kScore}}};
   }
 
   std::vector<at::Tensor> probabilities(const std::vector<at::Tensor>& logits, const data::Batch&) const override {

@@ -134,17 +134,17 @@ class TokenClassification final : public Task {
     }
     check(targets > 0, "none of the ", records.size(), " sentences has tags: this split can be predicted, not evaluated");
     const PrecisionRecallF1 all = counts.overall();
-    Metrics metrics{{"loss", loss / static_cast<double>(targets)},
-                    {"precision", all.precision},
-                    {"recall", all.recall},
-                    {"f1", all.f1},
-                    {"accuracy", counts.accuracy()}};
+    Metrics metrics{{"loss", loss / static_cast<double>(targets), MetricKind::kLoss},
+                    {"precision", all.precision, MetricKind::kScore},
+                    {"recall", all.recall, MetricKind::kScore},
+                    {"f1", all.f1, MetricKind::kScore},
+                    {"accuracy", counts.accuracy(), MetricKind::kScore}};
     if (!context.options.each_entity_type) return {metrics};
     for (const auto& [type, one] : counts.by_type())
-      metrics.insert(metrics.end(), {{type + "_precision", one.precision},
-                                     {type + "_recall", one.recall},
-                                     {type + "_f1", one.f1},
-                                     {type + "_number", static_cast<double>(counts.number(type))}});
+      metrics.insert(metrics.end(), {{type + "_precision", one.precision, MetricKind::kScore},
+                                     {type + "_recall", one.recall, MetricKind::kScore},
+                                     {type + "_f1", one.f1, MetricKind::kScore},
+                                     {type + "_number", static_cast<double>(counts.number(type)), MetricKind::kCount}});
     return {metrics};
   }
 

@@ -40,10 +40,14 @@ std::vector<EvalRecord> parse_records(const std::vector<std::string>& gathered) 
 
 // Rank 0's metrics on every rank.
 Metrics broadcast_metrics(Metrics metrics, comm::Communicator& comm) {
-  std::string bytes = comm.rank() == 0 ? nlohmann::json(metrics).dump() : "";
+  nlohmann::json names = nlohmann::json::array();
   // Values travel as raw doubles, because JSON has no NaN.
   std::vector<double> values;
-  for (const auto& [name, value] : metrics) values.push_back(value);
+  for (const Metric& metric : metrics) {
+    names.push_back({metric.name, metric.kind});
+    values.push_back(metric.value);
+  }
+  std::string bytes = comm.rank() == 0 ? names.dump() : "";
   std::string raw(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(double));
   comm.broadcast(bytes, 0);
   comm.broadcast(raw, 0);
@@ -52,7 +56,7 @@ Metrics broadcast_metrics(Metrics metrics, comm::Communicator& comm) {
   for (const auto& pair : nlohmann::json::parse(bytes)) {
     double value = 0;
     std::memcpy(&value, raw.data() + i++ * sizeof(double), sizeof(double));
-    metrics.emplace_back(pair[0].get<std::string>(), value);
+    metrics.push_back({pair[0].get<std::string>(), value, pair[1].get<MetricKind>()});
   }
   return metrics;
 }

@@ -247,15 +247,15 @@ TEST(Metrics, ClassificationReportsClassOneOfTwoAndMeansOfMore) {
   const std::vector<int32_t> labels = {0, 1, 1, 0}, predictions = {0, 1, 0, 0};
   const std::vector<double> scores = {0.9, 0.1, 0.2, 0.8, 0.7, 0.3, 0.6, 0.4};
   const Metrics two = classification_metrics(labels, predictions, scores, 2);
-  EXPECT_EQ(two, (Metrics{{"accuracy", 0.75},
-                          {"f1", 2.0 / 3},
-                          {"precision", 1.0},
-                          {"recall", 0.5},
-                          {"matthews_correlation", 4.0 / std::sqrt(48.0)},
-                          {"roc_auc", 0.75}}));
+  EXPECT_EQ(two, (Metrics{{"accuracy", 0.75, MetricKind::kScore},
+                          {"f1", 2.0 / 3, MetricKind::kScore},
+                          {"precision", 1.0, MetricKind::kScore},
+                          {"recall", 0.5, MetricKind::kScore},
+                          {"matthews_correlation", 4.0 / std::sqrt(48.0), MetricKind::kScore},
+                          {"roc_auc", 0.75, MetricKind::kScore}}));
   const Metrics three = classification_metrics(labels, predictions, {}, 3);
   EXPECT_EQ(three.size(), 5u);
-  EXPECT_DOUBLE_EQ(three[1].second, (0.8 + 2.0 / 3) / 2);
+  EXPECT_DOUBLE_EQ(three[1].value, (0.8 + 2.0 / 3) / 2);
   EXPECT_THROW(classification_metrics(labels, predictions, scores, 3), Error);
 }
 

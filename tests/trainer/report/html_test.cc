@@ -72,9 +72,10 @@ TEST(Chart, LongSeriesAreThinnedAndKeepTheirSpikes) {
 
 RunReport sample_report() {
   RunReport report{.name = "my <run>", .records = {}, .results = nullptr, .provenance = nullptr};
-  report.records.push_back(make_record(10, {{"epoch", 1}, {"loss", 0.5}, {"learning_rate", 5e-5}, {"grad_norm", 1.0}}));
-  report.records.push_back(make_record(10, {{"epoch", 1}, {"eval_loss", 0.4}, {"eval_accuracy", 0.875}, {"eval_runtime", 1}}));
-  report.records.push_back(make_record(20, {{"epoch", 2}, {"train_loss", 0.45}, {"train_runtime", 12}}));
+  report.records = {
+      {{"step", 10}, {"epoch", 1.0}, {"loss", 0.5}, {"learning_rate", 5e-5}, {"grad_norm", 1.0}},
+      {{"step", 10}, {"epoch", 1.0}, {"eval_loss", 0.4}, {"eval_accuracy", 0.875}, {"eval_PER_number", 7}, {"eval_runtime", 1.0}},
+      {{"step", 20}, {"epoch", 2.0}, {"train_loss", 0.45}, {"train_runtime", 12.0}}};
   report.results = Json::parse(R"({"eval_accuracy": 0.875, "train_runtime": 12.5, "eval_samples_per_second": 99.25})");
   report.provenance =
       Json::parse(R"({"berth_version": "berth 0.1.0", "options": {"model": "</script><b>", "batch": {"size": 8}, "unset": null},
@@ -86,13 +87,13 @@ TEST(Html, HasCurvesTablesOptionsAndProvenance) {
   const std::string html = render_html(sample_report());
   for (const char* piece :
        {"<title>my &lt;run&gt; · berth</title>", "step 20, epoch 2, complete · berth 0.1.0",
-        "<b>0.875</b><span>eval_accuracy</span>", "<b>12.5 s</b>", ">Loss<span", "Validation: accuracy", "Learning rate",
-        "Gradient norm", "<th>Validation Loss</th>", "<th>batch.size</th><td class=\"number\">8</td>", "&lt;/script&gt;&lt;b&gt;",
-        "<th>slurm_job_id</th>", "<th>data.a.h5</th><td>abc</td>", "prefers-color-scheme: dark"}) {
+        "<b>0.875</b><span>eval_accuracy</span>", "<b>12.5 s</b>", ">Loss<span", "Validation: accuracy", "Validation: PER_number",
+        "Learning rate", "Gradient norm", "<th>Validation Loss</th>", "<th>batch.size</th><td class=\"number\">8</td>",
+        "&lt;/script&gt;&lt;b&gt;", "<th>slurm_job_id</th>", "<th>data.a.h5</th><td>abc</td>", "prefers-color-scheme: dark"}) {
     EXPECT_NE(html.find(piece), std::string::npos) << piece;
   }
   EXPECT_EQ(count(html, "unset"), 0u);
-  EXPECT_EQ(count(html, "<svg"), 4u);
+  EXPECT_EQ(count(html, "<svg"), 5u) << "no curve of times";
 }
 
 TEST(Html, NeedsNothingFromOutside) {
@@ -103,7 +104,7 @@ TEST(Html, NeedsNothingFromOutside) {
 
 TEST(Html, OfARunThatHasJustBegun) {
   const std::string html =
-      render_html({.name = "r", .records = {make_record(1, {{"loss", 0.5}})}, .results = nullptr, .provenance = nullptr});
+      render_html({.name = "r", .records = {LogRecord{{"step", 1}, {"loss", 0.5}}}, .results = nullptr, .provenance = nullptr});
   EXPECT_NE(html.find("not complete"), std::string::npos);
   EXPECT_EQ(count(html, "<section>"), 0u);
 }

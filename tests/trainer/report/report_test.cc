@@ -50,7 +50,9 @@ LogReport log_at(int64_t step) {
           .seconds = 2};
 }
 
-EvalReport eval_at(int64_t step) { return {.step = step, .epoch = 1.0, .metrics = {{"loss", 0.5}, {"accuracy", 0.75}}}; }
+EvalReport eval_at(int64_t step) {
+  return {.step = step, .epoch = 1.0, .metrics = {{"loss", 0.5, MetricKind::kLoss}, {"accuracy", 0.75, MetricKind::kScore}}};
+}
 
 StepReport step_at(int64_t step, double loss) {
   return {.step = step,
@@ -74,11 +76,15 @@ TEST_F(ReportTest, FilesThatCannotBeReadOrWrittenAreErrors) {
 
 TEST_F(ReportTest, TheClosingTableIsThatOfModelCards) {
   RunLog log({});
-  log.eval({.step = 0, .epoch = 0, .metrics = {{"loss", 2.5}, {"f1_micro", 0.123456}}});
+  log.eval({.step = 0, .epoch = 0, .metrics = {{"loss", 2.5, MetricKind::kLoss}, {"f1_micro", 0.123456, MetricKind::kScore}}});
   log.step(step_at(1, 0.70000001), true);
   log.step(step_at(2, 0.5), false);
-  log.eval(
-      {.step = 2, .epoch = 1, .metrics = {{"loss", std::nan("")}, {"f1_micro", 1}, {"runtime", 3}, {"steps_per_second", 1}}});
+  log.eval({.step = 2,
+            .epoch = 1,
+            .metrics = {{"loss", std::nan(""), MetricKind::kLoss},
+                        {"f1_micro", 1, MetricKind::kScore},
+                        {"runtime", 3, MetricKind::kSpeed},
+                        {"steps_per_second", 1, MetricKind::kSpeed}}});
   log.finish();
   EXPECT_EQ(closing_table(nlohmann::ordered_json::parse(log.log_history())),
             "| Training Loss | Epoch | Step | Validation Loss | F1 Micro |\n"
@@ -127,8 +133,17 @@ TEST_F(ReportTest, DamagedLinesAreLeftOut) {
 }
 
 TEST_F(ReportTest, ValuesThatAreNotFiniteAreNull) {
-  const LogRecord record = make_record(1, {{"loss", std::nan("")}, {"grad_norm", std::numeric_limits<double>::infinity()}});
-  EXPECT_EQ(record.dump(), R"({"step":1,"loss":null,"grad_norm":null})");
+  const LogRecord record = make_record(1, {{"loss", std::nan(""), MetricKind::kLoss},
+                                           {"grad_norm", std::numeric_limits<double>::infinity(), MetricKind::kOther},
+                                           {"samples", std::nan(""), MetricKind::kCount}});
+  EXPECT_EQ(record.dump(), R"({"step":1,"loss":null,"grad_norm":null,"samples":null})");
+}
+
+TEST_F(ReportTest, CountsAreWrittenAsIntegersWhateverTheirNames) {
+  const Metrics metrics{{"a_number", 7, MetricKind::kCount}, {"b_number", 7, MetricKind::kScore}};
+  EXPECT_EQ(make_record(1, metrics).dump(), R"({"step":1,"a_number":7,"b_number":7.0})");
+  write_results(folder_, "eval", metrics);
+  EXPECT_EQ(read_file(file("eval_results.json")), "{\n    \"a_number\": 7,\n    \"b_number\": 7.0\n}\n");
 }
 
 TEST_F(ReportTest, ResultsAreSortedAndGathered) {

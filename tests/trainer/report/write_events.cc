@@ -11,7 +11,9 @@ int main(int argc, char** argv) {
                 .epoch = 0.01 * static_cast<double>(step),
                 .loss = static_cast<double>(step + start),
                 .learning_rate = 5e-5});
-      sink.eval({.step = step, .metrics = {{"loss", 0.5}, {"accuracy", 0.25 + static_cast<double>(start)}}});
+      sink.eval(
+          {.step = step,
+           .metrics = {{"loss", 0.5, MetricKind::kLoss}, {"accuracy", 0.25 + static_cast<double>(start), MetricKind::kScore}}});
     }
     if (start > 0) sink.finish({.step = 40, .loss = 0.125});
   }
