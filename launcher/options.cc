@@ -185,7 +185,7 @@ void add_evaluation(Parser& p, train::TrainOptions& o) {
         "keep so many checkpoints, never deleting the best or the only valid one; 0: all");
   p.add("--load-best-model-at-end", e.load_best_model_at_end, "the final model is the best checkpoint's");
   p.add("--metric-for-best-model", e.metric_for_best_model, "default: loss");
-  p.add("--greater-is-better", e.greater_is_better, "default: false for losses and perplexity, else true");
+  p.add("--greater-is-better", e.greater_is_better, "default: false for losses, perplexity and mse, else true");
   p.add("--early-stopping-patience", e.early_stopping_patience, "stop after so many evaluations without improvement; 0: off");
   p.add("--early-stopping-threshold", e.early_stopping_threshold, "what counts as an improvement");
 }

@@ -270,7 +270,7 @@ void TrainLoop::judge(const EvalResult& result) {
     throw comm::AgreedError(ExitCode::kUsage,
                             concat("--metric-for-best-model ", o.metric_for_best_model, " is not among the metrics: ", known));
   }
-  const bool greater = o.greater_is_better.value_or(!name.ends_with("loss") && name != "perplexity");
+  const bool greater = o.greater_is_better.value_or(greater_is_better(found->kind));
   const double value = found->value, sign = greater ? 1 : -1;
   const bool better = !state.best_metric || sign * (value - *state.best_metric) > 0;
   const bool enough = !state.best_metric || sign * (value - *state.best_metric) > o.early_stopping_threshold;

@@ -50,7 +50,7 @@ struct EvalSaveOptions {
   int64_t save_total_limit = 0;  // 0: keep all
   bool load_best_model_at_end = false;
   std::string metric_for_best_model;      // "": eval_loss
-  std::optional<bool> greater_is_better;  // unset: false for losses and perplexity, true otherwise
+  std::optional<bool> greater_is_better;  // unset: false for losses, perplexity and mse, true otherwise
   int64_t early_stopping_patience = 0;    // evaluations without improvement; 0: off
   double early_stopping_threshold = 0.0;
 };
