@@ -142,15 +142,15 @@ void describe_state(const fs::path& state_file, Json& out) {
   const std::string text = train::read_file(state_file);
   const train::RunState state = train::RunState::parse(text, state_file.string());
   out["step"] = state.global_step;
-  out["steps_in_all"] = state.total_steps;
+  out["steps_in_all"] = state.horizon.total_steps;
   out["epoch"] = Json::parse(text).value("epoch", 0.0);
   out["complete"] = state.complete;
   out["samples_seen"] = state.samples_seen;
-  out["global_batch"] = state.global_batch;
+  out["global_batch"] = state.horizon.global_batch;
   out["seed"] = state.seed;
-  if (state.best_metric) {
-    out["best_metric"] = *state.best_metric;
-    out["best_step"] = state.best_step;
+  if (state.best.metric) {
+    out["best_metric"] = *state.best.metric;
+    out["best_step"] = state.best.step;
   }
 }
 

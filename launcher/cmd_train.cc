@@ -33,10 +33,7 @@ int run_train(const TrainCommand& command, const std::string& command_line, cons
       log_to_file(command.options.output_dir / "berth.log", log_level);
       BOOST_LOG_TRIVIAL(info) << "berth " << command_line;
       BOOST_LOG_TRIVIAL(info) << rank.comm.description();
-      auto progress = std::make_unique<TrainProgress>(rank.console, !command.disable_tqdm);
-      hooks.started = [p = progress.get()](int64_t done, int64_t total) { p->started(done, total); };
-      hooks.eval_progress = [p = progress.get()](int64_t done, int64_t total) { p->evaluating(done, total); };
-      hooks.sinks.push_back(std::move(progress));
+      hooks.sinks.push_back(std::make_unique<TrainProgress>(rank.console, !command.disable_tqdm));
     }
     const train::TrainOutcome outcome = train::train(command.options, folder, rank.comm, std::move(hooks));
     if (rank.comm.rank() == 0) write_page(command.options.output_dir);

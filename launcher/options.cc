@@ -118,8 +118,8 @@ void add_train_data(Parser& p, train::TrainOptions& o) {
   p.add("--data", o.data, "the .h5 file that berth prepare wrote");
   p.add("--output-dir", o.output_dir, "the run folder: final model, checkpoints, results, logs");
   p.add("--overwrite-output-dir", o.overwrite_output_dir, "start afresh over an existing run");
-  p.add("--resume-from-checkpoint", o.resume_from_checkpoint,
-        "auto (newest valid one in the run folder), none, or a checkpoint folder");
+  p.add_named("--resume-from-checkpoint", "auto", "auto (newest valid one in the run folder), none, or a checkpoint folder",
+              [&o](const std::string& choice) { o.resume = train::parse_resume(choice); });
   p.add("--allow-horizon-change", o.allow_horizon_change,
         "resume although the number of steps or the schedule is not the checkpoint's");
   p.add("--from-scratch", o.from_scratch, "random weights; only the model folder's config and tokenizer are used");
@@ -204,7 +204,9 @@ void add_logging(Parser& p, TrainCommand& c) {
   train::LoggingOptions& l = c.options.logging;
   p.add("--logging-steps", l.logging_steps, "below 1 a share of the run");
   p.add("--logging-first-step", l.logging_first_step, "also log the first step");
-  p.add("--report-to", l.report_to, "jsonl, tensorboard, both, or none");
+  p.add_named_list("--report-to", "jsonl, tensorboard, both, or none", [&l](const std::vector<std::string>& names) {
+     l.report_to = train::parse_report_to(names);
+   })->default_str("jsonl,tensorboard");
   p.add("--logging-dir", l.logging_dir, "of TensorBoard; default: tensorboard/ in the run folder");
   p.add("--disable-tqdm", c.disable_tqdm, "no progress bar, plain lines");
   p.add_named("--on-nan", "stop", "what to do at a step that is not finite: stop (exit code 4) or skip it",

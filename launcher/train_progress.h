@@ -15,11 +15,8 @@ class TrainProgress : public train::Sink {
   // `bar`: draw a progress line where the console is a terminal.
   TrainProgress(std::shared_ptr<Console> console, bool bar, Clock clock = steady_clock());
 
-  // Training begins, at `done` of `total` steps.
-  void started(int64_t done, int64_t total);
-  // An evaluation has done so many of its batches (or samples).
-  void evaluating(int64_t done, int64_t total);
-
+  void started(int64_t done, int64_t total) override;
+  void evaluating(int64_t done, int64_t total) override;
   void step(const train::StepReport& report) override;
   void log(const train::LogReport& report) override;
   void eval(const train::EvalReport& report) override;

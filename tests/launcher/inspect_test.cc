@@ -41,11 +41,11 @@ std::vector<train::FileDigest> write_model(const fs::path& folder) {
 // A run of 30 steps, saved at 10 and 20.
 void write_run(const fs::path& run) {
   train::RunState state;
-  state.total_steps = 30;
-  state.global_batch = 8;
-  state.num_samples = 80;
-  state.best_metric = 0.75;
-  state.best_step = 10;
+  state.horizon.total_steps = 30;
+  state.horizon.global_batch = 8;
+  state.horizon.num_samples = 80;
+  state.best.metric = 0.75;
+  state.best.step = 10;
   for (const int64_t step : {10, 20}) {
     state.global_step = step;
     state.samples_seen = 8 * step;

@@ -17,12 +17,12 @@ bool is_kept(const LogRecord& record, int64_t resume_step) {
 }
 
 // Cuts the file before it is opened for appending.
-std::filesystem::path cut(const std::filesystem::path& path, int64_t resume_step, const std::string& history) {
+std::filesystem::path cut(const std::filesystem::path& path, int64_t resume_step, const LogRecord& history) {
   std::vector<LogRecord> records;
   if (std::filesystem::exists(path)) {
     records = read_records(path);
-  } else if (const LogRecord array = LogRecord::parse(history, nullptr, false); array.is_array()) {
-    records.assign(array.begin(), array.end());
+  } else {
+    records.assign(history.begin(), history.end());
   }
   std::string text;
   for (const LogRecord& record : records) {
@@ -56,7 +56,7 @@ std::vector<LogRecord> read_records(const std::filesystem::path& path) {
   return records;
 }
 
-MetricsFile::MetricsFile(const std::filesystem::path& path, int64_t resume_step, const std::string& history)
+MetricsFile::MetricsFile(const std::filesystem::path& path, int64_t resume_step, const LogRecord& history)
     : file_(cut(path, resume_step, history)) {}
 
 void MetricsFile::append(const LogRecord& record) { file_.append(record.dump() + "\n"); }

@@ -33,7 +33,8 @@ class MetricsFile : public Sink {
   // Goes on after step `resume_step`: later records, and the closing one, are cut off first (atomically). 0 starts afresh.
   // `history` is the checkpoint's log history (a JSON array), which stands in where the file is missing: a resume into another
   // folder.
-  MetricsFile(const std::filesystem::path& path, int64_t resume_step, const std::string& history = "[]");
+  MetricsFile(const std::filesystem::path& path, int64_t resume_step,
+              const nlohmann::ordered_json& history = nlohmann::ordered_json::array());
 
   void log(const LogReport& report) override;
   void eval(const EvalReport& report) override;

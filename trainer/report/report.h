@@ -67,9 +67,11 @@ void add_speed(Metrics& metrics, double seconds, int64_t samples, int64_t steps)
 class Sink {
  public:
   virtual ~Sink() = default;
-  virtual void step(const StepReport&) {}           // every optimizer step
-  virtual void log(const LogReport& report) = 0;    // every logging_steps
-  virtual void eval(const EvalReport& report) = 0;  // every evaluation
+  virtual void started(int64_t /*done*/, int64_t /*total*/) {}     // training begins, at `done` of `total` steps
+  virtual void evaluating(int64_t /*done*/, int64_t /*total*/) {}  // an evaluation has done so many of its samples
+  virtual void step(const StepReport&) {}                          // every optimizer step
+  virtual void log(const LogReport& report) = 0;                   // every logging_steps
+  virtual void eval(const EvalReport& report) = 0;                 // every evaluation
   virtual void finish(const TrainSummary& summary) = 0;
 };
 

@@ -51,18 +51,26 @@ RunLog::Sums RunLog::Sums::from_json(const nlohmann::ordered_json& json) {
   return sums;
 }
 
-RunLog::RunLog(std::vector<std::unique_ptr<Sink>> sinks, const std::string& state, const std::string& log_history)
+RunLog::RunLog(std::vector<std::unique_ptr<Sink>> sinks, const nlohmann::ordered_json& state,
+               const nlohmann::ordered_json& log_history)
     : sinks_(std::move(sinks)) {
-  if (state.empty()) return;
+  if (state.is_null()) return;
   try {
-    const auto json = nlohmann::ordered_json::parse(state);
-    interval_ = Sums::from_json(json.at("interval"));
-    total_ = Sums::from_json(json.at("total"));
-    history_ = nlohmann::ordered_json::parse(log_history);
+    interval_ = Sums::from_json(state.at("interval"));
+    total_ = Sums::from_json(state.at("total"));
+    history_ = log_history;
     check(history_.is_array(), "the checkpoint's log_history is not a list");
   } catch (const nlohmann::json::exception& error) {
     fail(ExitCode::kBadInput, "the checkpoint's log state cannot be read: ", error.what(), "; resume from an older checkpoint");
   }
+}
+
+void RunLog::started(int64_t done, int64_t total) {
+  for (auto& sink : sinks_) sink->started(done, total);
+}
+
+void RunLog::evaluating(int64_t done, int64_t total) {
+  for (auto& sink : sinks_) sink->evaluating(done, total);
 }
 
 void RunLog::step(const StepReport& report, bool log_due) {
@@ -106,8 +114,6 @@ TrainSummary RunLog::summary() const {
 
 void RunLog::remember(int64_t step, const Metrics& values) { history_.push_back(make_record(step, values)); }
 
-std::string RunLog::state() const {
-  return nlohmann::ordered_json{{"interval", interval_.to_json()}, {"total", total_.to_json()}}.dump();
-}
+nlohmann::ordered_json RunLog::state() const { return {{"interval", interval_.to_json()}, {"total", total_.to_json()}}; }
 
 }  // namespace berth::train

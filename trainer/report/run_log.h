@@ -14,8 +14,13 @@ namespace berth::train {
 
 class RunLog {
  public:
-  // `state` and `log_history` are a checkpoint's; an empty state starts afresh. Throws Error(kBadInput) if they cannot be read.
-  explicit RunLog(std::vector<std::unique_ptr<Sink>> sinks, const std::string& state = "", const std::string& log_history = "[]");
+  // `state` and `log_history` are a checkpoint's; a null state starts afresh. Throws Error(kBadInput) if they cannot be read.
+  explicit RunLog(std::vector<std::unique_ptr<Sink>> sinks, const nlohmann::ordered_json& state = nullptr,
+                  const nlohmann::ordered_json& log_history = nlohmann::ordered_json::array());
+
+  // Training begins, at `done` of `total` steps; an evaluation has done so many of its samples.
+  void started(int64_t done, int64_t total);
+  void evaluating(int64_t done, int64_t total);
 
   // Takes in one step; `log_due` closes the interval with it.
   void step(const StepReport& report, bool log_due);
@@ -26,9 +31,9 @@ class RunLog {
   // Of the whole run up to now.
   TrainSummary summary() const;
   // trainer_state.json's log_history: a JSON array of the records that metrics.jsonl has too.
-  std::string log_history() const { return history_.dump(); }
-  // The sums behind all that, as JSON.
-  std::string state() const;
+  const nlohmann::ordered_json& log_history() const { return history_; }
+  // The sums behind all that.
+  nlohmann::ordered_json state() const;
 
  private:
   struct Sums {

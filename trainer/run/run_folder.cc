@@ -15,19 +15,19 @@ bool holds_a_run(const fs::path& folder) { return fs::exists(folder / kTrainerSt
 
 // Rank 0: the checkpoint that the options mean, if any.
 std::optional<Checkpoint> choose_checkpoint(const TrainOptions& options) {
-  const std::string& choice = options.resume_from_checkpoint;
-  if (options.overwrite_output_dir || choice == "none" || choice == "false" || choice == "False") return std::nullopt;
-  if (choice == "auto" || choice == "true" || choice == "True") {
+  if (options.overwrite_output_dir || options.resume.from == Resume::From::kNothing) return std::nullopt;
+  if (options.resume.from == Resume::From::kNewest) {
     const CheckpointSearch search = find_newest_valid(options.output_dir);
     for (const std::string& warning : search.warnings) BOOST_LOG_TRIVIAL(warning) << warning;
     return search.newest;
   }
-  check(fs::is_directory(choice), "--resume-from-checkpoint ", choice,
-        ": no such folder; give a checkpoint-<step> folder, auto or none");
-  verify_checkpoint(choice);
-  const RunState state = RunState::parse(read_file(fs::path(choice) / kTrainerStateFile), choice);
+  const fs::path& folder = options.resume.folder;
+  check_usage(fs::is_directory(folder), "--resume-from-checkpoint ", folder.string(),
+              ": no such folder; give a checkpoint-<step> folder, auto or none");
+  verify_checkpoint(folder);
+  const RunState state = RunState::parse(read_file(folder / kTrainerStateFile), folder.string());
   supersede_after(options.output_dir, state.global_step);
-  return Checkpoint{.folder = choice, .step = state.global_step};
+  return Checkpoint{.folder = folder, .step = state.global_step};
 }
 
 }  // namespace
@@ -41,7 +41,7 @@ RunFolder::RunFolder(const TrainOptions& options, comm::Communicator& comm) {
     if (options.overwrite_output_dir) {
       supersede_after(folder, -1);
       fs::remove(folder / kTrainerStateFile);
-    } else if (options.resume_from_checkpoint == "none") {
+    } else if (options.resume.from == Resume::From::kNothing) {
       check_usage(!holds_a_run(folder), "--output-dir ", folder.string(),
                   " holds a run already: give another folder, leave --resume-from-checkpoint away to go on with it, or "
                   "--overwrite-output-dir to start over");

@@ -4,21 +4,17 @@
 
 #include <cstdint>
 
-#include "data/pipeline/sampler.h"
+#include "trainer/run/horizon.h"
 #include "trainer/run/train_options.h"
 
 namespace berth::train {
 
 struct RunPlan {
-  int64_t num_samples = 0;
-  int64_t global_batch = 0;
+  Horizon horizon;
   int64_t steps_per_epoch = 0;
-  int64_t total_steps = 0;  // the horizon
-  int64_t warmup_steps = 0;
   int64_t logging_steps = 0;
   int64_t eval_steps = 0;  // 0: not by steps
   int64_t save_steps = 0;  // 0: not by steps
-  data::SamplerOptions sampler;
 
   // `stored_global_batch`: a checkpoint's, kept whatever the number of ranks unless global_batch_size is given; 0: none.
   // Throws Error(kUsage) if there are more ranks than the global batch has samples.

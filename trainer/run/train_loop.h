@@ -16,12 +16,10 @@ namespace berth::train {
 
 // What the launcher adds to a run.
 struct TrainHooks {
-  std::function<bool()> stop;                                           // whether this rank wishes to stop: a signal came
-  std::vector<std::unique_ptr<Sink>> sinks = {};                        // rank 0: further listeners, e.g. the progress line
-  std::function<void(int64_t steps_done, int64_t total)> started = {};  // rank 0: training is about to begin
-  std::function<void(int64_t done, int64_t total)> eval_progress = {};  // rank 0
-  std::string version = {};                                             // of berth, for provenance
-  nlohmann::ordered_json options = {};                                  // all options, for provenance
+  std::function<bool()> stop;                     // whether this rank wishes to stop: a signal came
+  std::vector<std::unique_ptr<Sink>> sinks = {};  // rank 0: further listeners, e.g. the progress line
+  std::string version = {};                       // of berth, for provenance
+  nlohmann::ordered_json options = {};            // all options, for provenance
 };
 
 enum class TrainOutcome { kDone, kStoppedEarly };

@@ -29,6 +29,24 @@ std::string_view strategy_name(Strategy strategy) {
   fail(ExitCode::kInternal, "strategy without a name");
 }
 
+ReportTo parse_report_to(const std::vector<std::string>& names) {
+  ReportTo to{.jsonl = false, .tensorboard = false};
+  for (const std::string& name : names) {
+    const bool all = name == "all" || name == "both";
+    check_usage(all || name == "jsonl" || name == "tensorboard" || (name == "none" && names.size() == 1), "--report-to ", name,
+                ": berth writes jsonl and tensorboard; give one of them, both, or none");
+    to.jsonl |= all || name == "jsonl";
+    to.tensorboard |= all || name == "tensorboard";
+  }
+  return to;
+}
+
+Resume parse_resume(const std::string& choice) {
+  if (choice == "auto" || choice == "true" || choice == "True") return {};
+  if (choice == "none" || choice == "false" || choice == "False") return {.from = Resume::From::kNothing};
+  return {.from = Resume::From::kFolder, .folder = choice};
+}
+
 void TrainOptions::validate() const {
   check_usage(!model.empty(),
               "--model is missing: give the folder of a pretrained BERT (config.json, model.safetensors, vocab.txt)");

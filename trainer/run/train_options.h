@@ -11,6 +11,7 @@
 #include "data/pipeline/masking.h"
 #include "trainer/optim/adamw_options.h"
 #include "trainer/optim/schedule.h"
+#include "trainer/run/best_model.h"
 #include "trainer/tasks/prediction_options.h"
 
 namespace berth::train {
@@ -18,6 +19,23 @@ namespace berth::train {
 enum class Strategy { kNo, kSteps, kEpoch, kBest };  // kBest: for saving only, whenever the metric improves
 Strategy parse_strategy(const std::string& name);    // Error(kUsage) listing the names
 std::string_view strategy_name(Strategy strategy);
+
+// --report-to: which files a run's log goes to besides the results.
+struct ReportTo {
+  bool jsonl = true;
+  bool tensorboard = true;
+};
+// "jsonl", "tensorboard"; "all" or "both"; "none". Error(kUsage) listing the names.
+ReportTo parse_report_to(const std::vector<std::string>& names);
+
+// --resume-from-checkpoint.
+struct Resume {
+  enum class From { kNewest, kNothing, kFolder };
+  From from = From::kNewest;          // kNewest: the newest valid checkpoint in output_dir, if there is one
+  std::filesystem::path folder = {};  // kFolder: this checkpoint
+};
+// "auto", "none", transformers' "true" and "false", else a folder.
+Resume parse_resume(const std::string& choice);
 
 enum class OnNan { kStop, kSkip };
 
@@ -53,13 +71,15 @@ struct EvalSaveOptions {
   std::optional<bool> greater_is_better;  // unset: false for losses, perplexity and mse, true otherwise
   int64_t early_stopping_patience = 0;    // evaluations without improvement; 0: off
   double early_stopping_threshold = 0.0;
+
+  BestModelOptions best_model() const { return {metric_for_best_model, greater_is_better, early_stopping_threshold}; }
 };
 
 struct LoggingOptions {
   double logging_steps = 500;  // below 1: a share of the run
   bool logging_first_step = false;
-  std::string report_to = "jsonl,tensorboard";  // or none
-  std::filesystem::path logging_dir;            // empty: output_dir/tensorboard
+  ReportTo report_to;
+  std::filesystem::path logging_dir;  // empty: output_dir/tensorboard
 };
 
 struct TrainOptions {
@@ -67,8 +87,7 @@ struct TrainOptions {
   std::string model;  // a folder, or a name in the local Hugging Face cache
   std::filesystem::path output_dir;
   bool overwrite_output_dir = false;
-  // auto: the newest valid checkpoint in output_dir (there: none); none: start afresh; else a checkpoint folder.
-  std::string resume_from_checkpoint = "auto";
+  Resume resume;                      // --resume-from-checkpoint; there: none
   bool allow_horizon_change = false;  // resume although the number of steps or the schedule differs
   uint64_t seed = 42;
   std::optional<uint64_t> data_seed;  // of the order of samples; unset: seed

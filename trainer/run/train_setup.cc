@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "data/check.h"
+#include "data/counted.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/model_path.h"
 #include "trainer/comm/agree.h"
@@ -42,13 +43,18 @@ bool plan_run(TrainSetup& setup, const ResumePoint& point, const TrainOptions& o
   comm::agree(comm, [&] {
     if (point.state) setup.state = *point.state;
     setup.resumed = point.state.has_value();
-    setup.plan = RunPlan::make(options, setup.train->size(), comm.size(), setup.state.global_batch);
-    if (setup.resumed) setup.state.check_resumable(setup.plan, options);
-    setup.state.begin(setup.plan, options);
+    setup.plan = RunPlan::make(options, setup.train->size(), comm.size(), setup.state.horizon.global_batch);
+    if (setup.resumed) setup.state.horizon.check_resumable(setup.plan.horizon, options.allow_horizon_change);
+    setup.state.horizon = setup.plan.horizon;
   });
-  const bool finished = point.finished && point.finished->complete && point.finished->total_steps == setup.plan.total_steps;
-  if (finished) setup.state = *point.finished;
-  return !finished;
+  if (!point.finished || !point.finished->complete || point.finished->horizon.total_steps != setup.plan.horizon.total_steps)
+    return true;
+  setup.state = *point.finished;
+  if (comm.rank() == 0)
+    BOOST_LOG_TRIVIAL(info) << "the run in " << options.output_dir.string() << " is complete ("
+                            << counted(setup.state.global_step, "step")
+                            << "): nothing to do; --overwrite-output-dir starts afresh";
+  return false;
 }
 
 // The tokenizer that is saved with the model treats letters as the training texts were treated.

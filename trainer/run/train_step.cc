@@ -25,8 +25,8 @@ std::string describe(const data::Batch& batch, size_t index, double loss) {
 
 }  // namespace
 
-TrainStep::TrainStep(ModelInstance& model, AdamW& optimizer, GradReducer& reducer, comm::Communicator& comm, Options options)
-    : model_(model), optimizer_(optimizer), reducer_(reducer), comm_(comm), options_(options) {}
+TrainStep::TrainStep(ModelInstance& model, AdamW& optimizer, comm::Communicator& comm, const TrainOptions& options)
+    : model_(model), optimizer_(optimizer), comm_(comm), options_(options), reducer_(model.parameters(), comm) {}
 
 ControlWord TrainStep::agree(std::span<const data::Batch> micro_batches, ControlWord wish) {
   enum { kStop, kSave, kSamples, kTokens, kTargets };
@@ -52,8 +52,8 @@ double TrainStep::forward_backward(std::span<const data::Batch> micro_batches, i
   const ForwardContext context{.training = true,
                                .seed = options_.seed,
                                .step = step,
-                               .compute_type = options_.bf16 ? at::kBFloat16 : at::kFloat,
-                               .gradient_checkpointing = options_.gradient_checkpointing};
+                               .compute_type = options_.model_options.bf16 ? at::kBFloat16 : at::kFloat,
+                               .gradient_checkpointing = options_.model_options.gradient_checkpointing};
   const at::Tensor targets = at::tensor(at::ArrayRef<int64_t>(targets_)).to(comm_.device(), at::kFloat);
   double loss = 0;
   own_culprit_.clear();
@@ -61,7 +61,8 @@ double TrainStep::forward_backward(std::span<const data::Batch> micro_batches, i
     reducer_.set_last(i + 1 == micro_batches.size());
     const DeviceBatch batch = to_device(micro_batches[i], comm_.device());
     const std::vector<at::Tensor> logits = model_.model().logits(batch, context);
-    const at::Tensor share = (model_.model().loss_sums(logits, batch, options_.label_smoothing) / targets).sum();
+    const at::Tensor share =
+        (model_.model().loss_sums(logits, batch, options_.model_options.label_smoothing_factor) / targets).sum();
     share.backward();
     const double value = share.item<double>();
     if (!std::isfinite(value) && own_culprit_.empty()) own_culprit_ = describe(micro_batches[i], i, value);

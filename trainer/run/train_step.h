@@ -10,6 +10,7 @@
 #include "trainer/comm/communicator.h"
 #include "trainer/optim/adamw.h"
 #include "trainer/optim/grad_reducer.h"
+#include "trainer/run/train_options.h"
 #include "trainer/tasks/instance.h"
 
 namespace berth::train {
@@ -30,13 +31,8 @@ struct ControlWord {
 
 class TrainStep {
  public:
-  struct Options {
-    uint64_t seed = 42;
-    double label_smoothing = 0;
-    bool bf16 = false;
-    bool gradient_checkpointing = false;
-  };
-  TrainStep(ModelInstance& model, AdamW& optimizer, GradReducer& reducer, comm::Communicator& comm, Options options);
+  // All must outlive it. Takes over the parameters' grad-ready callback.
+  TrainStep(ModelInstance& model, AdamW& optimizer, comm::Communicator& comm, const TrainOptions& options);
 
   // The small all-reduce before a step: sums this rank's valid targets, samples and tokens, and agrees on the control word (any
   // rank's wish counts).
@@ -51,9 +47,9 @@ class TrainStep {
 
   ModelInstance& model_;
   AdamW& optimizer_;
-  GradReducer& reducer_;
   comm::Communicator& comm_;
-  Options options_;
+  const TrainOptions& options_;
+  GradReducer reducer_;
   std::vector<int64_t> targets_;  // per term of the loss, over all ranks
   int64_t samples_ = 0, tokens_ = 0;
   std::string own_culprit_;

@@ -86,7 +86,7 @@ TEST_F(ReportTest, TheClosingTableIsThatOfModelCards) {
                         {"runtime", 3, MetricKind::kSpeed},
                         {"steps_per_second", 1, MetricKind::kSpeed}}});
   log.finish();
-  EXPECT_EQ(closing_table(nlohmann::ordered_json::parse(log.log_history())),
+  EXPECT_EQ(closing_table(log.log_history()),
             "| Training Loss | Epoch | Step | Validation Loss | F1 Micro |\n"
             "| :-----------: | :---: | :--: | :-------------: | :------: |\n"
             "| No log        | 0.0   | 0    | 2.5             | 0.1235   |\n"
@@ -123,7 +123,8 @@ TEST_F(ReportTest, MetricsFileIsOneCurveOverResumes) {
 }
 
 TEST_F(ReportTest, MetricsFileThatIsMissingIsMadeFromTheHistory) {
-  MetricsFile metrics(file("metrics.jsonl"), 20, R"([{"step":10,"loss":1.0},{"step":20,"loss":0.5},{"step":30,"loss":0.1}])");
+  MetricsFile metrics(file("metrics.jsonl"), 20,
+                      LogRecord::parse(R"([{"step":10,"loss":1.0},{"step":20,"loss":0.5},{"step":30,"loss":0.1}])"));
   EXPECT_EQ(steps_in_metrics(), (std::vector<int64_t>{10, 20}));
 }
 
@@ -246,14 +247,14 @@ TEST_F(ReportTest, ResumedRunLogsTheSameAsOneThatNeverStopped) {
 
   RunLog first({});
   feed(first, 1, 7);
-  const std::string state = first.state(), history = first.log_history();
+  const nlohmann::ordered_json state = first.state(), history = first.log_history();
   feed(first, 8, 9);  // lost: the job is killed here
   RunLog second({}, state, history);
   feed(second, 8, 15);
   second.finish();
   EXPECT_EQ(second.log_history(), whole.log_history());
   EXPECT_EQ(second.state(), whole.state());
-  EXPECT_EQ(nlohmann::json::parse(whole.log_history()).size(), 4u + 2u + 1u);
+  EXPECT_EQ(whole.log_history().size(), 4u + 2u + 1u);
 }
 
 TEST(RunLogState, DamageIsAnError) {

@@ -18,17 +18,17 @@ TrainOptions options(int64_t per_device, int64_t accumulation, double epochs) {
 
 TEST(RunPlan, CountsStepsFromTheGlobalBatch) {
   const RunPlan plan = RunPlan::make(options(8, 2, 3), 100, 4);
-  EXPECT_EQ(plan.global_batch, 64);
+  EXPECT_EQ(plan.horizon.global_batch, 64);
   EXPECT_EQ(plan.steps_per_epoch, 2);
-  EXPECT_EQ(plan.total_steps, 6);
-  EXPECT_EQ(RunPlan::make(options(10, 1, 0.25), 100, 1).total_steps, 3);  // 2.5 steps, rounded up as transformers does
+  EXPECT_EQ(plan.horizon.total_steps, 6);
+  EXPECT_EQ(RunPlan::make(options(10, 1, 0.25), 100, 1).horizon.total_steps, 3);  // 2.5 steps, rounded up as transformers does
 }
 
 TEST(RunPlan, KeepsTheCheckpointsGlobalBatchOnOtherRankCounts) {
-  EXPECT_EQ(RunPlan::make(options(8, 1, 1), 100, 3, 32).global_batch, 32);
+  EXPECT_EQ(RunPlan::make(options(8, 1, 1), 100, 3, 32).horizon.global_batch, 32);
   TrainOptions named = options(8, 1, 1);
   named.batch.global_batch_size = 24;
-  EXPECT_EQ(RunPlan::make(named, 100, 3, 32).global_batch, 24);
+  EXPECT_EQ(RunPlan::make(named, 100, 3, 32).horizon.global_batch, 24);
 }
 
 TEST(RunPlan, RefusesMoreRanksThanSamplesInTheGlobalBatch) {
@@ -58,47 +58,45 @@ TEST(RunPlan, EpochStrategiesFireAtEachEpochsEndAndAtTheRunsEnd) {
   o.eval_save.eval_strategy = o.eval_save.save_strategy = Strategy::kEpoch;
   const RunPlan plan = RunPlan::make(o, 100, 1);
   std::vector<int64_t> due;
-  for (int64_t step = 1; step <= plan.total_steps; ++step)
+  for (int64_t step = 1; step <= plan.horizon.total_steps; ++step)
     if (plan.eval_due(step, o.eval_save) && plan.save_due(step, o.eval_save)) due.push_back(step);
   EXPECT_EQ(due, (std::vector<int64_t>{10, 15}));
 }
 
 TEST(RunState, SurvivesARoundTripExactly) {
   RunState state;
-  state.begin(RunPlan::make(options(8, 1, 3), 100, 1), options(8, 1, 3));
+  state.horizon = RunPlan::make(options(8, 1, 3), 100, 1).horizon;
   state.global_step = 7;
   state.samples_seen = 56;
-  state.best_metric = 0.1 + 0.2;
-  state.run_log = R"({"loss": 0.30000000000000004})";
-  state.log_history = R"([{"loss":0.5,"step":1}])";
+  state.best.metric = 0.1 + 0.2;
+  state.run_log = {{"loss", 0.30000000000000004}};
+  state.log_history.push_back({{"loss", 0.5}, {"step", 1}});
   state.environment = {{"ranks", 2}};
   const RunState again = RunState::parse(state.to_json(0.5, "checkpoint-7"), "test");
   EXPECT_EQ(again.to_json(0.5, "checkpoint-7"), state.to_json(0.5, "checkpoint-7"));
-  EXPECT_EQ(*again.best_metric, 0.1 + 0.2);
+  EXPECT_EQ(*again.best.metric, 0.1 + 0.2);
 }
 
 TEST(RunState, RefusesDamageAndImpossibleNumbers) {
   EXPECT_THROW(RunState::parse("{", "x"), Error);
   EXPECT_THROW(RunState::parse("{}", "x"), Error);
   RunState state;
-  state.begin(RunPlan::make(options(8, 1, 3), 100, 1), options(8, 1, 3));
+  state.horizon = RunPlan::make(options(8, 1, 3), 100, 1).horizon;
   state.global_step = 1000;
   EXPECT_THROW(RunState::parse(state.to_json(0, ""), "x"), Error);
 }
 
-TEST(RunState, AResumeMayNotChangeOrderOrHorizonUnnoticed) {
+TEST(Horizon, AResumeMayNotChangeOrderOrLearningRateUnnoticed) {
   const TrainOptions o = options(8, 1, 3);
-  RunState state;
-  state.begin(RunPlan::make(o, 100, 1), o);
-  EXPECT_NO_THROW(state.check_resumable(RunPlan::make(o, 100, 2, state.global_batch), o));
-  EXPECT_THROW(state.check_resumable(RunPlan::make(o, 101, 1), o), Error);
-  TrainOptions longer = options(8, 1, 4);
-  EXPECT_THROW(state.check_resumable(RunPlan::make(longer, 100, 1), longer), Error);
-  longer.allow_horizon_change = true;
-  EXPECT_NO_THROW(state.check_resumable(RunPlan::make(longer, 100, 1), longer));
+  const Horizon began = RunPlan::make(o, 100, 1).horizon;
+  EXPECT_NO_THROW(began.check_resumable(RunPlan::make(o, 100, 2, began.global_batch).horizon, false));
+  EXPECT_THROW(began.check_resumable(RunPlan::make(o, 101, 1).horizon, false), Error);
+  const Horizon longer = RunPlan::make(options(8, 1, 4), 100, 1).horizon;
+  EXPECT_THROW(began.check_resumable(longer, false), Error);
+  EXPECT_NO_THROW(began.check_resumable(longer, true));
   TrainOptions reseeded = o;
   reseeded.seed = 43;
-  EXPECT_THROW(state.check_resumable(RunPlan::make(reseeded, 100, 1), reseeded), Error);
+  EXPECT_THROW(began.check_resumable(RunPlan::make(reseeded, 100, 1).horizon, true), Error);
 }
 
 }  // namespace

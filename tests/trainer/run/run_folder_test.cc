@@ -1,0 +1,87 @@
+#include "trainer/run/run_folder.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/trainer/run/tiny_run.h"
+#include "trainer/run/train_loop.h"
+
+namespace berth::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+class RunFolderTest : public TinyRun {
+ protected:
+  // A run of ten steps with checkpoints after steps 4, 8 and 10, killed after the last of them.
+  void SetUp() override {
+    TrainOptions o = options();
+    o.eval_save.save_strategy = Strategy::kSteps;
+    o.eval_save.save_steps = 4;
+    const RunFolder folder(o, *comm_);
+    ASSERT_EQ(train(o, folder, *comm_, {.stop = [] { return false; }}), TrainOutcome::kDone);
+    fs::remove(run() / kTrainerStateFile);
+  }
+
+  ResumePoint resume(const TrainOptions& o) { return RunFolder(o, *comm_).find_resume_point(o, *comm_); }
+};
+
+TEST_F(RunFolderTest, GoesOnFromTheNewestCheckpoint) {
+  const ResumePoint point = resume(options());
+  EXPECT_EQ(point.folder, checkpoint(10));
+  ASSERT_TRUE(point.state);
+  EXPECT_EQ(point.state->global_step, 10);
+  EXPECT_FALSE(point.finished);
+}
+
+TEST_F(RunFolderTest, SetsADamagedCheckpointAside) {
+  test::flip_bit(checkpoint(10) / "model.safetensors", 1000, 3);
+  const ResumePoint point = resume(options());
+  EXPECT_EQ(point.folder, checkpoint(8));
+  EXPECT_FALSE(fs::exists(checkpoint(10)));
+  EXPECT_TRUE(fs::exists(checkpoint(10).string() + ".bad"));
+}
+
+TEST_F(RunFolderTest, GoesOnFromTheCheckpointThatIsNamed) {
+  TrainOptions o = options();
+  o.resume = parse_resume(checkpoint(4).string());
+  const ResumePoint point = resume(o);
+  EXPECT_EQ(point.folder, checkpoint(4));
+  EXPECT_EQ(point.state->global_step, 4);
+  EXPECT_FALSE(fs::exists(checkpoint(8))) << "of a branch that is given up";
+  EXPECT_TRUE(fs::exists(checkpoint(8).string() + ".superseded"));
+}
+
+TEST_F(RunFolderTest, ANamedCheckpointThatIsNoFolderIsAUsageErrorAndADamagedOneBadInput) {
+  TrainOptions o = options();
+  o.resume = parse_resume("newest");
+  EXPECT_EQ(outcome_of([&] { resume(o); }).code, ExitCode::kUsage);
+  test::flip_bit(checkpoint(4) / "model.safetensors", 1000, 3);
+  o.resume = parse_resume(checkpoint(4).string());
+  const Outcome damaged = outcome_of([&] { resume(o); });
+  EXPECT_EQ(damaged.code, ExitCode::kBadInput);
+  EXPECT_NE(damaged.message.find("model.safetensors"), std::string::npos) << damaged.message;
+  EXPECT_TRUE(fs::exists(checkpoint(4))) << "one that is named is not set aside";
+}
+
+TEST_F(RunFolderTest, AfreshOnlyWhereThereIsNoRunOrItMayBeOverwritten) {
+  for (const char* word : {"none", "false"}) {
+    TrainOptions o = options();
+    o.resume = parse_resume(word);
+    const Outcome refused = outcome_of([&] { RunFolder(o, *comm_); });
+    EXPECT_EQ(refused.code, ExitCode::kUsage) << word;
+    EXPECT_NE(refused.message.find("--overwrite-output-dir"), std::string::npos) << refused.message;
+  }
+  TrainOptions o = options();
+  o.overwrite_output_dir = true;
+  EXPECT_TRUE(resume(o).folder.empty());
+  EXPECT_TRUE(list_checkpoints(run()).empty());
+}
+
+TEST_F(RunFolderTest, AFileInItsPlaceIsBadInput) {
+  TrainOptions o = options();
+  o.output_dir = test::write_bytes(folder_ / "file", "x");
+  EXPECT_EQ(outcome_of([&] { RunFolder(o, *comm_); }).code, ExitCode::kBadInput);
+}
+
+}  // namespace
+}  // namespace berth::train

@@ -1,0 +1,201 @@
+#include "trainer/run/train_loop.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/trainer/run/tiny_run.h"
+
+namespace berth::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What a run told its listeners.
+struct Heard {
+  int64_t started_at = -1, total = 0;
+  std::vector<int64_t> steps, logs, evaluations;
+  std::vector<double> losses;
+  int64_t evaluated = 0;  // samples, of the last evaluation
+  int64_t skipped = 0, finished = 0;
+};
+class Listener : public Sink {
+ public:
+  explicit Listener(Heard& heard) : heard_(heard) {}
+  void started(int64_t done, int64_t total) override { heard_.started_at = done, heard_.total = total; }
+  void evaluating(int64_t done, int64_t) override { heard_.evaluated = done; }
+  void step(const StepReport& report) override { heard_.steps.push_back(report.step), heard_.skipped += report.skipped; }
+  void log(const LogReport& report) override { heard_.logs.push_back(report.step), heard_.losses.push_back(report.loss); }
+  void eval(const EvalReport& report) override { heard_.evaluations.push_back(report.step); }
+  void finish(const TrainSummary&) override { ++heard_.finished; }
+
+ private:
+  Heard& heard_;
+};
+
+class TrainLoopTest : public TinyRun {
+ protected:
+  struct Result {
+    TrainOutcome outcome = TrainOutcome::kDone;
+    Heard heard;
+  };
+  // `stop_after`: asked to stop when so many steps were made by this call; -1: never.
+  Result run_with(const TrainOptions& o, int64_t stop_after = -1) {
+    Result result;
+    TrainHooks hooks{.stop = [&] { return std::ssize(result.heard.steps) == stop_after; }};
+    hooks.sinks.push_back(std::make_unique<Listener>(result.heard));
+    const RunFolder folder(o, *comm_);
+    result.outcome = train(o, folder, *comm_, std::move(hooks));
+    return result;
+  }
+  TrainOptions in(const std::string& folder) const {
+    TrainOptions o = options();
+    o.output_dir = folder_ / folder;
+    return o;
+  }
+  std::string bytes(const std::string& path) const { return test::read_bytes(folder_ / path); }
+  std::vector<int64_t> checkpoints(const std::string& run) const {
+    std::vector<int64_t> steps;
+    for (const Checkpoint& checkpoint : list_checkpoints(folder_ / run)) steps.push_back(checkpoint.step);
+    return steps;
+  }
+  nlohmann::json state(const std::string& folder) const { return nlohmann::json::parse(bytes(folder + "/trainer_state.json")); }
+};
+
+TEST_F(TrainLoopTest, TellsItsListenersWhatItDoes) {
+  TrainOptions o = in("a");
+  o.logging.logging_steps = 3;
+  o.eval_save.eval_strategy = Strategy::kSteps;
+  o.eval_save.eval_steps = 5;
+  const Result result = run_with(o);
+  EXPECT_EQ(result.outcome, TrainOutcome::kDone);
+  EXPECT_EQ(result.heard.started_at, 0);
+  EXPECT_EQ(result.heard.total, 10);
+  EXPECT_EQ(result.heard.steps.size(), 10u);
+  EXPECT_EQ(result.heard.logs, (std::vector<int64_t>{3, 6, 9, 10})) << "the end logs what is left";
+  EXPECT_EQ(result.heard.evaluations, (std::vector<int64_t>{5, 10}));
+  EXPECT_EQ(result.heard.evaluated, 21);
+  EXPECT_EQ(result.heard.finished, 1);
+  EXPECT_TRUE(fs::exists(folder_ / "a/model.safetensors"));
+}
+
+TEST_F(TrainLoopTest, StoppedAfterAnyStepAndGoneOnItEndsInTheSameBits) {
+  run_with(in("whole"));
+  for (int64_t step : {0, 1, 4, 9}) {
+    const std::string name = "stopped" + std::to_string(step);
+    EXPECT_EQ(run_with(in(name), step).outcome, TrainOutcome::kStoppedEarly);
+    EXPECT_EQ(checkpoints(name), (std::vector<int64_t>{step}));
+    EXPECT_FALSE(fs::exists(folder_ / name / "model.safetensors"));
+    const Result rest = run_with(in(name));
+    EXPECT_EQ(rest.outcome, TrainOutcome::kDone);
+    EXPECT_EQ(rest.heard.started_at, step);
+    EXPECT_EQ(rest.heard.steps.size(), static_cast<size_t>(10 - step));
+    EXPECT_TRUE(bytes(name + "/model.safetensors") == bytes("whole/model.safetensors")) << step;
+  }
+}
+
+TEST_F(TrainLoopTest, ACompleteRunIsNotTouched) {
+  run_with(in("complete"));
+  const Result again = run_with(in("complete"));
+  EXPECT_EQ(again.outcome, TrainOutcome::kDone);
+  EXPECT_TRUE(again.heard.steps.empty());
+  EXPECT_EQ(again.heard.finished, 0);
+}
+
+// The first evaluation is made the best by a threshold that nothing passes: the run stops when its patience is over, and so does
+// one that was stopped and gone on in between.
+TEST_F(TrainLoopTest, StopsEarlyAlsoAfterAResume) {
+  const auto patient = [&](const std::string& name) {
+    TrainOptions o = in(name);
+    o.eval_save.eval_strategy = Strategy::kSteps;
+    o.eval_save.eval_steps = 1;
+    o.eval_save.early_stopping_patience = 3;
+    o.eval_save.early_stopping_threshold = 1e9;
+    return o;
+  };
+  const Result whole = run_with(patient("whole"));
+  EXPECT_EQ(whole.outcome, TrainOutcome::kDone);
+  EXPECT_EQ(whole.heard.steps.size(), 4u);
+  EXPECT_TRUE(state("whole")["berth"]["complete"]);
+  for (int64_t step : {2, 3}) {
+    const std::string name = "resumed" + std::to_string(step);
+    EXPECT_EQ(run_with(patient(name), step).outcome, TrainOutcome::kStoppedEarly);
+    const Result rest = run_with(patient(name));
+    EXPECT_EQ(rest.outcome, TrainOutcome::kDone);
+    EXPECT_EQ(step + std::ssize(rest.heard.steps), 4);
+    EXPECT_TRUE(bytes(name + "/model.safetensors") == bytes("whole/model.safetensors"));
+  }
+}
+
+TEST_F(TrainLoopTest, TheFinalModelIsTheBestOneWhereThatIsAskedFor) {
+  TrainOptions o = in("best");
+  o.optimizer.learning_rate = 0.05;  // too high: it gets worse again
+  o.eval_save.eval_strategy = Strategy::kSteps;
+  o.eval_save.eval_steps = 1;
+  o.eval_save.save_strategy = Strategy::kBest;
+  o.eval_save.load_best_model_at_end = true;
+  run_with(o);
+  const int64_t best = state("best")["best_global_step"];
+  ASSERT_GT(best, 0);
+  ASSERT_LT(best, 10) << "the test needs a run whose best model is not its last";
+  EXPECT_TRUE(bytes("best/model.safetensors") == bytes("best/checkpoint-" + std::to_string(best) + "/model.safetensors"));
+  EXPECT_EQ(checkpoints("best").back(), best) << "saved whenever it improves, and never else";
+  o.output_dir = folder_ / "last";
+  o.eval_save.load_best_model_at_end = false;
+  run_with(o);
+  EXPECT_FALSE(bytes("last/model.safetensors") == bytes("best/model.safetensors"));
+}
+
+TEST_F(TrainLoopTest, SavesBySteps) {
+  TrainOptions o = in("steps");
+  o.eval_save.save_strategy = Strategy::kSteps;
+  o.eval_save.save_steps = 4;
+  run_with(o);
+  EXPECT_EQ(checkpoints("steps"), (std::vector<int64_t>{4, 8, 10}));
+  o.output_dir = folder_ / "rotated";
+  o.eval_save.save_total_limit = 1;
+  run_with(o);
+  EXPECT_EQ(checkpoints("rotated"), (std::vector<int64_t>{10}));
+}
+
+TEST_F(TrainLoopTest, SavesBySecondsWhateverTheStrategy) {
+  TrainOptions o = in("seconds");
+  o.eval_save.save_seconds = 1e-9;
+  run_with(o);
+  EXPECT_EQ(checkpoints("seconds").size(), 10u);
+}
+
+// With such a learning rate the first update throws the weights out of fp32's reach; every later step is not finite.
+TEST_F(TrainLoopTest, StepsThatAreNotFiniteStopTheRunOrAreSkippedAndCounted) {
+  TrainOptions o = in("nan");
+  o.optimizer.learning_rate = 1e38;
+  o.lr_scheduler_type = ScheduleType::kConstant;
+  const Outcome stopped = outcome_of([&] { run_with(o); });
+  EXPECT_EQ(stopped.code, ExitCode::kDiverged);
+  EXPECT_NE(stopped.message.find("step 2 is not finite"), std::string::npos) << stopped.message;
+  o.output_dir = folder_ / "skipped";
+  o.on_nan = OnNan::kSkip;
+  const Result skipped = run_with(o);
+  EXPECT_EQ(skipped.outcome, TrainOutcome::kDone);
+  EXPECT_EQ(skipped.heard.skipped, 9);
+  EXPECT_EQ(state("skipped")["berth"]["optimizer_steps"], 1);
+}
+
+TEST_F(TrainLoopTest, LogsWhereItIsToldTo) {
+  TrainOptions o = in("quiet");
+  o.logging.report_to = {.jsonl = false, .tensorboard = false};
+  run_with(o);
+  EXPECT_FALSE(fs::exists(folder_ / "quiet/metrics.jsonl"));
+  EXPECT_FALSE(fs::exists(folder_ / "quiet/tensorboard"));
+  EXPECT_TRUE(fs::exists(folder_ / "quiet/train_results.json"));
+}
+
+TEST_F(TrainLoopTest, AMetricThatThereIsNotIsAUsageError) {
+  TrainOptions o = in("metric");
+  o.eval_save.eval_strategy = Strategy::kEpoch;
+  o.eval_save.metric_for_best_model = "bleu";
+  const Outcome outcome = outcome_of([&] { run_with(o); });
+  EXPECT_EQ(outcome.code, ExitCode::kUsage);
+  EXPECT_NE(outcome.message.find("accuracy"), std::string::npos) << outcome.message;
+}
+
+}  // namespace
+}  // namespace berth::train

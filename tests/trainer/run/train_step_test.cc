@@ -1,0 +1,108 @@
+#include "trainer/run/train_step.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/trainer/run/tiny_run.h"
+#include "trainer/run/replicas.h"
+#include "trainer/run/step_data.h"
+#include "trainer/run/train_setup.h"
+
+namespace berth::train {
+namespace {
+
+class TrainStepTest : public TinyRun {
+ protected:
+  // A setup of its own, and its first step's micro-batches.
+  struct Prepared {
+    TrainOptions options;
+    RunFolder folder;
+    TrainSetup setup;
+    std::vector<data::Batch> batches;
+
+    Prepared(const TrainOptions& o, comm::Communicator& comm)
+        : options(o), folder(options, comm), setup(set_up(options, folder, comm)) {
+      data::Prefetcher prefetcher = read_ahead(options, setup, comm);
+      batches = prefetcher.next()->micro_batches;
+    }
+    StepResult step(comm::Communicator& comm, int64_t number = 0) {
+      TrainStep train_step(*setup.model, *setup.optimizer, comm, options);
+      train_step.agree(batches, {});
+      return train_step.run(batches, number, 1e-3);
+    }
+    at::Tensor& value(const std::string& name) { return setup.model->parameters()[name].value; }
+  };
+
+  TrainOptions in(const std::string& folder) const {
+    TrainOptions o = options();
+    o.output_dir = folder_ / folder;
+    return o;
+  }
+};
+
+TEST_F(TrainStepTest, HowAStepIsCutIntoMicroBatchesDoesNotMatter) {
+  TrainOptions one = in("one"), three = in("three");
+  one.batch.per_device_train_batch_size = 6;
+  three.batch.per_device_train_batch_size = 2;
+  Prepared whole(one, *comm_), cut(three, *comm_);
+  ASSERT_EQ(whole.batches.size(), 1u);
+  ASSERT_EQ(cut.batches.size(), 3u);
+  const StepResult a = whole.step(*comm_), b = cut.step(*comm_);
+  EXPECT_EQ(a.samples, 6);
+  EXPECT_EQ(b.samples, 6);
+  EXPECT_EQ(a.tokens, b.tokens);
+  EXPECT_NEAR(a.loss, b.loss, 1e-6 * a.loss) << "dropout is on";
+  EXPECT_NEAR(a.grad_norm, b.grad_norm, 1e-5 * a.grad_norm);
+  EXPECT_TRUE(at::allclose(whole.value("classifier.weight"), cut.value("classifier.weight"), 1e-4, 1e-6));
+}
+
+TEST_F(TrainStepTest, TheSameStepGivesTheSameBitsAndAnotherStepOtherMasks) {
+  Prepared first(in("first"), *comm_), again(in("again"), *comm_), other(in("other"), *comm_);
+  const StepResult a = first.step(*comm_), b = again.step(*comm_), c = other.step(*comm_, 1);
+  EXPECT_EQ(a.loss, b.loss);
+  EXPECT_EQ(parameter_hash(first.setup.model->parameters()), parameter_hash(again.setup.model->parameters()));
+  EXPECT_NE(a.loss, c.loss) << "the same samples, but dropout is keyed by the step";
+}
+
+TEST_F(TrainStepTest, WishesOfAnyRankAreAgreedOn) {
+  Prepared run(in("wishes"), *comm_);
+  TrainStep step(*run.setup.model, *run.setup.optimizer, *comm_, run.options);
+  const ControlWord none = step.agree(run.batches, {}), both = step.agree(run.batches, {.stop = true, .save = true});
+  EXPECT_FALSE(none.stop || none.save);
+  EXPECT_TRUE(both.stop && both.save);
+}
+
+TEST_F(TrainStepTest, AStepThatIsNotFiniteChangesNothingAndNamesItsSamples) {
+  Prepared run(in("nan"), *comm_);
+  {
+    const at::NoGradGuard guard;
+    run.value("classifier.bias").fill_(std::numeric_limits<float>::infinity());
+  }
+  const uint64_t before = parameter_hash(run.setup.model->parameters());
+  TrainStep step(*run.setup.model, *run.setup.optimizer, *comm_, run.options);
+  step.agree(run.batches, {});
+  EXPECT_FALSE(step.run(run.batches, 0, 1e-3).finite);
+  EXPECT_EQ(parameter_hash(run.setup.model->parameters()), before);
+  EXPECT_EQ(run.setup.optimizer->steps(), 0);
+  const std::string culprit = step.culprit();
+  EXPECT_NE(culprit.find("rank 0"), std::string::npos) << culprit;
+  for (int64_t sample : run.batches[0].sample_ids) EXPECT_NE(culprit.find(std::to_string(sample)), std::string::npos) << culprit;
+}
+
+TEST_F(TrainStepTest, TheHashOfTheParametersSeesOneBit) {
+  Prepared run(in("hash"), *comm_);
+  ParameterStore& parameters = run.setup.model->parameters();
+  const uint64_t before = parameter_hash(parameters);
+  EXPECT_NO_THROW(check_replicas(parameters, *comm_, 1));
+  for (const char* name : {"classifier.bias", "bert.embeddings.word_embeddings.weight", "bert.pooler.dense.weight"}) {
+    const at::NoGradGuard guard;
+    at::Tensor last = run.value(name).flatten().slice(0, -1);
+    const at::Tensor kept = last.clone();
+    last.copy_(at::nextafter(kept, kept + 1));
+    EXPECT_NE(parameter_hash(parameters), before) << name;
+    last.copy_(kept);
+    EXPECT_EQ(parameter_hash(parameters), before) << name;
+  }
+}
+
+}  // namespace
+}  // namespace berth::train

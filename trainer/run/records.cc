@@ -1,0 +1,54 @@
+#include "trainer/run/records.h"
+
+#include <algorithm>
+#include <boost/log/trivial.hpp>
+
+#include "trainer/checkpoint/provenance.h"
+#include "trainer/checkpoint/run_owner.h"
+#include "trainer/comm/agree.h"
+#include "trainer/report/closing_table.h"
+#include "trainer/report/metrics_file.h"
+#include "trainer/report/results.h"
+#include "trainer/report/tensorboard.h"
+
+namespace berth::train {
+
+std::unique_ptr<RunLog> open_log(const TrainOptions& options, const RunState& state, std::vector<std::unique_ptr<Sink>> more) {
+  const LoggingOptions& o = options.logging;
+  std::vector<std::unique_ptr<Sink>> sinks = std::move(more);
+  if (o.report_to.jsonl)
+    sinks.push_back(std::make_unique<MetricsFile>(options.output_dir / "metrics.jsonl", state.global_step, state.log_history));
+  if (o.report_to.tensorboard)
+    sinks.push_back(std::make_unique<TensorBoard>(o.logging_dir.empty() ? options.output_dir / "tensorboard" : o.logging_dir,
+                                                  state.global_step));
+  sinks.push_back(std::make_unique<ResultsSink>(options.output_dir));
+  return std::make_unique<RunLog>(std::move(sinks), state.run_log, state.log_history);
+}
+
+void record_provenance(const TrainOptions& options, const TrainSetup& setup, const std::string& version,
+                       const nlohmann::ordered_json& all_options, comm::Communicator& comm) {
+  const OwnerIdentity self = OwnerIdentity::of_this_process();
+  std::vector<std::string> hosts = comm.gather(self.host, 0);
+  comm::agree_on_root(comm, [&] {
+    std::sort(hosts.begin(), hosts.end());
+    hosts.erase(std::unique(hosts.begin(), hosts.end()), hosts.end());
+    write_provenance(options.output_dir, {.berth_version = version,
+                                          .options = all_options,
+                                          .data_sha256 = setup.dataset->info().source_sha256,
+                                          .model_sha256 = setup.model_sha256,
+                                          .job = {.slurm_job_id = self.slurm_job_id,
+                                                  .hosts = hosts,
+                                                  .ranks = comm.size(),
+                                                  .started = self.started,
+                                                  .from_step = setup.state.global_step}});
+  });
+}
+
+void write_closing_table(const std::filesystem::path& run, const nlohmann::ordered_json& log_history) {
+  const std::string table = closing_table(log_history);
+  if (table.empty()) return;
+  BOOST_LOG_TRIVIAL(info) << "the evaluations of this run:\n" << table;
+  write_durably(run / "training_results.md", table);
+}
+
+}  // namespace berth::train
