@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "data/check.h"
+#include "data/files/files.h"
 #include "launcher/signals.h"
-#include "trainer/checkpoint/durable_file.h"
 #include "trainer/comm/agree.h"
 #include "trainer/report/metrics_file.h"
 #include "trainer/report/results.h"
@@ -53,7 +53,7 @@ int run_evaluate(const EvaluateCommand& command, const std::string& log_level) {
     if (!command.output_dir.empty()) {
       train::write_results(command.output_dir, report.prefix, values);
       for (const auto& [name, content] : result.files)
-        train::write_durably(command.output_dir / name, content.dump(4, ' ', /*ensure_ascii=*/true) + "\n");
+        data::write_durably(command.output_dir / name, content.dump(4, ' ', /*ensure_ascii=*/true) + "\n");
     }
     nlohmann::ordered_json json;
     for (const train::Metric& metric : values) json[metric.name] = train::json_value(metric);

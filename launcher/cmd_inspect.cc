@@ -5,14 +5,15 @@
 #include <numeric>
 
 #include "data/check.h"
+#include "data/files/files.h"
 #include "data/store/dataset.h"
 #include "data/tokenizer/bert_tokenizer.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/model_weights.h"
 #include "trainer/model/config.h"
-#include "trainer/report/files.h"
 #include "trainer/report/metrics_file.h"
 #include "trainer/run/run_state.h"
+#include "trainer/use/load_model.h"
 
 namespace berth::launch {
 namespace {
@@ -36,7 +37,7 @@ std::string problem_of(Work work) {
 // Null if the file is missing or is no JSON.
 Json read_json(const fs::path& path) {
   if (!fs::exists(path)) return nullptr;
-  const Json json = Json::parse(train::read_file(path), nullptr, /*allow_exceptions=*/false);
+  const Json json = Json::parse(data::read_file(path), nullptr, /*allow_exceptions=*/false);
   return json.is_discarded() ? Json() : json;
 }
 
@@ -101,7 +102,7 @@ Json describe_tokenizer(const fs::path& folder) {
 
 // What all that is saved as a model has: the folder of a model, of a checkpoint, and of a finished run.
 void describe_model(const fs::path& folder, Json& out) {
-  const train::BertConfig config = train::BertConfig::load(folder / "config.json");
+  const train::BertConfig config = train::load_config(folder);
   const Json original = Json::parse(config.original_json);
   out["architecture"] = original.value("architectures", Json::array());
   out["config"] = {{"layers", config.num_hidden_layers},
@@ -139,7 +140,7 @@ void describe_weights(const fs::path& folder, Json& out) {
 
 // The parts of trainer_state.json that say where a run stands.
 void describe_state(const fs::path& state_file, Json& out) {
-  const std::string text = train::read_file(state_file);
+  const std::string text = data::read_file(state_file);
   const train::RunState state = train::RunState::parse(text, state_file.string());
   out["step"] = state.global_step;
   out["steps_in_all"] = state.horizon.total_steps;
@@ -147,7 +148,7 @@ void describe_state(const fs::path& state_file, Json& out) {
   out["complete"] = state.complete;
   out["samples_seen"] = state.samples_seen;
   out["global_batch"] = state.horizon.global_batch;
-  out["seed"] = state.seed;
+  out["seed"] = state.horizon.seed;
   if (state.best.metric) {
     out["best_metric"] = *state.best.metric;
     out["best_step"] = state.best.step;

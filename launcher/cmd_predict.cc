@@ -1,9 +1,10 @@
 #include "launcher/cmd_predict.h"
 
-#include <fstream>
 #include <iostream>
+#include <optional>
 
 #include "data/check.h"
+#include "data/files/files.h"
 #include "data/readers/reader.h"
 #include "launcher/signals.h"
 #include "trainer/comm/agree.h"
@@ -49,23 +50,15 @@ std::function<bool(data::Record&)> open_input(const PredictCommand& command, dat
   };
 }
 
-// JSON Lines into a file (by a temporary name) or standard output; texts of the command line as a person reads them.
+// JSON Lines into a file, which is there when it is whole, or standard output; texts of the command line as a person reads them.
 class Output {
  public:
   Output(const PredictCommand& command, const train::Task& task)
-      : command_(command),
-        task_(task),
+      : task_(task),
         for_people_(command.output.empty() && !command.text.empty() && !command.options.predictions.with_logits &&
                     !command.options.predictions.with_n_best) {
     if (command.output.empty() || command.output == "-") return;
-    temporary_ = command.output.string() + ".tmp";
-    file_.open(temporary_, std::ios::binary | std::ios::trunc);
-    check(file_.good(), "--output ", command.output.string(), ": cannot be written");
-  }
-
-  ~Output() {
-    std::error_code ignored;
-    if (!temporary_.empty()) std::filesystem::remove(temporary_, ignored);
+    file_.emplace(command.output, ExitCode::kBadInput);
   }
 
   void operator()(const data::Record& record, const Json& prediction) {
@@ -77,24 +70,23 @@ class Output {
     Json line{{"row", record.row}, {"text", record.text}};
     if (record.has_pair) line["text_pair"] = record.text_pair;
     line.update(prediction);
-    (temporary_.empty() ? std::cout : file_) << line.dump() << "\n";
+    const std::string text = line.dump() + "\n";
+    if (file_) {
+      file_->write(text);
+    } else {
+      std::cout << text;
+    }
   }
 
   void finish() {
     std::cout.flush();
-    if (temporary_.empty()) return;
-    file_.close();
-    check(file_.good(), "--output ", command_.output.string(), ": could not be written completely");
-    std::filesystem::rename(temporary_, command_.output);
-    temporary_.clear();
+    if (file_) file_->commit();
   }
 
  private:
-  const PredictCommand& command_;
   const train::Task& task_;
   bool for_people_;
-  std::string temporary_;
-  std::ofstream file_;
+  std::optional<data::DurableFile> file_;
 };
 
 void check_command(const PredictCommand& command) {

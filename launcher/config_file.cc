@@ -1,14 +1,24 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "data/check.h"
+#include "data/files/files.h"
 #include "launcher/options.h"
 
 namespace berth::launch {
 namespace {
+
+constexpr uint64_t kMaxBytes = 1 << 20;
+
+std::string read_text(const std::string& path) {
+  try {
+    return data::read_file(path, kMaxBytes);
+  } catch (const Error& error) {
+    fail(ExitCode::kUsage, "--config ", error.what());
+  }
+}
 
 std::string as_text(const nlohmann::json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
@@ -47,9 +57,7 @@ std::vector<std::string> from_toml(const std::string& text, const std::string& p
 }  // namespace
 
 std::vector<std::string> read_config_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  check_usage(in.good() && !std::filesystem::is_directory(path), "--config ", path, ": cannot be read");
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  const std::string text = read_text(path);
   return std::filesystem::path(path).extension() == ".json" ? from_json(text, path) : from_toml(text, path);
 }
 

@@ -10,7 +10,7 @@
 #include <sstream>
 
 #include "data/check.h"
-#include "data/counted.h"
+#include "data/words.h"
 
 namespace berth::launch {
 

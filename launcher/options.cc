@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "data/check.h"
+#include "data/words.h"
 
 namespace berth::launch {
 namespace {
@@ -287,11 +288,7 @@ void add_report(CLI::App& app, ReportCommand& c) {
       ->required();
 }
 
-std::string task_names() {
-  std::string names;
-  for (const data::TaskInfo& task : data::tasks()) names += (names.empty() ? "" : ", ") + std::string(task.name);
-  return names + "; texts may be single or pairs";
-}
+std::string task_names() { return joined(data::tasks(), ", ", &data::TaskInfo::name) + "; texts may be single or pairs"; }
 
 void add_prepare(CLI::App& app, PrepareCommand& c) {
   Parser p(app);

@@ -1,8 +1,7 @@
 // The command line. The only place that names flags: every other file sees plain structs.
 //
 // Names are those of Hugging Face's TrainingArguments and example scripts, with dashes or underscores alike. A JSON or TOML file
-// given by
-// --config can hold any option of the subcommand; the command line wins.
+// given by --config can hold any option of the subcommand; the command line wins.
 #pragma once
 
 #include <functional>

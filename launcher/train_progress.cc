@@ -4,7 +4,7 @@
 #include <cstdio>
 
 #include "data/check.h"
-#include "data/counted.h"
+#include "data/words.h"
 
 namespace berth::launch {
 namespace {

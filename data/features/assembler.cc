@@ -1,8 +1,8 @@
 #include "data/features/assembler.h"
 
 #include "data/check.h"
-#include "data/counted.h"
 #include "data/features/sentence_pairs.h"
+#include "data/words.h"
 
 namespace berth::data {
 namespace {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "data/check.h"
+#include "data/words.h"
 
 namespace berth::data {
 namespace {
@@ -39,11 +40,8 @@ LabelSet::LabelSet(std::vector<std::string> names) : names_(std::move(names)) {
 int32_t LabelSet::index(const std::string& name) const {
   const auto found = indexes_.find(name);
   if (found != indexes_.end()) return found->second;
-  constexpr size_t kListed = 10;
-  std::string known;
-  for (size_t i = 0; i < std::min(kListed, names_.size()); ++i) known += (i > 0 ? ", " : "") + names_[i];
-  fail(ExitCode::kBadInput, "unknown label '", name, "'; the training split's ", names_.size(), " labels are: ", known,
-       names_.size() > kListed ? ", …" : "");
+  fail(ExitCode::kBadInput, "unknown label '", name, "'; the training split's ", names_.size(),
+       " labels are: ", listed(names_, 10));
 }
 
 }  // namespace berth::data

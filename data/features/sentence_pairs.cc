@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "data/check.h"
-#include "data/counted.h"
 #include "data/philox.h"
 #include "data/readers/lines.h"
+#include "data/words.h"
 
 namespace berth::data {
 

@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "data/check.h"
-#include "data/counted.h"
+#include "data/words.h"
 
 namespace berth::data {
 namespace {

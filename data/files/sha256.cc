@@ -3,8 +3,6 @@
 #include <openssl/evp.h>
 
 #include <array>
-#include <fstream>
-#include <vector>
 
 #include "data/check.h"
 
@@ -43,19 +41,6 @@ std::string Sha256::hex() {
 std::string sha256_hex(std::string_view bytes) {
   Sha256 digest;
   digest.update(bytes);
-  return digest.hex();
-}
-
-std::string sha256_file(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  check(in.is_open(), "cannot open ", path, " to compute its SHA-256: check that it exists and can be read");
-  Sha256 digest;
-  std::vector<char> buffer(1 << 20);
-  while (in) {
-    in.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
-    digest.update({buffer.data(), static_cast<size_t>(in.gcount())});
-  }
-  check(in.eof(), "cannot read ", path, " to its end: the file system reported an error");
   return digest.hex();
 }
 

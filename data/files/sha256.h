@@ -1,7 +1,7 @@
-// SHA-256 (FIPS 180-4), by OpenSSL's libcrypto: vocabularies, source files and checkpoints are recognised by it.
+// SHA-256 (FIPS 180-4), by OpenSSL's libcrypto: vocabularies, source files and checkpoints are recognised by it. Of files:
+// files.h.
 #pragma once
 
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -22,8 +22,5 @@ class Sha256 {
 };
 
 std::string sha256_hex(std::string_view bytes);
-
-// Digest of a file's content, read in pieces. Throws Error(kBadInput) if it cannot be read.
-std::string sha256_file(const std::filesystem::path& path);
 
 }  // namespace berth::data

@@ -19,12 +19,12 @@ namespace berth::data {
 
 struct PrepareOptions {
   std::string task = "sequence-classification";  // name or alias (features/task.h)
-  std::filesystem::path train_file;              // at least one of the three
-  std::filesystem::path validation_file;
-  std::filesystem::path test_file;         // labels are not needed here
-  std::filesystem::path tokenizer;         // a model folder or a vocab.txt
+  std::filesystem::path train_file = {};         // at least one of the three
+  std::filesystem::path validation_file = {};
+  std::filesystem::path test_file = {};    // labels are not needed here
+  std::filesystem::path tokenizer = {};    // a model folder or a vocab.txt
   std::optional<bool> do_lower_case = {};  // unset: as BertTokenizer::load() finds it
-  std::filesystem::path output;            // the .h5 file; replaced if it exists
+  std::filesystem::path output = {};       // the .h5 file; replaced if it exists
   ReaderOptions reader = {};               // format, encoding, header and columns of all files; need_label is set by split
   double validation_split = 0;             // this fraction of the training file becomes the validation split, stratified by label
   uint64_t seed = 42;                      // of that choice, of augmentation and of sentence pairs
@@ -39,7 +39,7 @@ struct PrepareOptions {
   std::vector<std::string> label_names = {};  // classes in this order; empty: those of the training file, sorted
   bool label_all_tokens = false;              // token classification: every WordPiece of a word carries its tag
   bool line_by_line = false;                  // masked-lm: each text is a sample, instead of blocks of max_length tokens
-  std::string command;  // kept in the file; leave --threads out of it, so that the file does not depend on it
+  std::string command = {};  // kept in the file; leave --threads out of it, so that the file does not depend on it
 
   // Throws Error(kUsage).
   void validate() const;

@@ -3,8 +3,8 @@
 #include <numeric>
 
 #include "data/check.h"
-#include "data/counted.h"
 #include "data/prepare/prepare.h"
+#include "data/words.h"
 
 namespace berth::data {
 namespace {
@@ -55,12 +55,11 @@ std::string histogram(const std::vector<int64_t>& lengths) {
 
 std::string labels_of(const SplitReport& split, const std::vector<std::string>& names) {
   constexpr size_t kListed = 20;
-  std::string text;
-  for (size_t i = 0; i < std::min(kListed, names.size()); ++i) {
-    const auto count = split.label_counts.find(names[i]);
-    text += concat(i > 0 ? ", " : "", names[i], " ", count == split.label_counts.end() ? 0 : count->second);
-  }
-  return text + (names.size() > kListed ? concat(", … (", names.size(), " labels)") : "");
+  const auto with_count = [&](const std::string& name) {
+    const auto count = split.label_counts.find(name);
+    return concat(name, " ", count == split.label_counts.end() ? 0 : count->second);
+  };
+  return listed(names, kListed, with_count) + (names.size() > kListed ? concat(" (", names.size(), " labels)") : "");
 }
 
 std::string copies_of(const SplitReport& split) {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "data/check.h"
+#include "data/words.h"
 
 namespace berth::data {
 namespace {
@@ -56,9 +57,7 @@ std::optional<size_t> find_usual(const Names& names, const std::array<std::strin
 }
 
 std::string list(const Names& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + (name.size() > 40 ? name.substr(0, 40) + "…" : name);
-  return text;
+  return joined(names, ", ", [](const std::string& name) { return name.size() > 40 ? name.substr(0, 40) + "…" : name; });
 }
 
 // By name, else by number; nothing if it is neither.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "data/check.h"
+#include "data/words.h"
 
 namespace berth::data {
 
@@ -65,12 +66,9 @@ const TaskInfo& task_info(TaskKind kind) {
 const TaskInfo& find_task(std::string_view name) {
   std::string wanted(name);
   std::replace(wanted.begin(), wanted.end(), '_', '-');
-  std::string known;
-  for (const TaskInfo& task : tasks()) {
+  for (const TaskInfo& task : tasks())
     if (wanted == task.name || wanted == task.alias) return task;
-    known += (known.empty() ? "" : ", ") + std::string(task.name);
-  }
-  fail(ExitCode::kUsage, "unknown task '", name, "'; known are: ", known);
+  fail(ExitCode::kUsage, "unknown task '", name, "'; known are: ", joined(tasks(), ", ", &TaskInfo::name));
 }
 
 }  // namespace berth::data

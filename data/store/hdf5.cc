@@ -101,7 +101,7 @@ Handle create_file(const std::filesystem::path& path) {
   set_up();
   Handle access = property_list(H5P_FILE_ACCESS), creation = without_times(H5P_FILE_CREATE);
   ok(H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110), "cannot choose the HDF5 format");
-  return {H5Fcreate(path.c_str(), H5F_ACC_EXCL, creation, access), "cannot create the file"};
+  return {H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation, access), "cannot create the file"};
 }
 
 Handle open_file(const std::filesystem::path& path) {

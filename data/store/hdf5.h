@@ -38,7 +38,7 @@ class Handle {
   hid_t id_ = -1;
 };
 
-// A new file (it must not exist), in the 1.10 format, without times.
+// A new file, in the place of one of that name, in the 1.10 format, without times.
 Handle create_file(const std::filesystem::path& path);
 // An existing file, read-only, without locks.
 Handle open_file(const std::filesystem::path& path);

@@ -13,6 +13,7 @@
 #include "data/store/hdf5.h"
 #include "data/store/question_reader.h"
 #include "data/store/schema.h"
+#include "data/words.h"
 
 namespace berth::data {
 namespace {
@@ -247,9 +248,8 @@ class Hdf5Dataset final : public Dataset {
   }
 
   std::unique_ptr<Split> split(const std::string& name) const override {
-    std::string there;
-    for (const std::string& split : info().splits) there += (there.empty() ? "" : ", ") + split;
-    check(has_split(name), path().string(), " has no split '", name, "'; it has: ", there.empty() ? "none" : there);
+    check(has_split(name), path().string(), " has no split '", name,
+          "'; it has: ", info().splits.empty() ? "none" : joined(info().splits));
     return in_context(concat(path().string(), ": ", name), [&] { return std::make_unique<Hdf5Split>(file_, name); });
   }
 

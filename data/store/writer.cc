@@ -1,16 +1,15 @@
 #include "data/store/writer.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "data/check.h"
+#include "data/files/files.h"
 #include "data/store/column_writer.h"
 #include "data/store/hdf5.h"
 #include "data/store/question_writer.h"
@@ -74,50 +73,39 @@ struct SplitColumns {
   }
 };
 
-void sync(const std::filesystem::path& path, int flags) {
-  const int fd = ::open(path.c_str(), flags | O_CLOEXEC);
-  const bool synced = fd >= 0 && (::fsync(fd) == 0 || errno == EINVAL);  // some file systems cannot sync a folder
-  const int error = errno;
-  if (fd >= 0) ::close(fd);
-  check(synced, "cannot write ", path.string(), " to disk: ", std::strerror(error));
-}
-
 }  // namespace
 
 struct DatasetWriter::File {
-  std::filesystem::path path, temporary;
-  TaskKind task = TaskKind::kSequenceClassification;
-  int32_t vocab_size = 0, num_labels = 0;
+  std::filesystem::path path;
+  DurableFile durable;  // that HDF5 writes, by its temporary name
+  TaskKind task;
+  int32_t vocab_size, num_labels;
   h5::Handle file;
   std::vector<std::unique_ptr<SplitColumns>> splits;
-
   bool committed = false;
 
+  File(std::filesystem::path name, TaskKind task_kind, int32_t vocabulary, int32_t labels)
+      : path(std::move(name)),
+        durable(path, ExitCode::kBadInput),
+        task(task_kind),
+        vocab_size(vocabulary),
+        num_labels(labels),
+        file(in_context(path.string(), [&] { return h5::create_file(durable.temporary()); })) {}
   ~File();
   void write_attributes(const DatasetInfo& info);
 };
 
-DatasetWriter::DatasetWriter(std::filesystem::path path, TaskKind task, int32_t vocab_size, int32_t num_labels) {
-  std::filesystem::path temporary = path;
-  temporary += concat(".tmp-", ::getpid());
-  file_ = std::make_unique<File>();
-  file_->path = std::move(path);
-  file_->temporary = std::move(temporary);
-  file_->task = task;
-  file_->vocab_size = vocab_size;
-  file_->num_labels = num_labels;
-  in_context(file_->path.string(), [&] { file_->file = h5::create_file(file_->temporary); });
-}
+DatasetWriter::DatasetWriter(std::filesystem::path path, TaskKind task, int32_t vocab_size, int32_t num_labels)
+    : file_(std::make_unique<File>(std::move(path), task, vocab_size, num_labels)) {}
 
 DatasetWriter::~DatasetWriter() = default;
 
 DatasetWriter::File::~File() {
   if (committed) return;
   // Emptied first: on a full disk HDF5 can then flush what it still holds, and closes.
-  if (::truncate(temporary.c_str(), 0) != 0) errno = 0;
+  if (::truncate(durable.temporary().c_str(), 0) != 0) errno = 0;
   splits.clear();
   file.close();
-  ::unlink(temporary.c_str());
 }
 
 int DatasetWriter::add_split(const std::string& name, bool augmented) {
@@ -145,14 +133,10 @@ void DatasetWriter::commit(const DatasetInfo& info) {
     file_->write_attributes(info);
     h5::flush(file_->file);
     check(file_->file.close(), "cannot write the file");
-    sync(file_->temporary, O_RDWR);
-    std::error_code error;
-    std::filesystem::rename(file_->temporary, file_->path, error);
-    check(!error, "cannot be renamed from ", file_->temporary.string(), ": ", error.message());
   });
+  file_->durable.commit();
   file_->committed = true;
-  const std::filesystem::path folder = file_->path.parent_path();
-  sync(folder.empty() ? "." : folder, O_RDONLY | O_DIRECTORY);
+  sync_folder(file_->path.parent_path(), ExitCode::kBadInput);
 }
 
 void DatasetWriter::File::write_attributes(const DatasetInfo& info) {

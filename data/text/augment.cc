@@ -8,6 +8,7 @@
 #include "data/check.h"
 #include "data/philox.h"
 #include "data/text/normalize.h"
+#include "data/words.h"
 
 namespace berth::data {
 namespace {
@@ -49,12 +50,6 @@ Words split(const std::string& text) {
     begin = end + 1;
   }
   return words;
-}
-
-std::string join(const Words& words) {
-  std::string text;
-  for (const std::string& word : words) text.append(text.empty() ? "" : " ").append(word);
-  return text;
 }
 
 // How many of `words` words are changed.
@@ -100,7 +95,7 @@ void substitute(std::vector<Text>& texts, const SubstituteWords& model) {
     check_internal(answers[i].size() == asked[i].hidden.size(), "another number of words than are hidden");
     for (size_t k = 0; k < answers[i].size(); ++k)
       if (!answers[i][k].empty()) asked[i].words[asked[i].hidden[k]] = answers[i][k];
-    *texts[i].text = join(asked[i].words);
+    *texts[i].text = joined(asked[i].words, " ");
   }
 }
 
@@ -130,7 +125,7 @@ std::vector<AugmentedRecord> augment(std::span<const Record* const> records, int
       return;
     }
     (kind == AugmentKind::kSwap ? swap_words : delete_words)(words, options.fraction, draws);
-    text = join(words);
+    text = joined(words, " ");
   };
   for (size_t i = 0; i < records.size(); ++i) {
     const auto row = static_cast<uint64_t>(records[i]->row);

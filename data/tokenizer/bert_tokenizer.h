@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "data/files/files.h"
 #include "data/tokenizer/basic_tokenizer.h"
 #include "data/tokenizer/vocab.h"
 #include "data/tokenizer/wordpiece.h"
@@ -44,8 +45,9 @@ class BertTokenizer {
   static BertTokenizer load(const std::filesystem::path& path);
   // The same but for do_lower_case (and strip_accents, where it follows that).
   BertTokenizer with_lower_case(bool do_lower_case) const;
-  // Writes vocab.txt, tokenizer_config.json and special_tokens_map.json into an existing folder, for transformers and for load().
-  void save(const std::filesystem::path& folder, int model_max_length) const;
+  // Writes vocab.txt, tokenizer_config.json and special_tokens_map.json into an existing folder, for transformers and for load();
+  // each is there whole, on disk, or not at all. Throws Error(kInternal).
+  std::vector<FileDigest> save(const std::filesystem::path& folder, int model_max_length) const;
 
   // Appends the WordPieces of `text` (valid UTF-8, below 1 GiB), without [CLS] and [SEP]. Special tokens written in the text
   // ("[MASK]") become their ids, as in Hugging Face.

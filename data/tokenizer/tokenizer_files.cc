@@ -5,10 +5,10 @@
 // …}} tokenizer.json          model.vocab {token: id}, normalizer (the same settings under other names), added_tokens
 // special_tokens_map.json the names of the special tokens, for old readers only
 #include <algorithm>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "data/check.h"
+#include "data/files/files.h"
 #include "data/tokenizer/bert_tokenizer.h"
 
 namespace berth::data {
@@ -24,8 +24,7 @@ constexpr const char* kSpecialTokens[][2] = {
 // An object, empty if there is no such file.
 json read_json(const fs::path& path) {
   if (!fs::exists(path)) return json::object();
-  std::ifstream in(path);
-  json value = json::parse(in, nullptr, false);
+  json value = json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
   check(value.is_object(), path, " is not a JSON object: the file is damaged or was not written completely");
   return value;
 }
@@ -154,13 +153,9 @@ BertTokenizer BertTokenizer::load(const fs::path& path) {
   return BertTokenizer(Vocab(std::move(tokens), origin), settings.options, std::move(added));
 }
 
-void BertTokenizer::save(const fs::path& folder, int model_max_length) const {
-  const auto write = [&](const char* name, const std::string& text) {
-    std::ofstream out(folder / name, std::ios::binary);
-    out << text;
-    out.close();
-    if (!out) fail(ExitCode::kInternal, "cannot write ", folder / name, ": is the disk full?");
-  };
+std::vector<FileDigest> BertTokenizer::save(const fs::path& folder, int model_max_length) const {
+  std::vector<FileDigest> files;
+  const auto write = [&](const char* name, const std::string& text) { files.push_back(write_durably(folder / name, text)); };
   const size_t model_size = vocab_.tokens().size() - added_tokens_.size();
   std::string lines;
   for (size_t i = 0; i < model_size; ++i) lines += vocab_.tokens()[i] + "\n";
@@ -186,6 +181,7 @@ void BertTokenizer::save(const fs::path& folder, int model_max_length) const {
   config["model_max_length"] = model_max_length;
   config["tokenizer_class"] = "BertTokenizer";
   write("tokenizer_config.json", config.dump(2) + "\n");
+  return files;
 }
 
 }  // namespace berth::data

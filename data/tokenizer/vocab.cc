@@ -1,11 +1,12 @@
 #include "data/tokenizer/vocab.h"
 
 #include <bit>
-#include <fstream>
 #include <functional>
+#include <sstream>
 #include <utility>
 
 #include "data/check.h"
+#include "data/files/files.h"
 #include "data/files/sha256.h"
 #include "data/utf8.h"
 
@@ -31,8 +32,7 @@ Vocab::Vocab(std::vector<std::string> tokens, const std::string& origin) : token
 }
 
 Vocab Vocab::load(const std::filesystem::path& vocab_txt) {
-  std::ifstream in(vocab_txt, std::ios::binary);
-  check(in.is_open() && !std::filesystem::is_directory(vocab_txt), "cannot open the vocabulary ", vocab_txt);
+  std::istringstream in(read_file(vocab_txt));
   std::vector<std::string> tokens;
   for (std::string line; std::getline(in, line);) {
     if (line.ends_with('\r')) line.pop_back();

@@ -1,8 +1,6 @@
 // utf8.h and sha256.h: what stands between the files and everything else.
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
 #include <string>
 
 #include "data/check.h"
@@ -69,15 +67,6 @@ TEST(Sha256, MatchesThePublishedDigests) {
   Sha256 in_pieces;
   for (int i = 0; i < 1000; ++i) in_pieces.update(std::string(1000, 'a'));
   EXPECT_EQ(in_pieces.hex(), "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
-}
-
-TEST(Sha256, ReadsFilesLargerThanItsBuffer) {
-  const auto path = std::filesystem::path(testing::TempDir()) / "berth_sha256_test.bin";
-  const std::string content((3 << 20) + 17, 'x');
-  std::ofstream(path, std::ios::binary) << content;
-  EXPECT_EQ(sha256_file(path), sha256_hex(content));
-  std::filesystem::remove(path);
-  EXPECT_THROW(sha256_file(path), Error);
 }
 
 }  // namespace

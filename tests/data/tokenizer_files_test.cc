@@ -1,5 +1,6 @@
 // Loading and saving tokenizers as model folders, and what is refused.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
@@ -87,7 +88,7 @@ TEST_F(TokenizerFiles, SaveAndLoadGivesTheSame) {
   const BertTokenizer before = load();
   const fs::path copy = folder_ / "copy";
   fs::create_directory(copy);
-  before.save(copy, 512);
+  EXPECT_EQ(before.save(copy, 512).size(), 3u);
   const BertTokenizer after = BertTokenizer::load(copy);
   EXPECT_EQ(after.vocab().sha256(), before.vocab().sha256());
   EXPECT_EQ(after.options().do_lower_case, false);
@@ -95,6 +96,11 @@ TEST_F(TokenizerFiles, SaveAndLoadGivesTheSame) {
   EXPECT_EQ(pieces(after, "Hello[E1] caf\xC3\xA9"), "Hello [E1] cafe");
   std::ifstream in(copy / "vocab.txt");
   EXPECT_EQ(std::string(std::istreambuf_iterator<char>(in), {}), kVocab);
+}
+
+TEST_F(TokenizerFiles, AFifoIsRefusedAndNotWaitedFor) {
+  ASSERT_EQ(::mkfifo((folder_ / "vocab.txt").c_str(), 0600), 0);
+  EXPECT_EQ(error(), (folder_ / "vocab.txt").string() + ": is not a regular file");
 }
 
 TEST_F(TokenizerFiles, CopiesOfAVocabularyAreIndependent) {

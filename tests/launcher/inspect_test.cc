@@ -30,10 +30,10 @@ std::string model_config() {
   return config.to_json("BertForSequenceClassification");
 }
 
-std::vector<train::FileDigest> write_model(const fs::path& folder) {
-  return {train::write_durably(folder / "config.json", model_config()),
-          train::write_durably(folder / "vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nboat\n"),
-          train::write_durably(
+std::vector<data::FileDigest> write_model(const fs::path& folder) {
+  return {data::write_durably(folder / "config.json", model_config()),
+          data::write_durably(folder / "vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nboat\n"),
+          data::write_durably(
               folder / "model.safetensors",
               train::safetensors_bytes({{"bert.embeddings.word_embeddings.weight", {6, 8}}, {"classifier.bias", {2}}}))};
 }

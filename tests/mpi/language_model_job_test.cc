@@ -173,7 +173,7 @@ void write_golden_model(const nlohmann::json& golden, const fs::path& folder) {
   for (train::Parameter& parameter : model.parameters().parameters()) fill_weight(parameter.name, parameter.value);
   const auto tokenizer = data::BertTokenizer::load(folder / "vocab.txt");
   train::save_pretrained(folder, config, model.architecture().name, model.parameters(),
-                         [&](const fs::path& to) { tokenizer.save(to, 32); });
+                         [&](const fs::path& to) { return tokenizer.save(to, 32); });
 }
 
 TEST_F(LanguageModelJob, FillsMasksAsHuggingFacesPipeline) {

@@ -5,6 +5,7 @@
 #include "data/tokenizer/bert_tokenizer.h"
 #include "tests/support/tiny_job.h"
 #include "trainer/model/heads.h"
+#include "trainer/use/load_model.h"
 #include "trainer/use/pretrained.h"
 #include "trainer/use/substitute.h"
 
@@ -13,7 +14,7 @@ namespace {
 
 // The tiny model's encoder sizes and vocabulary under a masked language model's head, with random weights.
 void write_tiny_language_model(const std::string& folder, const std::string& like) {
-  const train::BertConfig config = train::BertConfig::load(like + "/config.json");
+  const train::BertConfig config = train::load_config(like);
   const train::Architecture& architecture = train::architecture_of(data::TaskKind::kMaskedLm);
   const auto specs = architecture.parameters(config, false);
   const auto comm = comm::make_local_communicator();
@@ -21,7 +22,7 @@ void write_tiny_language_model(const std::string& folder, const std::string& lik
   parameters.initialize(specs, 0.2, 11);
   std::filesystem::create_directories(folder);
   const data::BertTokenizer tokenizer = data::BertTokenizer::load(like);
-  train::save_pretrained(folder, config, architecture.name, parameters, [&](const auto& to) { tokenizer.save(to, 64); });
+  train::save_pretrained(folder, config, architecture.name, parameters, [&](const auto& to) { return tokenizer.save(to, 64); });
 }
 
 class TextsJob : public TinyJob {

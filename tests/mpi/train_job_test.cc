@@ -12,6 +12,15 @@ namespace fs = std::filesystem;
 
 using TrainJob = TinyJob;
 
+// The same steps, with losses that are equal to rounding.
+void expect_near(const std::map<int64_t, double>& run, const std::map<int64_t, double>& reference, const std::string& what) {
+  ASSERT_EQ(run.size(), reference.size()) << what;
+  for (const auto& [step, loss] : reference) {
+    ASSERT_TRUE(run.contains(step)) << what << ", step " << step;
+    EXPECT_NEAR(run.at(step), loss, 2e-5 * loss) << what << ", step " << step;
+  }
+}
+
 // 125 samples in batches of 12: uneven lengths, uneven shares, and a last batch of 5.
 TEST_F(TrainJob, SameLossesOnAnyRankCount) {
   const std::string options =
@@ -24,8 +33,7 @@ TEST_F(TrainJob, SameLossesOnAnyRankCount) {
     const std::string run = "ranks" + std::to_string(ranks);
     const JobResult result = train(run, options, ranks);
     ASSERT_EQ(result.exit_code, 0) << result.err;
-    for (const auto& [step, loss] : losses(at(run)))
-      EXPECT_NEAR(loss, reference.at(step), 2e-5 * reference.at(step)) << ranks << " ranks, step " << step;
+    expect_near(losses(at(run)), reference, std::to_string(ranks) + " ranks");
   }
 }
 
@@ -34,8 +42,8 @@ TEST_F(TrainJob, DropoutDoesNotDependOnTheRankCount) {
   const std::string options = "--global-batch-size 12 --max-steps 8 --save-strategy no";
   ASSERT_EQ(train("dropout1", options, 1).exit_code, 0);
   ASSERT_EQ(train("dropout3", options, 3).exit_code, 0);
-  const auto one = losses(at("dropout1"));
-  for (const auto& [step, loss] : losses(at("dropout3"))) EXPECT_NEAR(loss, one.at(step), 2e-5 * loss);
+  ASSERT_EQ(losses(at("dropout1")).size(), 8u);
+  expect_near(losses(at("dropout3")), losses(at("dropout1")), "3 ranks");
 }
 
 // Records without what the clock says, a line each.
@@ -61,8 +69,8 @@ constexpr const char* kResumable =
     "--global-batch-size 12 --max-steps 22 --save-steps 5 --eval-strategy steps --eval-steps 4 --warmup-steps 3 "
     "--weight-decay 0.01 --ignore-mismatched-sizes ";
 
-// Ranks, and the data set, of another task each: masked language modelling draws masks, too.
-class ResumedJob : public TrainJob, public testing::WithParamInterface<std::tuple<int, const char*>> {
+// Ranks; the data set, of another task each (masked language modelling draws masks, too); more options.
+class ResumedJob : public TrainJob, public testing::WithParamInterface<std::tuple<int, const char*, const char*>> {
  protected:
   static void SetUpTestSuite() {
     TrainJob::SetUpTestSuite();
@@ -95,10 +103,9 @@ class ResumedJob : public TrainJob, public testing::WithParamInterface<std::tupl
 
 // Killed twice without warning, in a step and in the middle of a save, and gone on: the same bits as if nothing had happened.
 TEST_P(ResumedJob, KilledAndResumedEqualsUninterrupted) {
-  const auto [ranks, data] = GetParam();
-  const std::string reference = data + std::string("_whole") + std::to_string(ranks),
-                    run = data + std::string("_killed") + std::to_string(ranks),
-                    options = kResumable + ("--data " + at(data + std::string(".h5")));
+  const auto [ranks, data, more] = GetParam();
+  const std::string name = data + std::to_string(ranks) + more, reference = name + "_whole", run = name + "_killed",
+                    options = kResumable + ("--data " + at(data + std::string(".h5"))) + (*more ? " --" : "") + more;
   ASSERT_EQ(train(reference, options, ranks).exit_code, 0);
   EXPECT_NE(train(run, options, ranks, {{"BERTH_FAILPOINT", "step@8"}}).exit_code, 0);
   EXPECT_FALSE(fs::exists(at(run) + "/model.safetensors"));
@@ -109,8 +116,82 @@ TEST_P(ResumedJob, KilledAndResumedEqualsUninterrupted) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Ranks, ResumedJob,
-                         testing::Values(std::tuple(1, "data"), std::tuple(2, "data"), std::tuple(3, "data"),
-                                         std::tuple(2, "mlm"), std::tuple(2, "qa"), std::tuple(2, "ner")));
+                         testing::Values(std::tuple(1, "data", ""), std::tuple(2, "data", ""), std::tuple(3, "data", ""),
+                                         std::tuple(2, "data", "bf16"), std::tuple(2, "mlm", ""), std::tuple(2, "qa", ""),
+                                         std::tuple(2, "ner", "")));
+
+// From a checkpoint that is named: in its own run, and into another folder.
+TEST_F(TrainJob, GoesOnFromTheCheckpointThatIsNamed) {
+  ASSERT_EQ(train("named", kResumable, 2).exit_code, 0);
+  const std::string model = read_bytes(at("named") + "/model.safetensors"), whole = curve(at("named"));
+  const std::string from = std::string(kResumable) + " --resume-from-checkpoint " + at("named") + "/checkpoint-10";
+
+  const JobResult elsewhere = train("elsewhere", from, 2);
+  ASSERT_EQ(elsewhere.exit_code, 0) << elsewhere.err;
+  EXPECT_TRUE(read_bytes(at("elsewhere") + "/model.safetensors") == model);
+  EXPECT_EQ(curve(at("elsewhere")), whole) << "the curve before the checkpoint comes from its history";
+  EXPECT_FALSE(fs::exists(at("elsewhere") + "/checkpoint-5"));
+  EXPECT_TRUE(fs::exists(at("named") + "/checkpoint-20")) << "the run that it came from is not touched";
+
+  fs::remove(at("named") + "/trainer_state.json");
+  const JobResult same = train("named", from, 2);
+  ASSERT_EQ(same.exit_code, 0) << same.err;
+  EXPECT_TRUE(read_bytes(at("named") + "/model.safetensors") == model);
+  EXPECT_EQ(curve(at("named")), whole);
+  EXPECT_TRUE(fs::exists(at("named") + "/checkpoint-20.superseded"));
+
+  const JobResult unknown = train("unknown", "--resume-from-checkpoint newest");
+  EXPECT_EQ(unknown.exit_code, 2) << unknown.err;
+}
+
+std::vector<int64_t> checkpoints(const fs::path& run) {
+  std::vector<int64_t> steps;
+  for (const auto& entry : fs::directory_iterator(run))
+    if (const std::string name = entry.path().filename(); name.starts_with("checkpoint-"))
+      steps.push_back(std::stoll(name.substr(11)));
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
+TEST_F(TrainJob, SavesWhenItImprovesOrWhenTheSecondsAreOver) {
+  const std::string options = "--global-batch-size 12 --max-steps 8 --learning-rate 0.05 --eval-strategy steps --eval-steps 1 ";
+  ASSERT_EQ(train("improved", options + "--save-strategy best", 2).exit_code, 0);
+  std::vector<int64_t> improved;
+  double lowest = 1e9;
+  for (const auto& record : read_jsonl(at("improved") + "/metrics.jsonl")) {
+    if (!record.contains("eval_loss") || record["eval_loss"].get<double>() >= lowest) continue;
+    lowest = record["eval_loss"];
+    improved.push_back(record["step"]);
+  }
+  ASSERT_LT(improved.size(), 8u) << "the test needs evaluations that are no improvement";
+  EXPECT_EQ(checkpoints(at("improved")), improved);
+  ASSERT_EQ(train("timed", "--global-batch-size 12 --max-steps 3 --save-strategy no --save-seconds 0.000001", 2).exit_code, 0);
+  EXPECT_EQ(checkpoints(at("timed")), (std::vector<int64_t>{1, 2, 3}));
+}
+
+// A learning rate that throws the weights out of fp32's reach: from the second step on nothing is finite, on any rank.
+TEST_F(TrainJob, StepsThatAreNotFiniteEndTheRunOrAreSkippedByAllRanks) {
+  const std::string options =
+      "--global-batch-size 12 --max-steps 5 --learning-rate 1e38 --lr-scheduler-type constant --save-strategy no";
+  const JobResult stopped = train("diverged", options, 2);
+  EXPECT_EQ(stopped.exit_code, 4) << stopped.err;
+  EXPECT_NE(stopped.err.find("step 2 is not finite: rank "), std::string::npos) << stopped.err;
+  EXPECT_FALSE(fs::exists(at("diverged") + "/model.safetensors"));
+  const JobResult skipped = train("skipped", options + " --on-nan skip", 2);
+  ASSERT_EQ(skipped.exit_code, 0) << skipped.err;
+  EXPECT_NE(skipped.err.find("step 5 is not finite"), std::string::npos) << skipped.err;
+  EXPECT_EQ(nlohmann::json::parse(read_bytes(at("skipped") + "/trainer_state.json"))["berth"]["optimizer_steps"], 1);
+}
+
+TEST_F(TrainJob, ReportsOnlyWhereThereIsSomethingToReportTo) {
+  const JobResult unknown = train("unreported", "--report-to wandb");
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_NE(unknown.err.find("--report-to wandb"), std::string::npos) << unknown.err;
+  std::ofstream(at("options.json")) << R"({"report_to": ["tensorboard", "jsonl"]})";
+  ASSERT_EQ(train("both", "--max-steps 1 --save-strategy no --config " + at("options.json")).exit_code, 0);
+  EXPECT_TRUE(fs::exists(at("both") + "/metrics.jsonl"));
+  EXPECT_TRUE(fs::exists(at("both") + "/tensorboard"));
+}
 
 // Asked to stop by a signal, the ranks agree on a step, save, and leave with 75; the next job goes on.
 TEST_F(TrainJob, AStopSignalSavesAndLeavesWith75) {
@@ -140,9 +221,8 @@ TEST_F(TrainJob, AnotherRankCountGoesOn) {
   const JobResult resumed = train("elastic", options, 3);
   ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
   EXPECT_NE(resumed.err.find("resumed with other ranks"), std::string::npos) << resumed.err;
-  const auto reference = losses(at("elastic_reference"));
-  ASSERT_EQ(losses(at("elastic")).size(), reference.size());
-  for (const auto& [step, loss] : losses(at("elastic"))) EXPECT_NEAR(loss, reference.at(step), 2e-5 * loss) << step;
+  ASSERT_EQ(losses(at("elastic_reference")).size(), 22u);
+  expect_near(losses(at("elastic")), losses(at("elastic_reference")), "2, then 3 ranks");
 }
 
 TEST_F(TrainJob, ACompleteRunIsLeftAlone) {

@@ -68,6 +68,18 @@ TEST_F(UseJob, StandardInputIsPredictedInOrderWhateverItsSize) {
   EXPECT_EQ(read_jsonl(at("jsonl.jsonl")).size(), 4500u) << "what predict writes, it reads";
 }
 
+TEST_F(UseJob, PredictionsThatCannotBeWrittenLeaveOtherFilesAlone) {
+  for (const char* name : {"mine", "mine.tmp"}) std::ofstream(at(name)) << name;
+  const JobResult full =
+      run_berth("predict --model " + at("run") + " --input " + at("validation.csv") + " --output " + at("mine"), 2,
+                {{"BERTH_FAILPOINT", "write:ENOSPC"}});
+  EXPECT_EQ(full.exit_code, 3);
+  EXPECT_NE(full.err.find(at("mine") + ": cannot be written: No space left on device"), std::string::npos) << full.err;
+  for (const char* name : {"mine", "mine.tmp"}) EXPECT_EQ(read_bytes(at(name)), name);
+  for (const auto& entry : std::filesystem::directory_iterator(dir_->path()))
+    EXPECT_FALSE(entry.path().filename().string().starts_with("mine.tmp-")) << entry.path();
+}
+
 TEST_F(UseJob, AnEnsembleAveragesProbabilities) {
   ASSERT_EQ(train("other", "--max-steps 6 --save-strategy no --seed 3").exit_code, 0);
   const auto scores = [&](const std::string& models) {
@@ -121,9 +133,11 @@ TEST_F(UseJob, SeveralLabelsInACellAndThresholdsOfTheirOwn) {
     const JobResult unknown = run_berth(command + rain);
     EXPECT_EQ(unknown.exit_code, 2) << command;
     EXPECT_NE(unknown.err.find("'rain=0.5' is for a label that the model does not have"), std::string::npos) << unknown.err;
-    for (const char* name : {"rain.tmp", "rain/eval_results.json", "rain/metrics.jsonl", "rain/model.safetensors"})
+    for (const char* name : {"rain/eval_results.json", "rain/metrics.jsonl", "rain/model.safetensors"})
       EXPECT_FALSE(std::filesystem::exists(at(name))) << command << ": " << name;
     EXPECT_FALSE(std::filesystem::is_regular_file(at("rain")));
+    for (const auto& entry : std::filesystem::directory_iterator(dir_->path()))
+      EXPECT_FALSE(entry.path().filename().string().starts_with("rain.tmp")) << command << ": " << entry.path();
   }
   const JobResult people = run_berth("predict --text \"ban bas\" --thresholds sea=1 --model " + at("topics"));
   EXPECT_EQ(people.out.substr(0, 31), "Text: ban bas => Labels: sun (0") << people.out;
@@ -154,12 +168,18 @@ TEST_F(UseJob, PredictThatASignalStopsEndsAsAnyProgram) {
   }
 }
 
-// The signal comes while evaluate waits for the model's vocabulary.
+// The output folder is made before the first batch; all of them together take a minute.
 TEST_F(UseJob, EvaluateThatASignalStopsEndsAsAnyProgram) {
-  const JobResult stopped =
-      run_shell("cd " + dir_->path().string() + " && cp -r run waits && rm waits/vocab.txt && mkfifo waits/vocab.txt; " +
-                BERTH_BINARY_DIR + "/berth evaluate --model waits --data data.h5 --output-dir stopped & job=$!; " +
-                "exec 3>waits/vocab.txt; kill -USR1 $job; cat run/vocab.txt >&3; exec 3>&-; wait $job");
+  write_tiny_reviews(at("long.csv"), 200'000);
+  ASSERT_EQ(run_berth("prepare --train-file " + at("long.csv") + " --tokenizer " + at("model") + " --max-length 32 --output " +
+                      at("long.h5"))
+                .exit_code,
+            0);
+  const JobResult stopped = run_shell("cd " + dir_->path().string() + "; " + BERTH_BINARY_DIR +
+                                      "/berth evaluate --model run --data long.h5 --split train --output-dir stopped "
+                                      "--per-device-eval-batch-size 1 & job=$!; " +
+                                      "until [ -e stopped ]; do sleep 0.01; kill -0 $job || break; done; kill -USR1 $job; wait "
+                                      "$job");
   EXPECT_EQ(stopped.exit_code, 128 + SIGUSR1) << stopped.err;
   EXPECT_EQ(stopped.out, "");
   EXPECT_NE(stopped.err.find("berth: stopped on request; there are no metrics\n"), std::string::npos) << stopped.err;
@@ -202,6 +222,8 @@ TEST_F(UseJob, TheBestModelIsKeptAndLoadedAtTheEnd) {
   for (const auto& record : read_jsonl(at("best") + "/metrics.jsonl"))
     if (record.contains("eval_loss")) lowest = std::min(lowest, record["eval_loss"].get<double>());
   EXPECT_EQ(state["best_metric"].get<double>(), lowest);
+  ASSERT_LT(state["best_global_step"], 12) << "the test needs a best model that is not the last one";
+  EXPECT_FALSE(read_bytes(at("best") + "/model.safetensors") == read_bytes(at("best") + "/checkpoint-12/model.safetensors"));
   EXPECT_TRUE(read_bytes(at("best") + "/model.safetensors") == read_bytes(at("best") + "/" + best + "/model.safetensors"));
 }
 

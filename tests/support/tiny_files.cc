@@ -57,8 +57,9 @@ void write_tiny_model(const fs::path& folder) {
   train::ModelInstance model(config, data::TaskKind::kSequenceClassification, *comm);
   model.initialize(7);
   const data::BertTokenizer tokenizer = data::BertTokenizer::load(folder / "vocab.txt");
-  train::save_pretrained(folder, config, model.architecture().name, model.parameters(),
-                         [&](const fs::path& to) { tokenizer.save(to, static_cast<int>(config.max_position_embeddings)); });
+  train::save_pretrained(folder, config, model.architecture().name, model.parameters(), [&](const fs::path& to) {
+    return tokenizer.save(to, static_cast<int>(config.max_position_embeddings));
+  });
 }
 
 void write_tiny_reviews(const fs::path& csv, int rows, unsigned seed) {

@@ -116,14 +116,5 @@ TEST(BertConfig, RefusesWhatItCannotCompute) {
   EXPECT_NE(complaint(valid).find("nested"), std::string::npos);
 }
 
-TEST(BertConfig, NamesAMissingFile) {
-  try {
-    BertConfig::load("/nonexistent/config.json");
-    FAIL();
-  } catch (const Error& e) {
-    EXPECT_NE(std::string(e.what()).find("/nonexistent/config.json"), std::string::npos);
-  }
-}
-
 }  // namespace
 }  // namespace berth::train

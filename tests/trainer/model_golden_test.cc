@@ -102,7 +102,8 @@ TEST_P(ModelGolden, IsSavedAsTheClassHasItAndReadBack) {
   Case c(GetParam());
   const Architecture& architecture = architecture_of(c.task);
   const TempFolder folder;
-  save_pretrained(folder.path(), c.config, architecture.name, *c.store, [](const auto&) {});
+  save_pretrained(folder.path(), c.config, architecture.name, *c.store,
+                  [](const auto&) { return std::vector<data::FileDigest>(); });
   std::set<std::string> saved, expected;
   for (const TensorInfo& tensor : parse_safetensors(open_bytes(folder / "model.safetensors")).tensors) saved.insert(tensor.name);
   for (const auto& [name, gradient] : test::under(c.parts, "grad.")) expected.insert(name);
@@ -122,8 +123,10 @@ TEST_P(ModelGolden, IsSavedAsTheClassHasItAndReadBack) {
 TEST(ModelGoldenPooler, IsLeftOutOrNewlyMade) {
   Case with("classification"), without("tokens");
   const TempFolder folder;
-  save_pretrained(folder / "with", with.config, "BertForSequenceClassification", *with.store, [](const auto&) {});
-  save_pretrained(folder / "without", without.config, "BertForTokenClassification", *without.store, [](const auto&) {});
+  save_pretrained(folder / "with", with.config, "BertForSequenceClassification", *with.store,
+                  [](const auto&) { return std::vector<data::FileDigest>(); });
+  save_pretrained(folder / "without", without.config, "BertForTokenClassification", *without.store,
+                  [](const auto&) { return std::vector<data::FileDigest>(); });
   using Names = std::vector<std::string>;
   const Names pooler{"bert.pooler.dense.bias", "bert.pooler.dense.weight"};
   const auto sorted = [](Names names) {

@@ -1,12 +1,10 @@
 #include "trainer/checkpoint/checkpoint.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <charconv>
 
 #include "data/check.h"
-#include "trainer/checkpoint/failpoint.h"
+#include "data/files/failpoint.h"
 
 namespace berth::train {
 namespace {
@@ -36,28 +34,28 @@ std::optional<int64_t> step_of(const std::string& name) {
 
 // Out of sight first, so that a removal that is cut short leaves no damaged checkpoint.
 void remove_folder(const fs::path& folder) {
-  const fs::path waste = marked(folder, concat(kTempMark, ::getpid()));
+  const fs::path waste = data::temporary_name(folder);
   std::error_code ignored;
   fs::rename(folder, waste, ignored);
   fs::remove_all(ignored ? folder : waste, ignored);
 }
 
 void write_parts(const fs::path& folder, const CheckpointParts& parts) {
-  std::vector<FileDigest> files = parts.write_model(folder);
-  failpoint_or_throw("after-model");
-  DurableFile optimizer(folder / kOptimizerFile);
+  std::vector<data::FileDigest> files = parts.write_model(folder);
+  data::failpoint_or_throw("after-model");
+  data::DurableFile optimizer(folder / kOptimizerFile);
   write_safetensors(parts.optimizer, [&](std::string_view bytes) { optimizer.write(bytes); });
   files.push_back(optimizer.commit());
-  failpoint_or_throw("after-optimizer");
-  files.push_back(write_durably(folder / kTrainerStateFile, parts.trainer_state));
-  failpoint_or_throw("before-manifest");
-  write_durably(folder / kManifestName, manifest_text(files));
-  sync_folder(folder);
+  data::failpoint_or_throw("after-optimizer");
+  files.push_back(data::write_durably(folder / kTrainerStateFile, parts.trainer_state));
+  data::failpoint_or_throw("before-manifest");
+  data::write_durably(folder / kManifestName, manifest_text(files));
+  data::sync_folder(folder);
 }
 
 // A checkpoint of the same step makes way, and comes back if this fails or the job dies in between (remove_leftovers).
 void publish(const fs::path& temporary, const fs::path& final) {
-  failpoint_or_throw("before-rename");
+  data::failpoint_or_throw("before-rename");
   const fs::path old = marked(final, kOldMark);
   remove_folder(old);
   if (fs::exists(final)) fs::rename(final, old);
@@ -68,8 +66,8 @@ void publish(const fs::path& temporary, const fs::path& final) {
     fs::rename(old, final, ignored);
     fail(ExitCode::kInternal, temporary.string(), ": cannot be renamed to ", final.string(), ": ", error.message());
   }
-  failpoint_or_throw("after-rename");
-  sync_folder(final.parent_path());
+  data::failpoint_or_throw("after-rename");
+  data::sync_folder(final.parent_path());
   remove_folder(old);
 }
 
@@ -100,7 +98,7 @@ bool is_complete(const fs::path& folder) {
 }  // namespace
 
 std::string save_checkpoint(const fs::path& run, const CheckpointParts& parts) {
-  const fs::path final = folder_of(run, parts.step), temporary = marked(final, concat(kTempMark, ::getpid()));
+  const fs::path final = folder_of(run, parts.step), temporary = data::temporary_name(final);
   try {
     fs::remove_all(temporary);
     fs::create_directories(temporary);
@@ -151,7 +149,7 @@ void remove_leftovers(const fs::path& run) {
   for (const auto& entry : fs::directory_iterator(run, ignored)) entries.push_back(entry.path());
   for (const fs::path& entry : entries) {
     const std::string name = entry.filename().string();
-    if (name.find(kTempMark) != std::string::npos) fs::remove_all(entry, ignored);
+    if (name.find(data::kTempMark) != std::string::npos) fs::remove_all(entry, ignored);
     if (!name.starts_with(kPrefix) || !name.ends_with(kOldMark)) continue;
     const fs::path current = run / name.substr(0, name.size() - kOldMark.size());
     if (fs::exists(current)) {

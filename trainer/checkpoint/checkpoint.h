@@ -18,7 +18,7 @@
 #include <string>
 #include <vector>
 
-#include "trainer/checkpoint/durable_file.h"
+#include "data/files/files.h"
 #include "trainer/checkpoint/manifest.h"
 #include "trainer/checkpoint/safetensors.h"
 
@@ -28,7 +28,8 @@ inline constexpr std::string_view kOptimizerFile = "optimizer.safetensors", kTra
 
 struct CheckpointParts {
   int64_t step = 0;
-  std::function<std::vector<FileDigest>(const std::filesystem::path& folder)> write_model;  // save_pretrained (pretrained.h)
+  // save_pretrained (pretrained.h)
+  std::function<std::vector<data::FileDigest>(const std::filesystem::path& folder)> write_model;
   std::vector<TensorView> optimizer;
   std::string trainer_state;
 };

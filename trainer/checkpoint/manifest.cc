@@ -26,20 +26,20 @@ bool is_sha256(const json& value) { return value.is_string() && value.get_ref<co
 
 }  // namespace
 
-std::string manifest_text(std::span<const FileDigest> files) {
+std::string manifest_text(std::span<const data::FileDigest> files) {
   json entries = json::object();
-  for (const FileDigest& file : files) entries[file.name] = {{"size", file.size}, {"sha256", file.sha256}};
+  for (const data::FileDigest& file : files) entries[file.name] = {{"size", file.size}, {"sha256", file.sha256}};
   return json{{"format", kFormat}, {"version", kVersion}, {"files", entries}}.dump(2) + "\n";
 }
 
-std::vector<FileDigest> parse_manifest(std::string_view text, const std::string& origin) {
+std::vector<data::FileDigest> parse_manifest(std::string_view text, const std::string& origin) {
   const json manifest = parse_shallow(text);
   const bool known = manifest.is_object() && manifest.value("format", json()) == kFormat && manifest.contains("files") &&
                      manifest["files"].is_object();
   check(known, origin, ": is not the manifest of a checkpoint: it is damaged");
   check(manifest.value("version", json()) == kVersion, origin, ": has version ", manifest.value("version", json()).dump(),
         ", this berth reads ", kVersion);
-  std::vector<FileDigest> files;
+  std::vector<data::FileDigest> files;
   for (const auto& [name, entry] : manifest["files"].items()) {
     const bool plain = !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos &&
                        name.find('\0') == std::string::npos;
@@ -54,19 +54,17 @@ std::vector<FileDigest> parse_manifest(std::string_view text, const std::string&
 
 void verify_manifest(const fs::path& folder, std::span<const std::string_view> required, Verify verify) {
   const fs::path path = folder / kManifestName;
-  const auto bytes = open_bytes(path);
-  check(bytes->size() <= kMaxManifest, path.string(), ": has ", bytes->size(), " bytes, too many for a manifest");
-  const std::vector<FileDigest> files = parse_manifest(bytes->read_string(0, bytes->size(), "the manifest"), path.string());
+  const std::vector<data::FileDigest> files = parse_manifest(data::read_file(path, kMaxManifest), path.string());
   for (std::string_view name : required) {
-    const bool there = std::any_of(files.begin(), files.end(), [&](const FileDigest& file) { return file.name == name; });
+    const bool there = std::any_of(files.begin(), files.end(), [&](const data::FileDigest& file) { return file.name == name; });
     check(there, path.string(), ": does not list ", name);
   }
-  for (const FileDigest& file : files) {
+  for (const data::FileDigest& file : files) {
     const uint64_t size = open_bytes(folder / file.name)->size();
     check(size == file.size, (folder / file.name).string(), ": has ", size, " bytes, its manifest says ", file.size);
   }
   if (verify == Verify::kSizes) return;
-  for (const FileDigest& file : files) {
+  for (const data::FileDigest& file : files) {
     const std::string found = data::sha256_file(folder / file.name);
     check(found == file.sha256, (folder / file.name).string(), ": has SHA-256 ", found, ", its manifest says ", file.sha256,
           ": it is damaged");

@@ -10,15 +10,15 @@
 #include <string_view>
 #include <vector>
 
-#include "trainer/checkpoint/durable_file.h"
+#include "data/files/files.h"
 
 namespace berth::train {
 
 inline constexpr std::string_view kManifestName = "manifest.json";
 
-std::string manifest_text(std::span<const FileDigest> files);
+std::string manifest_text(std::span<const data::FileDigest> files);
 // Throws Error(kBadInput), beginning with `origin`, unless it is a manifest whose names are plain file names.
-std::vector<FileDigest> parse_manifest(std::string_view text, const std::string& origin);
+std::vector<data::FileDigest> parse_manifest(std::string_view text, const std::string& origin);
 
 enum class Verify { kSizes, kContent };  // kContent: sizes first, then hashes
 

@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
-#include <numeric>
 #include <optional>
 #include <string_view>
 #include <vector>
 
 #include "data/check.h"
-#include "trainer/checkpoint/byte_source.h"
+#include "data/files/files.h"
+#include "data/words.h"
 
 namespace berth::train {
 namespace {
@@ -17,6 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kFolderPrefix = "models--";
+constexpr uint64_t kMaxRef = 4096;  // bytes
 constexpr size_t kMostSuggestions = 5;
 
 std::vector<fs::path> hub_caches() {
@@ -60,8 +61,7 @@ std::string name_of_folder(const std::string& folder) {
 // The snapshot that refs/main points to; without refs/main the only one there is.
 std::optional<fs::path> snapshot(const fs::path& model) {
   if (const fs::path ref = model / "refs" / "main"; fs::is_regular_file(ref)) {
-    const auto bytes = open_bytes(ref);
-    std::string commit = bytes->read_string(0, std::min<uint64_t>(bytes->size(), 200), "refs/main");
+    std::string commit = data::read_file(ref, kMaxRef);
     commit.erase(commit.find_last_not_of(" \r\n") + 1);
     const bool plain =
         !commit.empty() && std::all_of(commit.begin(), commit.end(), [](unsigned char c) { return std::isalnum(c); });
@@ -73,20 +73,6 @@ std::optional<fs::path> snapshot(const fs::path& model) {
   for (const auto& entry : fs::directory_iterator(model / "snapshots", ignored)) all.push_back(entry.path());
   if (all.size() == 1) return all.front();
   return std::nullopt;
-}
-
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = row[0]++;
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t changed = diagonal + (a[i] != b[j]);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({changed, diagonal + 1, row[j] + 1});
-    }
-  }
-  return row[b.size()];
 }
 
 std::string suggestions(const std::vector<fs::path>& caches, const std::string& wanted) {
@@ -101,10 +87,9 @@ std::string suggestions(const std::vector<fs::path>& caches, const std::string& 
   }
   std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
-  std::string text;
-  for (size_t i = 0; i < std::min(names.size(), kMostSuggestions); ++i)
-    text.append(i ? ", " : "; nearest there: ").append(names[i].second);
-  return text;
+  if (names.empty()) return "";
+  names.resize(std::min(names.size(), kMostSuggestions));
+  return "; nearest there: " + joined(names, ", ", &std::pair<size_t, std::string>::second);
 }
 
 }  // namespace
@@ -114,10 +99,8 @@ fs::path resolve_model(const std::string& model) {
   check(!fs::exists(model), model, ": is a file; --model takes the folder that holds config.json and the weights");
   check(is_hub_name(model), "no model folder ", model);
   const std::vector<fs::path> caches = hub_caches();
-  std::string looked;
   for (const fs::path& cache : caches) {
     const fs::path folder = cache / folder_name(model);
-    looked.append(looked.empty() ? "" : ", ").append(cache.string());
     if (!fs::is_directory(folder)) continue;
     const auto found = snapshot(folder);
     check(found.has_value(), folder.string(), ": has no usable snapshot of ", model, ": download it again (hf download ", model,
@@ -125,8 +108,8 @@ fs::path resolve_model(const std::string& model) {
     return *found;
   }
   fail(ExitCode::kBadInput, "no model ", model, ": there is no such folder, and it is not in the Hugging Face cache (looked in ",
-       looked, ")", suggestions(caches, model), ". Nothing is downloaded at run time: run `hf download ", model,
-       "` where there is a network, or give a folder");
+       joined(caches, ", ", [](const fs::path& cache) { return cache.string(); }), ")", suggestions(caches, model),
+       ". Nothing is downloaded at run time: run `hf download ", model, "` where there is a network, or give a folder");
 }
 
 }  // namespace berth::train

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "data/check.h"
+#include "data/files/files.h"
 #include "trainer/checkpoint/hf_names.h"
 #include "trainer/checkpoint/pytorch_bin.h"
 #include "trainer/checkpoint/safetensors.h"
@@ -24,9 +25,7 @@ bool plain_file_name(const std::string& name) {
 
 // The index of a sharded model: {"weight_map": {"tensor": "shard file", …}}.
 std::map<std::string, std::string> read_weight_map(const fs::path& index) {
-  const auto bytes = open_bytes(index);
-  check(bytes->size() <= kMaxIndex, index.string(), ": has ", bytes->size(), " bytes, too many for an index of shards");
-  const auto json = nlohmann::json::parse(bytes->read_string(0, bytes->size(), "the index"), nullptr, /*allow_exceptions=*/false);
+  const auto json = nlohmann::json::parse(data::read_file(index, kMaxIndex), nullptr, /*allow_exceptions=*/false);
   check(json.is_object() && json.contains("weight_map") && json["weight_map"].is_object(), index.string(),
         ": is not JSON with a \"weight_map\"");
   std::map<std::string, std::string> map;

@@ -1,8 +1,6 @@
 #include "trainer/checkpoint/provenance.h"
 
-#include <fstream>
-
-#include "trainer/checkpoint/durable_file.h"
+#include "data/files/files.h"
 
 namespace berth::train {
 namespace {
@@ -10,8 +8,8 @@ namespace {
 using nlohmann::ordered_json;
 
 ordered_json earlier_jobs(const std::filesystem::path& path) {
-  std::ifstream in(path);
-  const ordered_json earlier = ordered_json::parse(in, nullptr, /*allow_exceptions=*/false);
+  if (!std::filesystem::exists(path)) return ordered_json::array();
+  const ordered_json earlier = ordered_json::parse(data::read_file(path), nullptr, /*allow_exceptions=*/false);
   const bool listed = earlier.is_object() && earlier.contains("jobs") && earlier["jobs"].is_array();
   return listed ? earlier["jobs"] : ordered_json::array();
 }
@@ -32,7 +30,7 @@ void write_provenance(const std::filesystem::path& run, const Provenance& proven
                           {"data", provenance.data_sha256},
                           {"model", provenance.model_sha256},
                           {"jobs", jobs}};
-  write_durably(path, text.dump(2) + "\n");
+  data::write_durably(path, text.dump(2) + "\n");
 }
 
 }  // namespace berth::train

@@ -15,7 +15,7 @@
 #include <thread>
 
 #include "data/check.h"
-#include "trainer/checkpoint/durable_file.h"
+#include "data/files/files.h"
 
 namespace berth::train {
 namespace {
@@ -86,17 +86,13 @@ struct Record {
 
 // Opened afresh each time: that makes network file systems ask the server.
 std::optional<Record> read_record(const fs::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return std::nullopt;
-  struct stat info {};
-  Record record{std::string(kMaxRecord, '\0'), {}};
-  const ssize_t size = ::read(fd, record.text.data(), record.text.size());
-  const bool known = ::fstat(fd, &info) == 0 && size >= 0;
-  ::close(fd);
-  if (!known) return std::nullopt;
-  record.text.resize(static_cast<size_t>(size));
-  record.touched = info.st_mtim;
-  return record;
+  try {
+    Record record;
+    record.text = data::read_file(path, kMaxRecord, &record.touched);
+    return record;
+  } catch (const Error&) {
+    return std::nullopt;
+  }
 }
 
 enum class Verdict { kDead, kAlive, kUnknown };
@@ -189,7 +185,7 @@ RunOwner::RunOwner(const fs::path& run, OwnerIdentity identity, OwnerOptions opt
   check(!error, run.string(), ": cannot be made: ", error.message());
   settle(run, record_, identity, options);
   try {
-    write_durably(record_, text_);
+    data::write_durably(record_, text_);
   } catch (const Error& failure) {
     fail(ExitCode::kBadInput, run.string(), ": the output folder cannot be written (", failure.what(), ")");
   }

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "data/check.h"
+#include "data/words.h"
 
 namespace berth::train {
 namespace {
@@ -101,11 +102,7 @@ std::vector<int64_t> row_major_strides(std::span<const int64_t> shape) {
   return strides;
 }
 
-std::string shape_text(std::span<const int64_t> shape) {
-  std::string text = "[";
-  for (size_t d = 0; d < shape.size(); ++d) text.append(d ? ", " : "").append(std::to_string(shape[d]));
-  return text + "]";
-}
+std::string shape_text(std::span<const int64_t> shape) { return concat("[", joined(shape), "]"); }
 
 void read_f32(const TensorFile& file, const TensorInfo& tensor, std::span<float> out) {
   const auto count = element_count(tensor.shape);

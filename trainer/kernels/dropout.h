@@ -5,8 +5,8 @@
 // Numbers come in blocks of 64: element e of a row of numbers takes lane (e % 64) / 16 of counter word c3 = e / 64 * 16 + e % 16,
 // so that 16 counters side by side fill 4 whole vectors without a shuffle.
 //   hidden states:        e = column,              counter = {sample, sample >> 32, position in the sample, c3}
-//   attention weights:    e = query * P + key,     counter = {sample, sample >> 32, head, c3}, P = attention_pitch(tokens of the
-//   sample)
+//   attention weights:    e = query * P + key,     counter = {sample, sample >> 32, head, c3},
+//                         P = attention_pitch(tokens of the sample)
 #pragma once
 
 #include <algorithm>

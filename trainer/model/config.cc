@@ -1,8 +1,6 @@
 #include "trainer/model/config.h"
 
 #include <cmath>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -13,7 +11,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::uintmax_t kMaxFileBytes = 64 << 20;
 constexpr int kMaxDepth = 64;
 constexpr const char* kNormalizeKey = "berth_normalize";
 
@@ -105,17 +102,6 @@ const char* activation_name(Activation activation) {
   for (const auto& [name, value] : kActivations)
     if (value == activation) return name;
   return "?";
-}
-
-BertConfig BertConfig::load(const std::filesystem::path& config_json) {
-  std::error_code error;
-  const std::uintmax_t bytes = std::filesystem::file_size(config_json, error);
-  check(!error, "cannot read ", config_json.string(), ": ", error.message());
-  check(bytes <= kMaxFileBytes, config_json.string(), " has ", bytes, " bytes; a model's config.json is never that large");
-  std::ifstream in(config_json, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
-  check(!in.bad() && text.size() == bytes, "cannot read ", config_json.string());
-  return parse(text, config_json.string());
 }
 
 BertConfig BertConfig::parse(const std::string& text, const std::string& origin) {

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -41,7 +40,6 @@ struct BertConfig {
   double classifier_dropout_prob() const { return classifier_dropout < 0 ? hidden_dropout_prob : classifier_dropout; }
 
   // Throws Error(kBadInput) naming the file and key on wrong types, impossible sizes or a model_type other than bert.
-  static BertConfig load(const std::filesystem::path& config_json);
   static BertConfig parse(const std::string& json, const std::string& origin);
   // config.json for a model of class `architecture` (e.g. BertForSequenceClassification), its weights saved as fp32. Label names
   // must be distinct.

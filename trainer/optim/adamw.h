@@ -2,8 +2,10 @@
 //
 // The update is that of torch.optim.AdamW (Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019), without
 // decay on the parameters that say so (biases, LayerNorm):
-//   p -= lr * decay * p;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= lr / (1 - b1^t) * m / (sqrt(v / (1 - b2^t)) +
-//   eps)
+//   p -= lr * decay * p
+//   m = b1 m + (1 - b1) g
+//   v = b2 v + (1 - b2) g^2
+//   p -= lr / (1 - b1^t) * m / (sqrt(v / (1 - b2^t)) + eps)
 //
 // In a kRows bucket only rows that were ever touched are visited: a row without a gradient so far has zero moments, so it does
 // not move, and with weight decay it only shrinks. The result is exactly that of the dense update.

@@ -7,7 +7,8 @@
 #include <set>
 
 #include "data/check.h"
-#include "trainer/checkpoint/durable_file.h"
+#include "data/files/files.h"
+#include "data/words.h"
 #include "trainer/metrics/metrics.h"
 #include "trainer/report/html_style.h"
 #include "trainer/report/svg_chart.h"
@@ -27,9 +28,7 @@ std::string text_of(const Json& value) {
     return text;
   }
   if (!value.is_array()) return value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  std::string out;
-  for (const Json& item : value) out += (out.empty() ? "" : ", ") + text_of(item);
-  return out;
+  return joined(value, ", ", text_of);
 }
 
 std::string cell(const Json& value) {
@@ -185,7 +184,7 @@ Json other_provenance(const Json& provenance) {
 
 Json read_json(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) return nullptr;
-  const Json json = Json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
+  const Json json = Json::parse(data::read_file(path), nullptr, /*allow_exceptions=*/false);
   check(!json.is_discarded(), path.string(), " is not JSON; it is damaged, or not berth's");
   return json;
 }
@@ -216,7 +215,7 @@ std::filesystem::path write_report(const std::filesystem::path& run) {
   check(!report.records.empty() || report.results.is_object(), run.string(),
         " has neither metrics.jsonl nor all_results.json: it is not a run folder, or nothing has been logged yet");
   const std::filesystem::path path = run / "report.html";
-  write_durably(path, render_html(report));
+  data::write_durably(path, render_html(report));
   return path;
 }
 

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <sstream>
 
-#include "trainer/checkpoint/durable_file.h"
+#include "data/files/files.h"
 
 namespace berth::train {
 namespace {
@@ -28,7 +28,7 @@ std::filesystem::path cut(const std::filesystem::path& path, int64_t resume_step
   for (const LogRecord& record : records) {
     if (is_kept(record, resume_step)) text += record.dump() + "\n";
   }
-  write_durably(path, text);
+  data::write_durably(path, text);
   return path;
 }
 
@@ -49,7 +49,7 @@ LogRecord make_record(int64_t step, const Metrics& values) {
 std::vector<LogRecord> read_records(const std::filesystem::path& path) {
   std::vector<LogRecord> records;
   if (!std::filesystem::exists(path)) return records;
-  std::istringstream lines(read_file(path));
+  std::istringstream lines(data::read_file(path));
   for (std::string line; std::getline(lines, line);) {
     if (LogRecord record = LogRecord::parse(line, nullptr, false); is_record(record)) records.push_back(std::move(record));
   }

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "trainer/report/files.h"
+#include "data/files/files.h"
 #include "trainer/report/report.h"
 
 namespace berth::train {
@@ -42,7 +42,7 @@ class MetricsFile : public Sink {
 
  private:
   void append(const LogRecord& record);
-  AppendFile file_;
+  data::AppendFile file_;
 };
 
 }  // namespace berth::train

@@ -8,8 +8,8 @@
 #include <cmath>
 
 #include "data/check.h"
+#include "data/files/files.h"
 #include "trainer/report/event.pb.h"
-#include "trainer/report/files.h"
 
 namespace berth::train {
 namespace {
@@ -118,7 +118,7 @@ struct TensorBoard::Writer {
     write(event, step);
   }
 
-  AppendFile file;
+  data::AppendFile file;
 };
 
 TensorBoard::TensorBoard(const std::filesystem::path& folder, int64_t resume_step) : writer_(std::make_unique<Writer>(folder)) {

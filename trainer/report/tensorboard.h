@@ -2,8 +2,10 @@
 // eval/accuracy).
 //
 // A file is a sequence of TFRecords, integers little-endian:
-//   uint64 length | uint32 masked CRC-32C of the length's 8 bytes | length bytes: an Event (event.proto) | uint32 masked CRC-32C
-//   of them
+//   uint64 length
+//   uint32 masked CRC-32C of the length's 8 bytes
+//   length bytes: an Event (event.proto)
+//   uint32 masked CRC-32C of them
 // The first event is the file version. A resume opens a new file, whose second event is a session START: from its step on,
 // TensorBoard forgets what earlier files said, so no step shows twice.
 #pragma once

@@ -4,18 +4,9 @@
 #include <cmath>
 
 #include "data/check.h"
+#include "data/words.h"
 
 namespace berth::train {
-namespace {
-
-std::string names_of(const Metrics& metrics) {
-  std::string names;
-  for (const Metric& metric : metrics) names += (names.empty() ? "" : ", ") + metric.name;
-  return names;
-}
-
-}  // namespace
-
 std::string BestModelOptions::name() const {
   if (metric.empty()) return "loss";
   return metric.starts_with("eval_") ? metric.substr(5) : metric;
@@ -25,7 +16,7 @@ BestModel judge(BestModel best, const Metrics& metrics, int64_t step, const Best
   const std::string name = options.name();
   const auto found = std::find_if(metrics.begin(), metrics.end(), [&](const Metric& metric) { return metric.name == name; });
   check_usage(found != metrics.end(), "--metric-for-best-model ", options.metric,
-              " is not among the metrics: ", names_of(metrics));
+              " is not among the metrics: ", joined(metrics, ", ", &Metric::name));
   const bool greater = options.greater.value_or(greater_is_better(found->kind));
   const double value = found->value, sign = greater ? 1 : -1;
   const bool better = !best.metric || sign * (value - *best.metric) > 0;

@@ -21,9 +21,9 @@ struct BestModel {
 
 // --metric-for-best-model and what counts as better.
 struct BestModelOptions {
-  std::string metric;           // with or without "eval_"; "": loss
-  std::optional<bool> greater;  // unset: as the metric's kind says
-  double threshold = 0;         // an improvement by no more than this does not count for early stopping (but for the best model)
+  std::string metric = {};           // with or without "eval_"; "": loss
+  std::optional<bool> greater = {};  // unset: as the metric's kind says
+  double threshold = 0;  // an improvement by no more than this does not count for early stopping (but for the best model)
 
   std::string name() const;  // of the metric, without "eval_"
 };

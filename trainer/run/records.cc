@@ -48,7 +48,7 @@ void write_closing_table(const std::filesystem::path& run, const nlohmann::order
   const std::string table = closing_table(log_history);
   if (table.empty()) return;
   BOOST_LOG_TRIVIAL(info) << "the evaluations of this run:\n" << table;
-  write_durably(run / "training_results.md", table);
+  data::write_durably(run / "training_results.md", table);
 }
 
 }  // namespace berth::train

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstring>
 
+#include "data/words.h"
 #include "trainer/comm/agree.h"
 
 namespace berth::train {
@@ -39,11 +40,11 @@ uint64_t parameter_hash(ParameterStore& parameters) {
 void check_replicas(ParameterStore& parameters, comm::Communicator& comm, int64_t step) {
   const uint64_t own = parameter_hash(parameters);
   const auto hashes = comm.all_gather(std::string(reinterpret_cast<const char*>(&own), sizeof(own)));
-  std::string different;
+  std::vector<size_t> different;
   for (size_t rank = 1; rank < hashes.size(); ++rank)
-    if (hashes[rank] != hashes[0]) different += concat(different.empty() ? "" : ", ", rank);
+    if (hashes[rank] != hashes[0]) different.push_back(rank);
   if (!different.empty())
-    throw comm::AgreedError(ExitCode::kDiverged, concat("after step ", step, " the parameters of rank ", different,
+    throw comm::AgreedError(ExitCode::kDiverged, concat("after step ", step, " the parameters of rank ", joined(different),
                                                         " are not those of rank 0: a fault of hardware or of a library; nothing "
                                                         "was saved. Resume from the last checkpoint, without that host"));
 }

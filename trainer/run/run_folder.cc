@@ -3,8 +3,8 @@
 #include <boost/log/trivial.hpp>
 
 #include "data/check.h"
+#include "data/files/files.h"
 #include "trainer/comm/agree.h"
-#include "trainer/report/files.h"
 
 namespace berth::train {
 namespace {
@@ -25,7 +25,7 @@ std::optional<Checkpoint> choose_checkpoint(const TrainOptions& options) {
   check_usage(fs::is_directory(folder), "--resume-from-checkpoint ", folder.string(),
               ": no such folder; give a checkpoint-<step> folder, auto or none");
   verify_checkpoint(folder);
-  const RunState state = RunState::parse(read_file(folder / kTrainerStateFile), folder.string());
+  const RunState state = RunState::parse(data::read_file(folder / kTrainerStateFile), folder.string());
   supersede_after(options.output_dir, state.global_step);
   return Checkpoint{.folder = folder, .step = state.global_step};
 }
@@ -55,10 +55,10 @@ ResumePoint RunFolder::find_resume_point(const TrainOptions& options, comm::Comm
     const std::optional<Checkpoint> checkpoint = choose_checkpoint(options);
     if (checkpoint) {
       folder = checkpoint->folder.string();
-      state = read_file(checkpoint->folder / kTrainerStateFile);
+      state = data::read_file(checkpoint->folder / kTrainerStateFile);
     }
     const fs::path final_state = options.output_dir / kTrainerStateFile;
-    if (fs::exists(final_state)) finished = read_file(final_state);
+    if (fs::exists(final_state)) finished = data::read_file(final_state);
   });
   comm.broadcast(folder, 0);
   comm.broadcast(state, 0);

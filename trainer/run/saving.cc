@@ -52,7 +52,7 @@ void Saving::load_best() {
 
 void Saving::write_final_model() const {
   write_model(options_.output_dir);
-  write_durably(options_.output_dir / kTrainerStateFile, state_json());
+  data::write_durably(options_.output_dir / kTrainerStateFile, state_json());
 }
 
 std::string Saving::write_checkpoint() const {
@@ -65,11 +65,11 @@ std::string Saving::write_checkpoint() const {
                           .trainer_state = state_json()});
 }
 
-std::vector<FileDigest> Saving::write_model(const std::filesystem::path& folder) const {
+std::vector<data::FileDigest> Saving::write_model(const std::filesystem::path& folder) const {
   const ModelInstance& model = *setup_.model;
   return save_pretrained(folder, model.config(), model.architecture().name, model.parameters(),
                          [&](const std::filesystem::path& to) {
-                           setup_.tokenizer->save(to, static_cast<int>(model.config().max_position_embeddings));
+                           return setup_.tokenizer->save(to, static_cast<int>(model.config().max_position_embeddings));
                          });
 }
 

@@ -28,7 +28,7 @@ class Saving {
 
  private:
   std::string write_checkpoint() const;  // "" or why it failed
-  std::vector<FileDigest> write_model(const std::filesystem::path& folder) const;
+  std::vector<data::FileDigest> write_model(const std::filesystem::path& folder) const;
   std::string state_json() const;
 
   const TrainOptions& options_;

@@ -4,8 +4,8 @@
 #include <chrono>
 
 #include "data/check.h"
-#include "data/counted.h"
-#include "trainer/checkpoint/failpoint.h"
+#include "data/files/failpoint.h"
+#include "data/words.h"
 #include "trainer/comm/agree.h"
 #include "trainer/run/environment.h"
 #include "trainer/run/records.h"
@@ -79,7 +79,7 @@ bool TrainLoop::train_to_the_end() {
   data::Prefetcher prefetcher = read_ahead(options_, setup_, comm_);
   last_step_ = Clock::now();
   while (state_.global_step < state_.horizon.total_steps && !stops_early()) {
-    failpoint("step");
+    data::failpoint("step");
     comm_.set_stage(concat("step ", state_.global_step + 1));
     const std::optional<data::StepData> data = prefetcher.next();
     check_internal(data.has_value(), "no data for step ", state_.global_step + 1, " of ", state_.horizon.total_steps);

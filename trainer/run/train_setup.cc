@@ -4,11 +4,10 @@
 #include <fstream>
 
 #include "data/check.h"
-#include "data/counted.h"
+#include "data/words.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/model_path.h"
 #include "trainer/comm/agree.h"
-#include "trainer/report/files.h"
 #include "trainer/use/load_model.h"
 #include "trainer/use/pretrained.h"
 
@@ -72,7 +71,7 @@ BertConfig load_config(TrainSetup& setup, const TrainOptions& options, comm::Com
   const std::string origin = (setup.model_folder / "config.json").string();
   setup.tokenizer = share_tokenizer(setup.model_folder, comm);
   comm::agree_on_root(comm, [&] {
-    text = read_file(origin);
+    text = data::read_file(origin);
     const data::DatasetInfo& info = setup.dataset->info();
     check(setup.tokenizer->vocab().sha256() == info.vocab_sha256, options.data.string(),
           ": was prepared with another vocabulary (", info.vocab_size, " tokens) than the model's in ",
@@ -107,11 +106,6 @@ void load_weights(TrainSetup& setup, const TrainOptions& options, comm::Communic
       {.allow_new_head = !setup.resumed, .ignore_mismatched_sizes = options.model_options.ignore_mismatched_sizes});
   setup.model_sha256 = report.sha256;
   if (comm.rank() != 0 || setup.resumed) return;
-  const auto joined = [](const std::vector<std::string>& names) {
-    std::string text;
-    for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-    return text;
-  };
   if (!report.missing.empty())
     BOOST_LOG_TRIVIAL(info) << "not in the model's files, newly initialised: " << joined(report.missing);
   if (!report.unexpected.empty()) BOOST_LOG_TRIVIAL(info) << "in the model's files, not used: " << joined(report.unexpected);

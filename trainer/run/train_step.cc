@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "data/check.h"
+#include "data/words.h"
 
 namespace berth::train {
 namespace {
@@ -18,9 +19,7 @@ std::vector<int32_t> touched_rows(std::span<const data::Batch> micro_batches) {
 }
 
 std::string describe(const data::Batch& batch, size_t index, double loss) {
-  std::string ids;
-  for (int64_t sample : batch.sample_ids) ids += concat(ids.empty() ? "" : ", ", sample);
-  return concat("micro-batch ", index, ", loss ", loss, ", samples ", ids);
+  return concat("micro-batch ", index, ", loss ", loss, ", samples ", joined(batch.sample_ids));
 }
 
 }  // namespace

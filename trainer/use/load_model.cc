@@ -3,9 +3,9 @@
 #include <boost/log/trivial.hpp>
 
 #include "data/check.h"
+#include "data/files/files.h"
 #include "trainer/checkpoint/model_path.h"
 #include "trainer/comm/agree.h"
-#include "trainer/report/files.h"
 #include "trainer/tasks/instance.h"
 #include "trainer/use/pretrained.h"
 
@@ -40,7 +40,7 @@ Found find_model(const std::string& name, comm::Communicator& comm) {
   std::string folder, config;
   comm::agree_on_root(comm, [&] {
     folder = resolve_model(name).string();
-    config = read_file(std::filesystem::path(folder) / "config.json");
+    config = data::read_file(std::filesystem::path(folder) / "config.json");
   });
   comm.broadcast(folder, 0);
   comm.broadcast(config, 0);
@@ -79,6 +79,12 @@ std::string describe(const data::NormalizeOptions& normalize) { return normalize
 data::TaskKind LoadedModel::kind() const { return model->architecture().task; }
 const Task& LoadedModel::task() const { return model->task(); }
 const BertConfig& LoadedModel::config() const { return model->config(); }
+
+BertConfig load_config(const std::filesystem::path& folder) {
+  constexpr uint64_t kMaxBytes = 64 << 20;
+  const std::filesystem::path file = folder / "config.json";
+  return BertConfig::parse(data::read_file(file, kMaxBytes), file.string());
+}
 
 data::BertTokenizer share_tokenizer(const std::filesystem::path& folder, comm::Communicator& comm) {
   std::string bytes;

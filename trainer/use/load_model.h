@@ -33,6 +33,9 @@ std::vector<LoadedModel> load_models(const std::vector<std::string>& names, bool
 // With the task of the data set, whose vocabulary, labels and lengths must fit the model.
 LoadedModel load_model_for(const data::Dataset& dataset, const std::string& name, bool bf16, comm::Communicator& comm);
 
+// The config.json of a model folder, of at most 64 MiB. Throws Error(kBadInput).
+BertConfig load_config(const std::filesystem::path& folder);
+
 // The tokenizer of a model folder, which rank 0 reads, on all ranks. A collective call. Throws comm::AgreedError.
 data::BertTokenizer share_tokenizer(const std::filesystem::path& folder, comm::Communicator& comm);
 

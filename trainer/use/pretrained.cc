@@ -1,7 +1,5 @@
 #include "trainer/use/pretrained.h"
 
-#include <unistd.h>
-
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -9,6 +7,7 @@
 
 #include "data/check.h"
 #include "data/files/sha256.h"
+#include "data/words.h"
 #include "trainer/checkpoint/byte_source.h"
 #include "trainer/checkpoint/hf_names.h"
 #include "trainer/checkpoint/model_weights.h"
@@ -72,10 +71,8 @@ void check_missing(const fs::path& folder, const PretrainedReport& report, const
     if (belongs_to_encoder(name) || !options.allow_new_head) needed.push_back(name);
   }
   if (needed.empty()) return;
-  std::string first;
-  for (size_t i = 0; i < std::min<size_t>(3, needed.size()); ++i) first.append(i ? ", " : "").append(needed[i]);
-  fail(ExitCode::kBadInput, folder.string(), ": its weights lack ", needed.size(), " tensors that the model needs (", first,
-       needed.size() > 3 ? ", …" : "", "): they are not of the BERT model that its config.json describes",
+  fail(ExitCode::kBadInput, folder.string(), ": its weights lack ", needed.size(), " tensors that the model needs (",
+       listed(needed, 3), "): they are not of the BERT model that its config.json describes",
        options.allow_new_head ? "" : " with this task's head");
 }
 
@@ -115,26 +112,6 @@ PretrainedReport from_json(const std::string& text) {
   return {json.at("missing"), json.at("mismatched"), json.at("unexpected"), json.at("sha256")};
 }
 
-// The tokenizer's own files are written aside and taken over one by one, so that each is whole and on disk.
-std::vector<FileDigest> copy_tokenizer(const fs::path& folder, const std::function<void(const fs::path&)>& write_tokenizer) {
-  const fs::path aside = folder / concat("tokenizer", kTempMark, ::getpid());
-  fs::create_directories(aside);
-  std::vector<FileDigest> files;
-  try {
-    write_tokenizer(aside);
-    for (const auto& entry : fs::directory_iterator(aside)) {
-      const auto bytes = open_bytes(entry.path());
-      files.push_back(write_durably(folder / entry.path().filename(), bytes->read_string(0, bytes->size(), "the file")));
-    }
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove_all(aside, ignored);
-    throw;
-  }
-  fs::remove_all(aside);
-  return files;
-}
-
 }  // namespace
 
 PretrainedReport load_pretrained(const fs::path& folder, ParameterStore& parameters, comm::Communicator& comm,
@@ -156,19 +133,18 @@ HostTensors::HostTensors(const NamedTensors& tensors) {
   }
 }
 
-std::vector<FileDigest> save_pretrained(const fs::path& folder, const BertConfig& config, const std::string& architecture,
-                                        const ParameterStore& parameters,
-                                        const std::function<void(const fs::path&)>& write_tokenizer) {
+std::vector<data::FileDigest> save_pretrained(const fs::path& folder, const BertConfig& config, const std::string& architecture,
+                                              const ParameterStore& parameters, const TokenizerWriter& write_tokenizer) {
   fs::create_directories(folder);
-  std::vector<FileDigest> files = copy_tokenizer(folder, write_tokenizer);
-  files.push_back(write_durably(folder / "config.json", config.to_json(architecture)));
+  std::vector<data::FileDigest> files = write_tokenizer(folder);
+  files.push_back(data::write_durably(folder / "config.json", config.to_json(architecture)));
   NamedTensors tensors;
   for (const Parameter& parameter : parameters.parameters())
     tensors.emplace_back(name_in_file(parameter.name, architecture), parameter.value);
-  DurableFile file(folder / "model.safetensors");
+  data::DurableFile file(folder / "model.safetensors");
   write_safetensors(HostTensors(tensors).views(), [&](std::string_view bytes) { file.write(bytes); });
   files.push_back(file.commit());
-  sync_folder(folder);
+  data::sync_folder(folder);
   return files;
 }
 

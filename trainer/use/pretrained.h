@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "trainer/checkpoint/durable_file.h"
+#include "data/files/files.h"
 #include "trainer/checkpoint/safetensors.h"
 #include "trainer/comm/communicator.h"
 #include "trainer/model/config.h"
@@ -38,12 +38,13 @@ struct PretrainedReport {
 PretrainedReport load_pretrained(const std::filesystem::path& folder, ParameterStore& parameters, comm::Communicator& comm,
                                  const PretrainedOptions& options = {});
 
-// Writes a folder that transformers' from_pretrained loads: config.json naming `architecture`, model.safetensors, and what
-// `write_tokenizer` puts into the folder it is given. Each file is there whole or not at all; files of the same names are
-// replaced. For rank 0 alone. Throws Error(kInternal) if a file cannot be written.
-std::vector<FileDigest> save_pretrained(const std::filesystem::path& folder, const BertConfig& config,
-                                        const std::string& architecture, const ParameterStore& parameters,
-                                        const std::function<void(const std::filesystem::path& folder)>& write_tokenizer);
+using TokenizerWriter = std::function<std::vector<data::FileDigest>(const std::filesystem::path& folder)>;
+// Writes a folder that transformers' from_pretrained loads: config.json naming `architecture`, model.safetensors, and the files
+// of `write_tokenizer` (BertTokenizer::save), which gets the folder. Each file is there whole or not at all; files of the same
+// names are replaced. For rank 0 alone. Throws Error(kInternal) if a file cannot be written.
+std::vector<data::FileDigest> save_pretrained(const std::filesystem::path& folder, const BertConfig& config,
+                                              const std::string& architecture, const ParameterStore& parameters,
+                                              const TokenizerWriter& write_tokenizer);
 
 // Tensors by name: AdamW::state().
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;

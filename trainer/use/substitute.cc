@@ -10,6 +10,7 @@
 #include "data/tokenizer/bert_tokenizer.h"
 #include "trainer/checkpoint/model_path.h"
 #include "trainer/model/heads.h"
+#include "trainer/use/load_model.h"
 #include "trainer/use/pretrained.h"
 
 namespace berth::train {
@@ -38,9 +39,7 @@ struct WordParts {
 class Substitution {
  public:
   explicit Substitution(const std::filesystem::path& folder)
-      : config_(BertConfig::load(folder / "config.json")),
-        tokenizer_(data::BertTokenizer::load(folder)),
-        comm_(comm::make_local_communicator()) {
+      : config_(load_config(folder)), tokenizer_(data::BertTokenizer::load(folder)), comm_(comm::make_local_communicator()) {
     const Architecture& architecture = architecture_of(data::TaskKind::kMaskedLm);
     const std::vector<ParameterSpec> specs = architecture.parameters(config_, false);
     std::vector<std::string> frozen;

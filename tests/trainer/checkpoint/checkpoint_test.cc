@@ -22,9 +22,9 @@ class CheckpointTest : public ::testing::Test {
   // "" or why it was not saved. The content depends on the step.
   static std::string save(const fs::path& run, int64_t step) {
     const std::vector<float> moments = named_values("x", 100 + step);
-    const auto write_model = [&](const fs::path& folder) -> std::vector<FileDigest> {
-      return {write_durably(folder / "config.json", concat("{\"step\": ", step, "}")),
-              write_durably(folder / "model.safetensors", safetensors_bytes({{"w", {step, 3}}}))};
+    const auto write_model = [&](const fs::path& folder) -> std::vector<data::FileDigest> {
+      return {data::write_durably(folder / "config.json", concat("{\"step\": ", step, "}")),
+              data::write_durably(folder / "model.safetensors", safetensors_bytes({{"w", {step, 3}}}))};
     };
     const TensorView optimizer{"exp_avg.w", DType::kF32, {100 + step}, std::as_bytes(std::span(moments))};
     return save_checkpoint(run, {step, write_model, {optimizer}, concat("{\"global_step\": ", step, "}")});
@@ -210,7 +210,7 @@ TEST(Manifest, RefusesNamesOutsideItsFolder) {
   for (const char* name : {"../config.json", "/etc/passwd", "..", "", "a/b"}) {
     expect_refused(
         [&] {
-          parse_manifest(manifest_text(std::vector<FileDigest>{{name, 1, digest}}), "m");
+          parse_manifest(manifest_text(std::vector<data::FileDigest>{{name, 1, digest}}), "m");
         },
         {"not a file of its folder"});
   }
@@ -222,7 +222,7 @@ TEST(Manifest, RefusesNamesOutsideItsFolder) {
 }
 
 TEST(Manifest, EveryTruncationAndFlippedByteIsReadOrRefused) {
-  const std::vector<FileDigest> files{{"a", 1, data::sha256_hex("x")}, {"b", 2, data::sha256_hex("y")}};
+  const std::vector<data::FileDigest> files{{"a", 1, data::sha256_hex("x")}, {"b", 2, data::sha256_hex("y")}};
   const std::string text = manifest_text(files);
   const size_t last_brace = text.rfind('}');
   for (size_t at = 0; at < text.size(); ++at) {

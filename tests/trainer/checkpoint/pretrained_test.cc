@@ -7,6 +7,7 @@
 
 #include "data/files/sha256.h"
 #include "tests/trainer/checkpoint/tensor_test_util.h"
+#include "trainer/use/load_model.h"
 
 namespace berth::train {
 namespace {
@@ -96,15 +97,17 @@ void fill(ParameterStore& store) {
 
 TEST_F(PretrainedTest, SavesWhatItLoads) {
   fill(store_);
-  const auto write_tokenizer = [](const std::filesystem::path& folder) { write_bytes(folder / "vocab.txt", "[PAD]\n"); };
+  const auto write_tokenizer = [](const std::filesystem::path& folder) {
+    return std::vector{data::write_durably(folder / "vocab.txt", "[PAD]\n")};
+  };
   const auto files = save_pretrained(folder_ / "run", tiny_config(), "BertForSequenceClassification", store_, write_tokenizer);
   ASSERT_EQ(files.size(), 3u);
-  for (const FileDigest& file : files) {
+  for (const data::FileDigest& file : files) {
     EXPECT_EQ(file.sha256, data::sha256_file(folder_ / "run" / file.name));
     EXPECT_EQ(file.size, std::filesystem::file_size(folder_ / "run" / file.name));
   }
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_ / "run"), {}), 3);
-  EXPECT_EQ(BertConfig::load(folder_ / "run/config.json").label_names, tiny_config().label_names);
+  EXPECT_EQ(load_config(folder_ / "run").label_names, tiny_config().label_names);
 
   {
     at::NoGradGuard no_grad;
@@ -118,7 +121,8 @@ TEST_F(PretrainedTest, SavesWhatItLoads) {
 
 TEST_F(PretrainedTest, ABareModelIsSavedUnderItsOwnNames) {
   fill(store_);
-  save_pretrained(folder_.path(), tiny_config(), "BertModel", store_, [](const auto&) {});
+  save_pretrained(folder_.path(), tiny_config(), "BertModel", store_,
+                  [](const auto&) { return std::vector<data::FileDigest>(); });
   const TensorFile file = parse_safetensors(open_bytes(folder_ / "model.safetensors"));
   EXPECT_EQ(read_values(file, "embeddings.word_embeddings.weight"), named_values(kWords, 10));
   EXPECT_EQ(file.find(kWords), nullptr);
@@ -129,7 +133,7 @@ TEST_F(PretrainedTest, AFailingTokenizerLeavesNothingBehind) {
   expect_refused(
       [&] {
         save_pretrained(folder_ / "run", tiny_config(), "BertModel", store_,
-                        [](const auto&) { fail(ExitCode::kBadInput, "no vocabulary"); });
+                        [](const auto&) -> std::vector<data::FileDigest> { fail(ExitCode::kBadInput, "no vocabulary"); });
       },
       {"no vocabulary"});
   EXPECT_TRUE(std::filesystem::is_empty(folder_ / "run"));
@@ -161,6 +165,10 @@ TEST_F(NamedTensorsTest, OtherTensorsAreRefused) {
   expect_refused([&] { load({{"a", at::ones({2, 2})}}); }, {"holds 2 tensors, this model has 1"});
   expect_refused([&] { load({{"a", at::ones({4})}, {"b", at::ones({1})}}); }, {"a is [2, 2] in the file, expected [4]"});
   expect_refused([&] { load({{"a", at::ones({2, 2})}, {"c", at::ones({1})}}); }, {"lacks c"});
+}
+
+TEST(LoadConfig, NamesAMissingFile) {
+  expect_refused([] { load_config("/nonexistent"); }, {"/nonexistent/config.json"});
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "tests/trainer/checkpoint/tensor_test_util.h"
 #include "trainer/checkpoint/model_path.h"
 #include "trainer/model/heads.h"
+#include "trainer/use/load_model.h"
 #include "trainer/use/pretrained.h"
 
 namespace berth::train {
@@ -35,17 +36,19 @@ void print(const char* what, const std::vector<std::string>& names) {
 
 void resave(const fs::path& model, const fs::path& folder) {
   const auto comm = comm::make_local_communicator();
-  BertConfig config = BertConfig::load(model / "config.json");
+  BertConfig config = load_config(model);
   if (config.label_names.empty()) config.label_names = {"Negative", "Positive"};
   Classifier first(config, *comm);
   const PretrainedReport report = load_pretrained(model, first.parameters, *comm);
   print("missing", report.missing);
   print("unexpected", report.unexpected);
   const auto tokenizer = data::BertTokenizer::load(model);
-  const auto write_tokenizer = [&](const fs::path& to) { tokenizer.save(to, static_cast<int>(config.max_position_embeddings)); };
+  const auto write_tokenizer = [&](const fs::path& to) {
+    return tokenizer.save(to, static_cast<int>(config.max_position_embeddings));
+  };
   save_pretrained(folder, config, first.architecture.name, first.parameters, write_tokenizer);
 
-  Classifier second(BertConfig::load(folder / "config.json"), *comm);
+  Classifier second(load_config(folder), *comm);
   load_pretrained(folder, second.parameters, *comm, {.allow_new_head = false});
   for (const Parameter& parameter : first.parameters.parameters()) {
     const at::Tensor &before = parameter.value, &after = second.parameters[parameter.name].value;

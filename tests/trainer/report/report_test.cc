@@ -6,9 +6,9 @@
 #include <limits>
 
 #include "data/check.h"
+#include "data/files/files.h"
 #include "trainer/report/closing_table.h"
 #include "trainer/report/event.pb.h"
-#include "trainer/report/files.h"
 #include "trainer/report/metrics_file.h"
 #include "trainer/report/results.h"
 #include "trainer/report/run_log.h"
@@ -65,15 +65,6 @@ StepReport step_at(int64_t step, double loss) {
           .seconds = 0.25};
 }
 
-TEST_F(ReportTest, FilesThatCannotBeReadOrWrittenAreErrors) {
-  append(file("a.json"), "second");
-  EXPECT_EQ(read_file(file("a.json")), "second");
-  EXPECT_THROW(read_file(file("a.json"), 3), Error);
-  EXPECT_THROW(read_file(file("absent")), Error);
-  EXPECT_THROW(read_file(folder_), Error);
-  EXPECT_THROW(AppendFile(file("no/such/folder")), Error);
-}
-
 TEST_F(ReportTest, TheClosingTableIsThatOfModelCards) {
   RunLog log({});
   log.eval({.step = 0, .epoch = 0, .metrics = {{"loss", 2.5, MetricKind::kLoss}, {"f1_micro", 0.123456, MetricKind::kScore}}});
@@ -98,7 +89,7 @@ TEST_F(ReportTest, MetricsFileHasHuggingFaceNames) {
   MetricsFile metrics(file("metrics.jsonl"), 0);
   metrics.log(log_at(10));
   metrics.eval(eval_at(10));
-  EXPECT_EQ(read_file(file("metrics.jsonl")),
+  EXPECT_EQ(data::read_file(file("metrics.jsonl")),
             "{\"step\":10,\"epoch\":0.5,\"loss\":0.25,\"learning_rate\":5e-05,\"grad_norm\":1.5,\"tokens_per_second\":500.0,"
             "\"samples_per_second\":5.0}\n"
             "{\"step\":10,\"epoch\":1.0,\"eval_loss\":0.5,\"eval_accuracy\":0.75}\n");
@@ -144,16 +135,16 @@ TEST_F(ReportTest, CountsAreWrittenAsIntegersWhateverTheirNames) {
   const Metrics metrics{{"a_number", 7, MetricKind::kCount}, {"b_number", 7, MetricKind::kScore}};
   EXPECT_EQ(make_record(1, metrics).dump(), R"({"step":1,"a_number":7,"b_number":7.0})");
   write_results(folder_, "eval", metrics);
-  EXPECT_EQ(read_file(file("eval_results.json")), "{\n    \"a_number\": 7,\n    \"b_number\": 7.0\n}\n");
+  EXPECT_EQ(data::read_file(file("eval_results.json")), "{\n    \"a_number\": 7,\n    \"b_number\": 7.0\n}\n");
 }
 
 TEST_F(ReportTest, ResultsAreSortedAndGathered) {
   ResultsSink results(folder_);
   results.eval(eval_at(20));
   results.finish({.step = 20, .epoch = 2, .loss = 0.5, .seconds = 10, .tokens = 1000, .samples = 160});
-  EXPECT_EQ(read_file(file("eval_results.json")),
+  EXPECT_EQ(data::read_file(file("eval_results.json")),
             "{\n    \"epoch\": 1.0,\n    \"eval_accuracy\": 0.75,\n    \"eval_loss\": 0.5\n}\n");
-  EXPECT_EQ(read_file(file("all_results.json")),
+  EXPECT_EQ(data::read_file(file("all_results.json")),
             "{\n    \"epoch\": 2.0,\n    \"eval_accuracy\": 0.75,\n    \"eval_loss\": 0.5,\n    \"train_loss\": 0.5,\n"
             "    \"train_runtime\": 10.0,\n    \"train_samples_per_second\": 16.0,\n    \"train_steps_per_second\": 2.0,\n"
             "    \"train_tokens_per_second\": 100.0\n}\n");
@@ -194,7 +185,7 @@ TEST_F(ReportTest, EventFilesBeginWithVersionAndSessionAndSortByTime) {
   std::sort(files.begin(), files.end());
   ASSERT_EQ(files.size(), 2u);
   std::vector<events::Event> read;
-  for (const std::string& payload : read_frames(read_file(files[1]), "test"))
+  for (const std::string& payload : read_frames(data::read_file(files[1]), "test"))
     ASSERT_TRUE(read.emplace_back().ParseFromString(payload));
   ASSERT_EQ(read.size(), 4u);
   EXPECT_EQ(read[0].file_version(), "brain.Event:2");
@@ -258,12 +249,12 @@ TEST_F(ReportTest, ResumedRunLogsTheSameAsOneThatNeverStopped) {
 }
 
 TEST(RunLogState, DamageIsAnError) {
-  EXPECT_THROW(RunLog({}, "{"), Error);
-  EXPECT_THROW(RunLog({}, "{\"interval\":{},\"total\":{}}"), Error);
-  EXPECT_THROW(RunLog({}, "[1]"), Error);
-  const std::string good = RunLog({}).state();
-  EXPECT_THROW(RunLog({}, good, "{}"), Error);
-  EXPECT_THROW(RunLog({}, good, "[1"), Error);
+  using Json = nlohmann::ordered_json;
+  for (const char* damaged : {R"("")", "[1]", "{}", R"({"interval": {}, "total": {}})"})
+    EXPECT_THROW(RunLog({}, Json::parse(damaged)), Error) << damaged;
+  const Json good = RunLog({}).state();
+  EXPECT_NO_THROW(RunLog({}, good));
+  EXPECT_THROW(RunLog({}, good, Json::object()), Error) << "a history that is no list";
 }
 
 }  // namespace

@@ -19,12 +19,13 @@
 #include <utility>
 
 #include "data/check.h"
-#include "data/counted.h"
+#include "data/words.h"
 #include "trainer/comm/communicator.h"
 #include "trainer/comm/mpi/mpi_check.h"
 #include "trainer/comm/mpi/mpi_host.h"
 #include "trainer/comm/mpi/watch.h"
-#include "trainer/comm/shared_sum.h"
+#include "trainer/comm/shared/shared_memory.h"
+#include "trainer/comm/shared/shared_sum.h"
 #include "trainer/torch.h"
 
 namespace berth::comm {
@@ -87,12 +88,14 @@ class MpiCommunicator final : public Communicator {
 
   CommOptions options_;
   MpiHost host_;
+  SharedMemory memory_;
+  SharedSegment control_;              // of shared_
   std::unique_ptr<SharedSum> shared_;  // null: each rank counts as a host of its own
   int node_rank_ = 0;                  // within shared_
   int nodes_ = 1;
   MPI_Comm first_ranks_ = MPI_COMM_NULL;  // of each node
   bool background_ = false;
-  std::map<const float*, std::weak_ptr<SharedSum::Allocation>> allocations_;  // by the address of this rank's part
+  std::map<const float*, std::weak_ptr<SharedMemory::Allocation>> allocations_;  // by the address of this rank's part
   at::Tensor staging_;
   Ticket started_ = 0;  // reductions
 
@@ -106,16 +109,18 @@ class MpiCommunicator final : public Communicator {
   std::thread thread_;
 };
 
-MpiCommunicator::MpiCommunicator(const CommOptions& options) : options_(options), host_(options) {
+MpiCommunicator::MpiCommunicator(const CommOptions& options)
+    : options_(options), host_(options), memory_(local_rank(), local_size(), [this](const std::string& bytes) {
+        return host_.all_gather(bytes, host_.local_comm());
+      }) {
   if (size() == 1) return;
   int64_t usable = options_.shared_memory;
   if (usable) {
-    shared_ = std::make_unique<SharedSum>(
-        local_rank(), local_size(), [this](const std::string& bytes) { return host_.all_gather(bytes, host_.local_comm()); });
-    usable = shared_->usable();
+    control_ = memory_.of_first_rank(SharedSum::control_bytes(local_size()));
+    usable = control_.data() != nullptr;
   }
   host_.all_reduce(&usable, 1, MPI_INT64_T, MPI_MIN);
-  if (!usable) shared_.reset();
+  if (usable) shared_ = std::make_unique<SharedSum>(local_rank(), local_size(), control_.data());
   node_rank_ = shared_ ? local_rank() : 0;
   nodes_ = shared_ ? host_.hosts() : size();
   first_ranks_ = host_.split(node_rank_ == 0 ? 0 : MPI_UNDEFINED);
@@ -136,7 +141,7 @@ MpiCommunicator::~MpiCommunicator() {
 at::Tensor MpiCommunicator::allocate(int64_t elements) {
   if (!shared_) return at::zeros({elements}, at::kFloat);
   std::erase_if(allocations_, [](const auto& entry) { return entry.second.expired(); });
-  auto allocation = shared_->allocate(elements);
+  auto allocation = memory_.allocate(elements);
   float* data = allocation->tensors.peers[node_rank_];
   allocations_[data] = allocation;
   return at::from_blob(

@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "data/check.h"
-#include "data/counted.h"
+#include "data/words.h"
 #include "trainer/comm/mpi/mpi_check.h"
 
 namespace berth::comm {

@@ -1,4 +1,4 @@
-#include "trainer/checkpoint/failpoint.h"
+#include "data/files/failpoint.h"
 
 #include <unistd.h>
 
@@ -11,7 +11,7 @@
 
 #include "data/check.h"
 
-namespace berth::train {
+namespace berth::data {
 namespace {
 
 int errno_of(std::string_view name) {
@@ -46,4 +46,4 @@ void failpoint_or_throw(std::string_view name) {
   if (const int error = failpoint(name)) fail(ExitCode::kInternal, "at ", name, ": ", std::strerror(error));
 }
 
-}  // namespace berth::train
+}  // namespace berth::data

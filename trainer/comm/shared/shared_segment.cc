@@ -1,4 +1,4 @@
-#include "trainer/comm/shared_segment.h"
+#include "trainer/comm/shared/shared_segment.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>

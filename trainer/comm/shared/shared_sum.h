@@ -1,28 +1,23 @@
 // Sums tensors over the ranks of one host, in place, in memory that they share. No MPI.
 //
-// Each rank's tensor lies in a segment that all of them map. A tensor is cut into chunks, and whoever has time takes the next
-// chunk, adds it up in rank order and stores the sum for all: so the result is bitwise the same everywhere and from run to run,
-// no byte is copied that need not be, and a rank that waits works for those that still compute.
+// A tensor is cut into chunks, and whoever has time takes the next chunk, adds it up in rank order and stores the sum for all: so the
+// result is bitwise the same everywhere and from run to run, no byte is copied that need not be, and a rank that waits works for
+// those that still compute.
 //
 // Reductions ("jobs") are numbered from 0 and made in order, the same ones on all ranks. One thread calls announce(), one (maybe
 // another) the rest.
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <memory>
-#include <string>
 #include <vector>
-
-#include "trainer/comm/shared_segment.h"
 
 namespace berth::comm {
 
 class SharedSum {
  public:
-  // The bytes of each rank of the host, in rank order.
-  using AllGather = std::function<std::vector<std::string>(const std::string&)>;
   // Called while waiting; may throw to give up.
   using Pause = std::function<void()>;
 
@@ -31,19 +26,10 @@ class SharedSum {
     std::vector<float*> peers;
     int64_t elements = 0;
   };
-  // Keeps the segments of one allocation alive.
-  struct Allocation {
-    std::vector<SharedSegment> segments;
-    Tensors tensors;
-  };
 
-  // `all_gather` is only used within calls of the constructor and allocate(), which are collective.
-  SharedSum(int rank, int size, AllGather all_gather);
-
-  // False if the processes cannot share memory (all ranks see the same answer); then nothing else may be called.
-  bool usable() const { return usable_; }
-  // Zeroed; throws Error(kInternal) on all ranks if one of them gets no memory.
-  std::shared_ptr<Allocation> allocate(int64_t elements);
+  // `control`: control_bytes(size) bytes, zero at first, aligned to 64, that all ranks share. Must outlive it.
+  SharedSum(int rank, int size, std::byte* control);
+  static size_t control_bytes(int size) { return (kFixed + 2 * static_cast<size_t>(size)) * sizeof(Counter); }
 
   // This rank's part of job number `job` is in place and stays untouched until the job is over.
   void announce(int64_t job);
@@ -66,14 +52,10 @@ class SharedSum {
   std::atomic<int64_t>& counter(int index) const { return counters_[index].value; }
   std::atomic<int64_t>& announced(int rank) const { return counter(kFixed + rank); }
   std::atomic<int64_t>& fetched(int rank) const { return counter(kFixed + size_ + rank); }
-  std::vector<SharedSegment> share(size_t bytes, bool everyone) const;
 
   int rank_;
   int size_;
-  AllGather all_gather_;
-  std::vector<SharedSegment> control_;  // of rank 0
-  Counter* counters_ = nullptr;
-  bool usable_ = false;
+  Counter* counters_;
   int64_t chunks_ = 0;  // of all jobs so far
 };
 

@@ -1,10 +1,7 @@
-#include "trainer/comm/shared_sum.h"
+#include "trainer/comm/shared/shared_sum.h"
 
 #include <algorithm>
 #include <cstring>
-#include <utility>
-
-#include "data/check.h"
 
 namespace berth::comm {
 namespace {
@@ -33,45 +30,8 @@ void wait_until(const Condition& condition, const SharedSum::Pause& pause) {
 
 }  // namespace
 
-SharedSum::SharedSum(int rank, int size, AllGather all_gather) : rank_(rank), size_(size), all_gather_(std::move(all_gather)) {
-  control_ = share((kFixed + 2 * size) * sizeof(Counter), /*everyone=*/false);
-  usable_ = !control_.empty();
-  if (usable_) counters_ = reinterpret_cast<Counter*>(control_[0].data());
-}
-
-// One segment per rank, or of rank 0 only, opened by all; empty if any rank could not.
-std::vector<SharedSegment> SharedSum::share(size_t bytes, bool everyone) const {
-  std::vector<SharedSegment> segments(everyone ? size_ : 1);
-  const bool owner = everyone || rank_ == 0;
-  const size_t own = everyone ? rank_ : 0;
-  if (owner) segments[own] = SharedSegment::create(bytes);
-  const SegmentAddress address = owner ? segments[own].address() : SegmentAddress{};
-  const auto addresses = all_gather_(std::string(reinterpret_cast<const char*>(&address), sizeof address));
-  bool ok = true;
-  for (size_t i = 0; i < segments.size(); ++i) {
-    SegmentAddress peer;
-    std::memcpy(&peer, addresses[i].data(), sizeof peer);
-    if (!owner || i != own) segments[i] = SharedSegment::open(peer, bytes);
-    ok = ok && segments[i].data();
-  }
-  for (const std::string& answer : all_gather_(ok ? "1" : "0")) ok = ok && answer == "1";
-  if (!ok) return {};
-  if (owner) segments[own].close_descriptor();
-  return segments;
-}
-
-std::shared_ptr<SharedSum::Allocation> SharedSum::allocate(int64_t elements) {
-  auto allocation = std::make_shared<Allocation>();
-  const size_t bytes = std::max<int64_t>(elements, 1) * sizeof(float);
-  allocation->segments = share(bytes, /*everyone=*/true);
-  check_internal(!allocation->segments.empty(), "cannot share ", bytes, " bytes of memory between the ranks of this host");
-  allocation->tensors.elements = elements;
-  for (const SharedSegment& segment : allocation->segments) {
-    allocation->tensors.peers.push_back(reinterpret_cast<float*>(segment.data()));
-  }
-  std::memset(allocation->segments[rank_].data(), 0, bytes);  // the pages are made here, near the core that will use them
-  return allocation;
-}
+SharedSum::SharedSum(int rank, int size, std::byte* control)
+    : rank_(rank), size_(size), counters_(reinterpret_cast<Counter*>(control)) {}
 
 void SharedSum::announce(int64_t job) { announced(rank_).store(job + 1, std::memory_order_release); }
 

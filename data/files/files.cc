@@ -1,0 +1,177 @@
+#include "data/files/files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "data/files/failpoint.h"
+
+namespace berth::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kReadPiece = size_t{1} << 20, kWritePiece = size_t{16} << 20;
+
+[[noreturn]] void fail_io(ExitCode code, const fs::path& path, const char* what, int error) {
+  fail(code, path.string(), ": cannot be ", what, ": ", std::strerror(error));
+}
+
+// A file being read from its start. Opened without waiting for a FIFO's writer.
+class Input {
+ public:
+  explicit Input(const fs::path& path) : path_(path), fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
+    if (fd_ < 0) fail_read(errno);
+  }
+  ~Input() { ::close(fd_); }
+  Input(const Input&) = delete;
+  Input& operator=(const Input&) = delete;
+
+  struct stat status() const {
+    struct stat info {};
+    if (::fstat(fd_, &info) != 0) fail_read(errno);
+    return info;
+  }
+
+  // Fills `out`; fewer bytes only at the file's end.
+  size_t read(char* out, size_t size) const {
+    size_t got = 0;
+    while (got < size) {
+      const ssize_t n = ::read(fd_, out + got, std::min(size - got, kReadPiece));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) fail_read(errno);
+      if (n == 0) break;
+      got += static_cast<size_t>(n);
+    }
+    return got;
+  }
+
+ private:
+  [[noreturn]] void fail_read(int error) const { fail_io(ExitCode::kBadInput, path_, "read", error); }
+
+  const fs::path& path_;
+  int fd_;
+};
+
+// Writes the whole of `bytes`; 0, or the errno.
+int write_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return errno;
+    bytes.remove_prefix(static_cast<size_t>(n));
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::string read_file(const fs::path& path, uint64_t max_bytes, timespec* modified) {
+  const Input in(path);
+  const struct stat info = in.status();
+  check(S_ISREG(info.st_mode), path.string(), ": is not a regular file");
+  const auto size = static_cast<uint64_t>(info.st_size);
+  check(size <= max_bytes, path.string(), ": has ", size, " bytes, more than the ", max_bytes,
+        " expected at most; is it the right file?");
+  if (modified != nullptr) *modified = info.st_mtim;
+
+  // To its end, not to its size: it may grow meanwhile, and those of /proc say 0.
+  std::string bytes(size + 4096, '\0');
+  size_t got = in.read(bytes.data(), bytes.size());
+  while (got == bytes.size() && got <= max_bytes) {
+    bytes.resize(2 * got);
+    got += in.read(bytes.data() + got, bytes.size() - got);
+  }
+  check(got <= max_bytes, path.string(), ": grew to more than ", max_bytes, " bytes while it was read");
+  check(got >= size, path.string(), ": ends at byte ", got, ", it got shorter while it was read");
+  bytes.resize(got);
+  return bytes;
+}
+
+std::string sha256_file(const fs::path& path) {
+  const Input in(path);
+  Sha256 digest;
+  std::vector<char> piece(kReadPiece);
+  while (const size_t n = in.read(piece.data(), piece.size())) digest.update({piece.data(), n});
+  return digest.hex();
+}
+
+fs::path temporary_name(const fs::path& path) {
+  fs::path name = path;
+  name += concat(kTempMark, ::getpid());
+  return name;
+}
+
+DurableFile::DurableFile(fs::path path, ExitCode failure)
+    : path_(std::move(path)), temporary_(temporary_name(path_)), failure_(failure) {
+  std::error_code unknown;
+  const fs::file_status there = fs::status(path_, unknown);
+  if (fs::exists(there) && !fs::is_regular_file(there))
+    fail(failure_, path_.string(), ": is there and not a regular file; it is not replaced");
+  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+  if (fd_ < 0) fail_to_be("written", errno);
+}
+
+DurableFile::~DurableFile() {
+  if (fd_ >= 0) ::close(fd_);
+  if (!committed_) ::unlink(temporary_.c_str());
+}
+
+void DurableFile::fail_to_be(const char* what, int error) const { fail_io(failure_, path_, what, error); }
+
+void DurableFile::write(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const std::string_view piece = bytes.substr(0, kWritePiece);
+    if (const int error = failpoint("write")) fail_to_be("written", error);
+    if (const int error = write_all(fd_, piece)) fail_to_be("written", error);
+    sha256_.update(piece);
+    size_ += piece.size();
+    bytes.remove_prefix(piece.size());
+  }
+}
+
+FileDigest DurableFile::commit() {
+  if (const int error = failpoint("sync")) fail_to_be("written to disk", error);
+  if (::fsync(fd_) != 0) fail_to_be("written to disk", errno);
+  // Network file systems report a full quota on close; the file is then not to be trusted.
+  const int closed = ::close(std::exchange(fd_, -1)), reason = closed == 0 ? failpoint("close") : errno;
+  if (reason != 0) fail_to_be("closed", reason);
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_to_be("renamed", errno);
+  committed_ = true;
+  return {path_.filename().string(), size_, sha256_.hex()};
+}
+
+FileDigest write_durably(const fs::path& path, std::string_view bytes) {
+  DurableFile file(path);
+  file.write(bytes);
+  return file.commit();
+}
+
+void sync_folder(const fs::path& folder, ExitCode failure) {
+  const fs::path named = folder.empty() ? "." : folder;
+  const int fd = ::open(named.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) fail_io(failure, named, "synced", errno);
+  const int result = ::fsync(fd), error = errno;
+  ::close(fd);
+  // Some network file systems cannot sync a folder and need not.
+  if (result != 0 && error != EINVAL && error != ENOTSUP) fail_io(failure, named, "synced", error);
+}
+
+AppendFile::AppendFile(const fs::path& path)
+    : path_(path), fd_(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666)) {
+  if (fd_ < 0) fail_io(ExitCode::kInternal, path_, "written", errno);
+}
+
+AppendFile::~AppendFile() { ::close(fd_); }
+
+void AppendFile::append(std::string_view bytes) {
+  if (const int error = write_all(fd_, bytes)) fail_io(ExitCode::kInternal, path_, "written", error);
+}
+
+}  // namespace berth::data

@@ -1,0 +1,86 @@
+// Files as wholes: read at once, replaced at once, or grown at their end. Whatever berth reads whole or writes goes through here;
+// streaming (readers/text_file.h) and reading piece by piece (trainer/checkpoint/byte_source.h) are matters of their own.
+//
+// Errors name the file and the reason: Error(kBadInput) for reading, Error(kInternal) for writing, but where the caller says
+// otherwise (`failure`: kBadInput where the user chose the file).
+#pragma once
+
+#include <cstdint>
+#include <ctime>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "data/check.h"
+#include "data/files/sha256.h"
+
+namespace berth::data {
+
+// The whole of a regular file; nothing else is read, or waited for (a FIFO). A file of more than `max_bytes` is refused, and one
+// that is cut short meanwhile. `modified`: receives when it was last written, in the file system's time.
+std::string read_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t{1} << 30, timespec* modified = nullptr);
+
+// SHA-256 (64 hex digits) of a file of any size. A pipe is not waited for; one that was read to its end is empty.
+std::string sha256_file(const std::filesystem::path& path);
+
+// What was written, hashed on the way to the disk.
+struct FileDigest {
+  std::string name;  // without folder
+  uint64_t size = 0;
+  std::string sha256;
+};
+
+// Part of the temporary names; whatever carries it after a job has ended is waste.
+inline constexpr std::string_view kTempMark = ".tmp-berth-";
+// `path` with the mark and this process's number: where it is written until it is whole.
+std::filesystem::path temporary_name(const std::filesystem::path& path);
+
+// A file that is there whole, on disk, or not at all: written under its temporary name, synced, closed, and only then renamed.
+// Without commit(), or if that fails, the temporary file is removed and an older file of that name stays.
+class DurableFile {
+ public:
+  // Begins `path`, where nothing but a regular file may stand (a device would be replaced). Errors, also of write() and commit(),
+  // carry `failure`.
+  explicit DurableFile(std::filesystem::path path, ExitCode failure = ExitCode::kInternal);
+  ~DurableFile();
+  DurableFile(const DurableFile&) = delete;
+  DurableFile& operator=(const DurableFile&) = delete;
+
+  // For a library that writes files by name: the temporary file, empty at first. To be closed there before commit().
+  const std::filesystem::path& temporary() const { return temporary_; }
+
+  void write(std::string_view bytes);
+  // Gives the file its name; the name itself is on disk after sync_folder(). The digest is of what went through write(). Once.
+  FileDigest commit();
+
+ private:
+  [[noreturn]] void fail_to_be(const char* what, int error) const;
+
+  std::filesystem::path path_, temporary_;
+  ExitCode failure_;
+  int fd_ = -1;
+  bool committed_ = false;
+  uint64_t size_ = 0;
+  Sha256 sha256_;
+};
+
+FileDigest write_durably(const std::filesystem::path& path, std::string_view bytes);
+
+// Makes creations, renames and removals in `folder` (empty: the working folder) permanent.
+void sync_folder(const std::filesystem::path& folder, ExitCode failure = ExitCode::kInternal);
+
+// A file that only grows. Each append is one write to the operating system: nothing stays in this process.
+class AppendFile {
+ public:
+  explicit AppendFile(const std::filesystem::path& path);  // made if it is not there
+  ~AppendFile();
+  AppendFile(const AppendFile&) = delete;
+  AppendFile& operator=(const AppendFile&) = delete;
+  void append(std::string_view bytes);
+
+ private:
+  std::filesystem::path path_;
+  int fd_ = -1;
+};
+
+}  // namespace berth::data

@@ -1,0 +1,211 @@
+#include "data/files/files.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "tests/data/dataset_file.h"
+
+namespace berth::data {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::error_of;
+using testing::read_bytes;
+using testing::write_bytes;
+
+class FilesTest : public ::testing::Test {
+ protected:
+  std::vector<std::string> names() const {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(folder_.path())) names.push_back(entry.path().filename().string());
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  // `action` throws Error(`code`) that begins with the path of `file` and says `what`.
+  template <class Action>
+  static void expect_error(Action action, ExitCode code, const fs::path& file, const std::string& what) {
+    try {
+      action();
+      ADD_FAILURE() << "no error; expected: " << what;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), code) << error.what();
+      EXPECT_TRUE(std::string(error.what()).starts_with(file.string() + ": ")) << error.what();
+      EXPECT_NE(std::string(error.what()).find(what), std::string::npos) << error.what();
+    }
+  }
+  void expect_unreadable(const fs::path& file, const std::string& why, uint64_t max_bytes = 1000) {
+    expect_error([&] { read_file(file, max_bytes); }, ExitCode::kBadInput, file, why);
+  }
+
+  // Runs `work` in a child process whose files fail at `failpoint`: what it returns.
+  template <class Work>
+  static int with_failpoint(const std::string& failpoint, Work work) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::setenv("BERTH_FAILPOINT", failpoint.c_str(), 1);
+      ::_exit(work());
+    }
+    int status = 0;
+    EXPECT_EQ(::waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+  testing::TemporaryFolder folder_;
+};
+
+TEST_F(FilesTest, AFileIsReadWholeUpToTheLimit) {
+  for (const size_t size : {size_t{0}, size_t{1}, size_t{4096}, size_t{3 << 20}}) {
+    std::string bytes(size, 'x');
+    for (size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(i * 7 % 256);
+    write_bytes(folder_ / "a", bytes);
+    EXPECT_EQ(read_file(folder_ / "a"), bytes);
+    EXPECT_EQ(read_file(folder_ / "a", size), bytes);
+    if (size > 0) expect_unreadable(folder_ / "a", concat("has ", size, " bytes, more than the ", size - 1), size - 1);
+  }
+}
+
+TEST_F(FilesTest, OnlyRegularFilesAreRead) {
+  expect_unreadable(folder_ / "absent", "cannot be read: No such file or directory");
+  expect_unreadable(folder_.path(), "is not a regular file");
+  ASSERT_EQ(::mkfifo((folder_ / "fifo").c_str(), 0600), 0);
+  expect_unreadable(folder_ / "fifo", "is not a regular file");  // and is not waited for
+  expect_unreadable("/dev/zero", "is not a regular file");
+}
+
+TEST_F(FilesTest, FilesThatKeepTheirSizeSecretAreReadToTheirEnd) {
+  EXPECT_FALSE(read_file("/proc/self/stat").empty());
+  EXPECT_GT(read_file("/proc/self/smaps").size(), 4096u);  // more than is read at first
+  expect_unreadable("/proc/self/stat", "grew to more than 3 bytes", 3);
+}
+
+TEST_F(FilesTest, ReadingSaysWhenTheFileWasWritten) {
+  const timespec times[2] = {{1000, 5000}, {2000, 6000}};
+  write_bytes(folder_ / "a", "x");
+  ASSERT_EQ(::utimensat(AT_FDCWD, (folder_ / "a").c_str(), times, 0), 0);
+  timespec modified{};
+  read_file(folder_ / "a", 1, &modified);
+  EXPECT_EQ(modified.tv_sec, 2000);
+}
+
+TEST_F(FilesTest, DigestsAreThoseOfTheBytes) {
+  const std::string bytes((3 << 20) + 17, 'x');
+  const FileDigest written = write_durably(folder_ / "a", bytes);
+  EXPECT_EQ(written.name, "a");
+  EXPECT_EQ(written.size, bytes.size());
+  EXPECT_EQ(written.sha256, sha256_hex(bytes));
+  EXPECT_EQ(sha256_file(folder_ / "a"), sha256_hex(bytes));
+  expect_error([&] { sha256_file(folder_ / "absent"); }, ExitCode::kBadInput, folder_ / "absent", "No such file");
+  expect_error([&] { sha256_file(folder_.path()); }, ExitCode::kBadInput, folder_.path(), "Is a directory");
+}
+
+TEST_F(FilesTest, TheNameIsGivenAtTheEnd) {
+  write_bytes(folder_ / "a", "old");
+  DurableFile file(folder_ / "a");
+  EXPECT_EQ(file.temporary(), folder_ / concat("a", kTempMark, ::getpid()));
+  file.write("ne");
+  file.write("w");
+  EXPECT_EQ(read_bytes(folder_ / "a"), "old");
+  file.commit();
+  EXPECT_EQ(read_bytes(folder_ / "a"), "new");
+  EXPECT_EQ(names(), std::vector<std::string>{"a"});
+  sync_folder(folder_.path());
+}
+
+TEST_F(FilesTest, WhatIsNotCommittedIsRemoved) {
+  write_bytes(folder_ / "a", "old");
+  DurableFile(folder_ / "a").write("new");
+  DurableFile(folder_ / "b").write("new");
+  EXPECT_EQ(read_bytes(folder_ / "a"), "old");
+  EXPECT_EQ(names(), std::vector<std::string>{"a"});
+}
+
+TEST_F(FilesTest, AnotherProgramMayWriteTheTemporaryFile) {
+  DurableFile file(folder_ / "a");
+  write_bytes(file.temporary(), "by name");
+  file.commit();
+  EXPECT_EQ(read_bytes(folder_ / "a"), "by name");
+  EXPECT_EQ(names(), std::vector<std::string>{"a"});
+}
+
+class WriteFailure : public FilesTest, public ::testing::WithParamInterface<std::pair<const char*, const char*>> {};
+
+TEST_P(WriteFailure, LeavesTheOldFileAndNothingElse) {
+  write_bytes(folder_ / "a", "old");
+  const auto [point, reason] = GetParam();
+  // 0, or which expectation is broken.
+  EXPECT_EQ(with_failpoint(point,
+                           [&, reason = std::string(reason)] {
+                             const std::string error = error_of([&] { write_durably(folder_ / "a", "new"); });
+                             if (!error.starts_with((folder_ / "a").string() + ": cannot be ")) return 1;
+                             if (error.find(reason) == std::string::npos) return 2;
+                             if (read_bytes(folder_ / "a") != "old") return 3;
+                             if (names() != std::vector<std::string>{"a"}) return 4;
+                             write_durably(folder_ / "a", "new");
+                             return read_bytes(folder_ / "a") == "new" ? 0 : 5;
+                           }),
+            0);
+}
+
+// A file is renamed only after it was synced and closed without an error.
+INSTANTIATE_TEST_SUITE_P(Failpoints, WriteFailure,
+                         ::testing::Values(std::pair("write:ENOSPC", "written: No space left on device"),
+                                           std::pair("write:EIO", "written: Input/output error"),
+                                           std::pair("sync:EIO", "written to disk: Input/output error"),
+                                           std::pair("sync:ENOSPC", "written to disk: No space left on device"),
+                                           std::pair("close:EDQUOT", "closed: Disk quota exceeded")));
+
+TEST_F(FilesTest, AFailedRenameLeavesNothing) {
+  {
+    DurableFile file(folder_ / "a");
+    fs::create_directory(folder_ / "a");
+    expect_error([&] { file.commit(); }, ExitCode::kInternal, folder_ / "a", "cannot be renamed");
+  }
+  EXPECT_EQ(names(), std::vector<std::string>{"a"});
+}
+
+TEST_F(FilesTest, WhatCannotBeBegunIsNotTouched) {
+  expect_error([&] { DurableFile(folder_ / "no/a"); }, ExitCode::kInternal, folder_ / "no/a",
+               "cannot be written: No such file or directory");
+  expect_error([&] { DurableFile(folder_ / "no/a", ExitCode::kBadInput); }, ExitCode::kBadInput, folder_ / "no/a", "written");
+  // In the way of the temporary file: not ours, so it stays.
+  fs::create_directory(temporary_name(folder_ / "a"));
+  expect_error([&] { DurableFile(folder_ / "a"); }, ExitCode::kInternal, folder_ / "a", "cannot be written");
+  EXPECT_TRUE(fs::exists(temporary_name(folder_ / "a")));
+}
+
+TEST_F(FilesTest, OnlyRegularFilesAreReplaced) {
+  ASSERT_EQ(::mkfifo((folder_ / "fifo").c_str(), 0600), 0);
+  fs::create_symlink("/dev/null", folder_ / "null");
+  for (const fs::path& path : {folder_ / "fifo", folder_ / "null", folder_.path()})
+    expect_error([&] { DurableFile{path}; }, ExitCode::kInternal, path, "is not replaced");
+  EXPECT_EQ(names(), (std::vector<std::string>{"fifo", "null"}));
+}
+
+TEST_F(FilesTest, AppendedFilesOnlyGrow) {
+  const fs::path path = folder_ / "log";
+  {
+    AppendFile file(path);
+    file.append("one\n");
+    EXPECT_EQ(read_file(path), "one\n");  // nothing stays in the process
+    file.append("");
+    file.append("two\n");
+  }
+  AppendFile(path).append("three\n");
+  EXPECT_EQ(read_file(path), "one\ntwo\nthree\n");
+  expect_error([&] { AppendFile(folder_ / "no/log"); }, ExitCode::kInternal, folder_ / "no/log", "cannot be written");
+}
+
+TEST_F(FilesTest, AFolderThatIsNotThereCannotBeSynced) {
+  expect_error([&] { sync_folder(folder_ / "no"); }, ExitCode::kInternal, folder_ / "no", "cannot be synced");
+  sync_folder("");
+}
+
+}  // namespace
+}  // namespace berth::data
