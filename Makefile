@@ -1,19 +1,23 @@
 # Short names for the CMake presets and for the scripts of launcher/setup and tests/support.
 PRESET ?= release
 PREFIX ?= /usr/local
+JOBS ?= $(shell nproc)
+FOLDER = $(if $(filter release,$(PRESET)),build,build-$(PRESET))
 
-.PHONY: help deps build test demo test-fresh reference install format clean
+.PHONY: help deps build test test-fast demo test-fresh reference install format check-format tidy clean all
 
 help:
 	@echo "make demo        fine-tune a pretrained BERT on the demo reviews, on 2 MPI ranks (installs and builds what is missing)"
 	@echo "make test        build, and run all tests"
+	@echo "make test-fast   build, and run what takes under a minute: no MPI jobs, no Slurm, no Python"
 	@echo "make build       build/berth"
 	@echo "make install     berth and its Slurm scripts, under PREFIX=$(PREFIX)"
 	@echo "make test-fresh  'make test' and 'make demo' on a bare Debian in a temporary folder (as root)"
 	@echo "make reference   a Python environment with transformers, for the tests labelled 'reference'"
-	@echo "make format      clang-format over all sources"
+	@echo "make format      clang-format over all sources; make check-format only looks"
+	@echo "make tidy        clang-tidy over the rooms without libtorch (after make build; TIDY=. for all files)"
 	@echo "make clean       remove the build folders"
-	@echo "PRESET=debug|asan|tidy builds and tests another preset of CMakePresets.json"
+	@echo "PRESET=debug|asan|tsan builds and tests another preset of CMakePresets.json"
 
 deps:
 	@launcher/setup/install_deps.sh
@@ -21,10 +25,17 @@ deps:
 
 build: deps
 	@cmake --preset $(PRESET) --log-level=WARNING
+	@cmake --build --preset $(PRESET) --target programs
+
+all: deps
+	@cmake --preset $(PRESET) --log-level=WARNING
 	@cmake --build --preset $(PRESET)
 
-test: build
-	@model=$$(launcher/setup/get_model.sh) && BERTH_MODEL=$$model ctest --preset $(PRESET)
+test: all
+	@model=$$(launcher/setup/get_model.sh) && BERTH_MODEL=$$model ctest --preset $(PRESET) -j $(JOBS)
+
+test-fast: all
+	@ctest --preset $(PRESET) -j $(JOBS) -LE 'mpi|slurm|reference|datasets|install'
 
 demo: deps
 	@cmake --preset $(PRESET) --log-level=WARNING
@@ -39,11 +50,21 @@ reference:
 	@tests/support/reference_env.sh
 
 install: build
-	@cmake --install $(if $(filter release,$(PRESET)),build,build-$(PRESET)) --prefix $(PREFIX)
+	@cmake --install $(FOLDER) --prefix $(PREFIX)
 
 format:
 	@launcher/setup/install_deps.sh style
-	@git ls-files '*.cc' '*.h' '*.cu' | xargs clang-format -i
+	@git ls-files '*.cc' '*.h' '*.cu' '*.inl' | xargs clang-format -i
+
+check-format:
+	@launcher/setup/install_deps.sh style
+	@git ls-files '*.cc' '*.h' '*.cu' '*.inl' | xargs clang-format --dry-run -Werror
+
+# Rooms with libtorch take half a minute a file: TIDY=. checks them, too.
+TIDY ?= /(data|launcher|trainer/(checkpoint|metrics|report|comm/shared))/[a-z_/]*\.cc
+tidy: deps
+	@launcher/setup/install_deps.sh style
+	@run-clang-tidy -quiet -p build -j $(JOBS) '$(TIDY)' >build/tidy.log 2>&1 || { grep -E '(warning|error):' build/tidy.log | sort -u; exit 1; }
 
 clean:
-	@rm -rf build build-debug build-asan build-tidy
+	@rm -rf build build-debug build-asan build-tsan
