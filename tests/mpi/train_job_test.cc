@@ -12,15 +12,6 @@ namespace fs = std::filesystem;
 
 using TrainJob = TinyJob;
 
-// The same steps, with losses that are equal to rounding.
-void expect_near(const std::map<int64_t, double>& run, const std::map<int64_t, double>& reference, const std::string& what) {
-  ASSERT_EQ(run.size(), reference.size()) << what;
-  for (const auto& [step, loss] : reference) {
-    ASSERT_TRUE(run.contains(step)) << what << ", step " << step;
-    EXPECT_NEAR(run.at(step), loss, 2e-5 * loss) << what << ", step " << step;
-  }
-}
-
 // 125 samples in batches of 12: uneven lengths, uneven shares, and a last batch of 5.
 TEST_F(TrainJob, SameLossesOnAnyRankCount) {
   const std::string options =

@@ -9,6 +9,16 @@
 
 namespace berth::test {
 
+// The same steps, with losses that are equal to rounding.
+inline void expect_near(const std::map<int64_t, double>& run, const std::map<int64_t, double>& reference,
+                        const std::string& what) {
+  ASSERT_EQ(run.size(), reference.size()) << what;
+  for (const auto& [step, loss] : reference) {
+    ASSERT_TRUE(run.contains(step)) << what << ", step " << step;
+    EXPECT_NEAR(run.at(step), loss, 2e-5 * loss) << what << ", step " << step;
+  }
+}
+
 // 125 training and 41 validation reviews in data.h5, and a tiny BERT in model/.
 class TinyJob : public testing::Test {
  protected:
