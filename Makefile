@@ -61,7 +61,7 @@ check-format:
 	@git ls-files '*.cc' '*.h' '*.cu' '*.inl' | xargs clang-format --dry-run -Werror
 
 # Rooms with libtorch take half a minute a file: TIDY=. checks them, too.
-TIDY ?= /(data|launcher|trainer/(checkpoint|metrics|report|comm/shared))/[a-z_/]*\.cc
+TIDY ?= ^$(CURDIR)/(data|launcher|trainer/(checkpoint|metrics|report|comm/shared))/
 tidy: deps
 	@launcher/setup/install_deps.sh style
 	@run-clang-tidy -quiet -p build -j $(JOBS) '$(TIDY)' >build/tidy.log 2>&1 || { grep -E '(warning|error):' build/tidy.log | sort -u; exit 1; }

@@ -106,11 +106,10 @@ Columns resolve_columns(const Names& names, const ColumnOptions& options, Record
                         const std::string& where) {
   Columns columns;
   if (options.text.empty()) {
-    if (kind == RecordKind::kText)
-      guess_texts(names, options, columns);
-    else if (const auto at = find_usual(names, kWords))
-      columns.text = {*at}, columns.guessed = true;
-    else if (!need_label)
+    const auto words = kind == RecordKind::kText ? std::nullopt : find_usual(names, kWords);
+    if (words)
+      columns.text = {*words}, columns.guessed = true;
+    else if (kind == RecordKind::kText || !need_label)
       guess_texts(names, options, columns);
   } else if (const auto whole = find_named(names, options.text, where)) {
     columns.text = {*whole};

@@ -59,8 +59,9 @@ bool DelimitedRows::next(std::vector<std::string>& fields) {
     row_bytes_ = 0;
     size_t count = 0;
     bool quoted = false;
-    int end = dialect_.delimiter;
-    for (; end == dialect_.delimiter; ++count) {
+    const auto delimiter = static_cast<unsigned char>(dialect_.delimiter);
+    int end = delimiter;
+    for (; end == delimiter; ++count) {
       if (count == fields.size()) fields.emplace_back();
       std::string& field = fields[count];
       field.clear();

@@ -88,6 +88,7 @@ struct Text {
 void substitute(std::vector<Text>& texts, const SubstituteWords& model) {
   if (texts.empty()) return;
   std::vector<HiddenWords> asked;
+  asked.reserve(texts.size());
   for (Text& text : texts) asked.push_back(std::move(text.hidden));
   const auto answers = model(asked);
   check_internal(answers.size() == asked.size(), "words for ", answers.size(), " of ", asked.size(), " texts");

@@ -198,7 +198,7 @@ class PrepareAugmented : public ::testing::Test {
     return content;
   }
 
-  TemporaryFolder folder_;
+  TempDir folder_;
 };
 
 TEST_F(PrepareAugmented, CopiesFollowTheirRowAndKeepItsLabel) {

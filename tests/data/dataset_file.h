@@ -1,58 +1,24 @@
 // Fixtures for the store's tests: a small data set on disk, and verbs that damage it.
 #pragma once
 
-#include <unistd.h>
-
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "data/check.h"
 #include "data/store/writer.h"
+#include "tests/support/temp_dir.h"
 
 namespace berth::data::testing {
 
-// A folder of its own for one test, removed with it.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "berth-test-XXXXXX").string();
-    check_internal(::mkdtemp(name.data()) != nullptr, "cannot make a temporary folder");
-    path_ = name;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  std::filesystem::path operator/(std::string_view name) const { return path_ / name; }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
-inline std::string read_bytes(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-inline std::filesystem::path write_bytes(const std::filesystem::path& path, std::string_view bytes) {
-  std::ofstream(path, std::ios::binary | std::ios::trunc).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  return path;
-}
+using test::flip_bit;
+using test::read_bytes;
+using test::TempDir;
+using test::write_bytes;
 
 inline void truncate_to(const std::filesystem::path& path, uint64_t size) { std::filesystem::resize_file(path, size); }
-
-inline void flip_bit(const std::filesystem::path& path, uint64_t byte, int bit) {
-  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
-  file.seekg(static_cast<std::streamoff>(byte));
-  const char flipped = static_cast<char>(file.get() ^ (1 << bit));
-  file.seekp(static_cast<std::streamoff>(byte));
-  file.put(flipped);
-}
 
 // What `action` throws, or "" if it does not.
 template <class Action>

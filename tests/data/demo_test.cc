@@ -8,6 +8,7 @@
 #include "data/demo/bag_of_words.h"
 #include "data/demo/grammar.h"
 #include "data/demo/reviews.h"
+#include "tests/support/temp_dir.h"
 
 namespace berth::demo {
 namespace {
@@ -118,12 +119,10 @@ TEST(DemoGrammar, ErrorsNameTheCause) {
 }
 
 TEST(DemoReviews, QuotedFieldsSurviveTheRoundTrip) {
-  const std::string path = testing::TempDir() + "demo_reviews.csv";
+  const test::TempDir folder;
+  const std::string path = folder / "reviews.csv";
   const std::vector<Review> written = {{"plain", "a"}, {"comma, and \"quotes\"", "b"}, {"two\nlines", "c"}};
-  FILE* file = std::fopen(path.c_str(), "wb");
-  ASSERT_NE(file, nullptr);
-  std::fputs(to_csv(written).c_str(), file);
-  std::fclose(file);
+  test::write_bytes(path, to_csv(written));
   const std::vector<Review> read = read_reviews(path);
   ASSERT_EQ(read.size(), written.size());
   for (size_t i = 0; i < read.size(); ++i) {

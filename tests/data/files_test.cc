@@ -57,7 +57,7 @@ class FilesTest : public ::testing::Test {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
 
-  testing::TemporaryFolder folder_;
+  testing::TempDir folder_;
 };
 
 TEST_F(FilesTest, AFileIsReadWholeUpToTheLimit) {

@@ -70,7 +70,7 @@ class LanguageModelData : public ::testing::Test {
   }
   std::string file_bytes() const { return read_bytes(folder_ / "data.h5"); }
 
-  TemporaryFolder folder_;
+  TempDir folder_;
   std::string vocab_ = joined(golden()["vocab"].get<std::vector<std::string>>());
   PrepareReport report_;
 };

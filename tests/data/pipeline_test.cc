@@ -121,7 +121,7 @@ class PrefetcherTest : public ::testing::Test {
     for (int64_t i = 0; i < 10; ++i) share[i < 4 ? 0 : 1].push_back(10 * step + i);
     return share;
   }
-  TemporaryFolder folder_;
+  TempDir folder_;
   std::unique_ptr<Split> split_;
 };
 

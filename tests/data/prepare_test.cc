@@ -49,7 +49,7 @@ class PrepareTest : public ::testing::Test {
     return names;
   }
 
-  TemporaryFolder folder_;
+  TempDir folder_;
   std::vector<int64_t> rows_;
 };
 

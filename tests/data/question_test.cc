@@ -105,7 +105,7 @@ class QuestionFile : public ::testing::Test {
     return json.dump() + "\n";
   }
 
-  TemporaryFolder folder_;
+  TempDir folder_;
   PrepareReport report_;
 };
 
@@ -251,7 +251,7 @@ TEST_F(QuestionFile, AQuestionThatLeavesNoRoomIsAnError) {
 }
 
 TEST(QuestionStore, GivesBackWhatWasWritten) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   write_dataset(folder / "data.h5", TaskKind::kQuestionAnswering, 20000);
   const auto split = Dataset::open(folder / "data.h5")->split("train");
   ASSERT_EQ(split->num_questions(), 10000);
@@ -270,7 +270,7 @@ TEST(QuestionStore, GivesBackWhatWasWritten) {
 }
 
 TEST(QuestionStore, ValuesThatCannotBeAreRefused) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const Question good{.id = "q", .context = "c", .answers = {}};
   Sample sample = made_up_sample(0, LabelShape::kSpan, 1000, 3), backward = sample, negative = sample, unlabelled = sample;
   backward.offsets[1] = {5, 4};
@@ -308,7 +308,7 @@ TEST(QuestionStore, ValuesThatCannotBeAreRefused) {
 }
 
 TEST(QuestionStore, AFlippedBitIsFoundOrHarmless) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const auto path = folder / "data.h5";
   write_dataset(path, TaskKind::kQuestionAnswering, 20);
   const auto content = [&] {

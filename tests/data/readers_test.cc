@@ -10,7 +10,7 @@ namespace {
 using namespace testing;
 using Rows = std::vector<std::vector<std::string>>;
 
-Rows rows_of(const TemporaryFolder& folder, std::string_view bytes, Dialect dialect) {
+Rows rows_of(const TempDir& folder, std::string_view bytes, Dialect dialect) {
   DelimitedRows reader(write_bytes(folder / "rows", bytes), dialect);
   Rows rows;
   for (std::vector<std::string> fields; reader.next(fields);) rows.push_back(fields);
@@ -18,7 +18,7 @@ Rows rows_of(const TemporaryFolder& folder, std::string_view bytes, Dialect dial
 }
 
 TEST(Csv, FollowsRfc4180) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const struct {
     std::string_view bytes;
     Rows rows;
@@ -46,7 +46,7 @@ TEST(Csv, FollowsRfc4180) {
 }
 
 TEST(Csv, ABlockBoundaryAnywhereChangesNothing) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string row = "\"x \"\"y\"\"\r\nz\",plain\r\n";
   for (size_t shift = 0; shift < row.size() + 2; ++shift) {
     const std::string first(((size_t{1} << 20) - row.size() + shift) - 3, 'a');
@@ -55,7 +55,7 @@ TEST(Csv, ABlockBoundaryAnywhereChangesNothing) {
 }
 
 TEST(Tsv, QuotesArePlainCharacters) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   EXPECT_EQ(rows_of(folder, "sentence\tlabel\n\" unclosed\t1\r\nit \"\"s , so\t0\n", Dialect::tsv()),
             (Rows{{"sentence", "label"}, {"\" unclosed", "1"}, {"it \"\"s , so", "0"}}));
 }
@@ -83,7 +83,7 @@ Read read_all(const std::filesystem::path& path, const ReaderOptions& options = 
 }
 
 TEST(Readers, GuessAndNameColumns) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const struct {
     const char *file, *bytes;
     ReaderOptions options;
@@ -162,7 +162,7 @@ TEST(Readers, GuessAndNameColumns) {
 
 TEST(Readers, ANulInATextIsKeptForTheTokenizerToDrop) {
   using namespace std::string_view_literals;
-  const TemporaryFolder folder;
+  const TempDir folder;
   EXPECT_EQ(read_all(write_bytes(folder / "a.csv", "text,label\na\0b,x\n"sv)).texts[0], "a\0b"sv);
   EXPECT_EQ(read_all(write_bytes(folder / "a.jsonl", "{\"text\":\"a\\u0000b\",\"label\":1}")).texts[0], "a\0b"sv);
 }
@@ -181,7 +181,7 @@ Words words_of(const std::filesystem::path& path, ReaderOptions options = {}) {
 }
 
 TEST(Readers, WordsAndTags) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const Words expected{{{"EU", "rejects"}, {"B-ORG", "O"}}, {{"Peter"}, {"B-PER"}}};
   const struct {
     const char *file, *bytes;
@@ -211,7 +211,7 @@ TEST(Readers, WordsAndTags) {
 }
 
 TEST(Readers, SayWhatIsWrongWithWordsAndTags) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const struct {
     const char *file, *bytes, *says;
   } cases[] = {
@@ -238,7 +238,7 @@ TEST(Readers, SayWhatIsWrongWithWordsAndTags) {
 }
 
 TEST(Readers, PlainLines) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const Read read = read_all(write_bytes(folder / "a.txt",
                                          "\xEF\xBB\xBF"
                                          "one \"line\"\r\n\n  \ntwo, here"),
@@ -248,14 +248,14 @@ TEST(Readers, PlainLines) {
 }
 
 TEST(Readers, RowsAreCountedWithoutHeaderAndBlankLines) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   EXPECT_EQ(read_all(write_bytes(folder / "a.csv", "text,label\n\"a\nb\",x\n\n\nc,y\n")).rows, (std::vector<int64_t>{1, 2}));
   EXPECT_EQ(read_all(write_bytes(folder / "a.jsonl", "{\"text\":\"a\",\"label\":1}\n\n{\"text\":\"b\",\"label\":1}\n")).rows,
             (std::vector<int64_t>{1, 2}));
 }
 
 TEST(Readers, SayWhatIsWrongAndWhere) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   using namespace std::string_view_literals;
   const struct {
     const char* file;
@@ -303,7 +303,7 @@ TEST(Readers, SayWhatIsWrongAndWhere) {
 }
 
 TEST(Readers, AnEndlessRowIsRefusedBeforeItFillsTheMemory) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const std::string filler(kMaxRecordBytes + (size_t{2} << 20), 'x');
   for (const char* file : {"a.csv", "a.tsv", "a.jsonl"}) {
     const auto path = write_bytes(folder / file, filler);

@@ -35,7 +35,7 @@ void read_everything(const std::filesystem::path& path) {
 class EveryTask : public ::testing::TestWithParam<TaskInfo> {};
 
 TEST_P(EveryTask, GivesBackWhatWasWritten) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const auto path = folder / "data.h5";
   for (int32_t vocab_size : {1000, 70000}) {
     std::filesystem::remove(path);
@@ -79,14 +79,14 @@ INSTANTIATE_TEST_SUITE_P(Store, EveryTask, ::testing::ValuesIn(tasks()), [](cons
 });
 
 TEST(Store, EqualInputGivesEqualBytes) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   write_dataset(folder / "a.h5", TaskKind::kSequenceClassification, 40000);
   write_dataset(folder / "b.h5", TaskKind::kSequenceClassification, 40000);
   EXPECT_TRUE(read_bytes(folder / "a.h5") == read_bytes(folder / "b.h5"));
 }
 
 TEST(Store, SaysHowSamplesWereAugmented) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const auto write = [&](AugmentKind last) {
     DatasetWriter writer(folder / "data.h5", TaskKind::kSequenceClassification, 1000, 3);
     const int train = writer.add_split("train", true), validation = writer.add_split("validation");
@@ -112,7 +112,7 @@ TEST(Store, SaysHowSamplesWereAugmented) {
 }
 
 TEST(Store, ManyLongLabelNamesFit) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   DatasetInfo info = made_up_info(TaskKind::kSequenceClassification, 100, 10000);
   for (std::string& name : info.label_names) name += std::string(50, 'x');
   DatasetWriter writer(folder / "data.h5", info.task, 100, 10000);
@@ -123,7 +123,7 @@ TEST(Store, ManyLongLabelNamesFit) {
 }
 
 TEST(Store, WithoutCommitNothingIsLeft) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   {
     DatasetWriter writer(folder / "data.h5", TaskKind::kSequenceClassification, 100, 2);
     writer.add_split("train");
@@ -134,7 +134,7 @@ TEST(Store, WithoutCommitNothingIsLeft) {
 }
 
 TEST(Store, AnExistingFileStaysUntilTheNewOneIsWhole) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   write_bytes(folder / "data.h5", "old");
   {
     DatasetWriter writer(folder / "data.h5", TaskKind::kSequenceClassification, 100, 2);
@@ -146,7 +146,7 @@ TEST(Store, AnExistingFileStaysUntilTheNewOneIsWhole) {
 }
 
 TEST(Store, SaysWhatIsWrongWithAFile) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const auto good = folder / "good.h5";
   write_dataset(good, TaskKind::kSequenceClassification, 100);
   const std::string bytes = read_bytes(good);
@@ -171,7 +171,7 @@ TEST(Store, SaysWhatIsWrongWithAFile) {
 }
 
 TEST(Store, ValuesOutOfRangeAreRefused) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const struct {
     const char* name;
     Sample sample;
@@ -197,7 +197,7 @@ TEST(Store, ValuesOutOfRangeAreRefused) {
 }
 
 TEST(Store, AFileCutAnywhereIsRefused) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   write_dataset(folder / "good.h5", TaskKind::kSequenceClassification, 50);
   const std::string bytes = read_bytes(folder / "good.h5");
   for (size_t size = 0; size < bytes.size(); size += std::max<size_t>(1, bytes.size() / 200)) {
@@ -207,7 +207,7 @@ TEST(Store, AFileCutAnywhereIsRefused) {
 }
 
 TEST(Store, AFlippedBitIsFoundOrHarmless) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const auto path = folder / "data.h5";
   write_dataset(path, TaskKind::kSequenceClassification, 50);
   const auto content = [&] {

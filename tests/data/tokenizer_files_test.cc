@@ -8,6 +8,7 @@
 
 #include "data/check.h"
 #include "data/tokenizer/bert_tokenizer.h"
+#include "tests/support/temp_dir.h"
 
 namespace berth::data {
 namespace {
@@ -19,12 +20,6 @@ const char* const kVocab =
 
 class TokenizerFiles : public testing::Test {
  protected:
-  TokenizerFiles() : folder_(fs::path(testing::TempDir()) / testing::UnitTest::GetInstance()->current_test_info()->name()) {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  ~TokenizerFiles() override { fs::remove_all(folder_); }
-
   void write(const char* name, const std::string& text) const { std::ofstream(folder_ / name, std::ios::binary) << text; }
   BertTokenizer load() const { return BertTokenizer::load(folder_); }
   std::string error() const {
@@ -37,7 +32,8 @@ class TokenizerFiles : public testing::Test {
     return "no error";
   }
 
-  fs::path folder_;
+  test::TempDir temporary_;
+  const fs::path folder_ = temporary_.path();
 };
 
 std::string pieces(const BertTokenizer& tokenizer, std::string_view text) {

@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
-using data::testing::TemporaryFolder;
+using data::testing::TempDir;
 
 std::string model_config() {
   train::BertConfig config;
@@ -74,7 +74,7 @@ std::string inspect_text(const fs::path& path) {
 }
 
 TEST(Inspect, DataSet) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   data::testing::write_dataset(folder / "data.h5", data::TaskKind::kSequenceClassification, 10);
   const Json found = inspect(folder / "data.h5");
   EXPECT_EQ(found["kind"], "data set");
@@ -89,7 +89,7 @@ TEST(Inspect, DataSet) {
 }
 
 TEST(Inspect, Model) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   write_model(folder.path());
   const Json found = inspect(folder.path());
   EXPECT_EQ(found["kind"], "model");
@@ -103,7 +103,7 @@ TEST(Inspect, Model) {
 }
 
 TEST(Inspect, CheckpointSaysWhereItStandsAndWhetherItIsWhole) {
-  const TemporaryFolder run;
+  const TempDir run;
   write_run(run.path());
   const Json found = inspect(run / "checkpoint-20");
   EXPECT_EQ(found["kind"], "checkpoint");
@@ -121,7 +121,7 @@ TEST(Inspect, CheckpointSaysWhereItStandsAndWhetherItIsWhole) {
 }
 
 TEST(Inspect, RunSaysWhereItGoesOn) {
-  const TemporaryFolder run;
+  const TempDir run;
   write_run(run.path());
   Json found = inspect(run.path());
   EXPECT_EQ(found["kind"], "run");
@@ -143,7 +143,7 @@ TEST(Inspect, RunSaysWhereItGoesOn) {
 }
 
 TEST(Inspect, OtherThingsAreRefused) {
-  const TemporaryFolder folder;
+  const TempDir folder;
   const auto refusal = [](const fs::path& path) { return data::testing::error_of([&] { inspect_text(path); }); };
   EXPECT_NE(refusal(folder.path()).find("neither a model folder"), std::string::npos);
   EXPECT_NE(refusal(folder / "absent").find("there is no "), std::string::npos);

@@ -10,6 +10,7 @@
 
 #include "data/check.h"
 #include "tests/support/pipe.h"
+#include "tests/support/temp_dir.h"
 
 namespace berth::launch {
 namespace {
@@ -52,7 +53,8 @@ TEST_F(LoggingTest, UnknownLevelIsAUsageError) {
 }
 
 TEST_F(LoggingTest, FileIsAppendedWithTimeRankAndSeverity) {
-  const fs::path path = fs::path(testing::TempDir()) / concat("berth_logging_", ::getpid(), ".log");
+  const test::TempDir folder;
+  const fs::path path = folder / "berth.log";
   for (const char* text : {"first job", "second job"}) {
     Pipe pipe;
     start_logging(std::make_shared<Console>(pipe.write_end()), "warning", 0);

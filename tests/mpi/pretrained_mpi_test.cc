@@ -18,7 +18,7 @@ class PretrainedRanksTest : public ::testing::Test {
   // Rank 0's folder; the other ranks have none, so that they would fail if they read.
   std::filesystem::path mine() const { return comm_->rank() == 0 ? folder_.path() : "/no/such/folder"; }
 
-  TempFolder folder_;
+  TempDir folder_;
   std::unique_ptr<comm::Communicator> comm_ = comm::make_mpi_communicator({});
   ParameterStore store_{
       {{kShapes[0].name, kShapes[0].shape}, {kShapes[1].name, kShapes[1].shape}, {kShapes[2].name, kShapes[2].shape}},

@@ -53,7 +53,7 @@ struct Case {
   std::pair<at::Tensor, std::vector<at::Tensor>> run(const ForwardContext& context) {
     const data::Batch host = test::golden_batch(test::under(parts, "batch."));
     const DeviceBatch batch = to_device(host, at::kCPU);
-    store->zero_grad();
+    for (Bucket& bucket : store->buckets()) bucket.grads.zero_();
     const auto logits = model->logits(batch, context);
     const at::Tensor counts = at::tensor(model->target_counts(host)).to(at::kFloat);
     const at::Tensor loss = (model->loss_sums(logits, batch, info.value("label_smoothing", 0.0)) / counts).sum();
@@ -101,7 +101,7 @@ TEST_P(ModelGolden, CheckpointedLayersGiveTheSame) {
 TEST_P(ModelGolden, IsSavedAsTheClassHasItAndReadBack) {
   Case c(GetParam());
   const Architecture& architecture = architecture_of(c.task);
-  const TempFolder folder;
+  const TempDir folder;
   save_pretrained(folder.path(), c.config, architecture.name, *c.store,
                   [](const auto&) { return std::vector<data::FileDigest>(); });
   std::set<std::string> saved, expected;
@@ -122,7 +122,7 @@ TEST_P(ModelGolden, IsSavedAsTheClassHasItAndReadBack) {
 // From a class with a pooler to one without, and back.
 TEST(ModelGoldenPooler, IsLeftOutOrNewlyMade) {
   Case with("classification"), without("tokens");
-  const TempFolder folder;
+  const TempDir folder;
   save_pretrained(folder / "with", with.config, "BertForSequenceClassification", *with.store,
                   [](const auto&) { return std::vector<data::FileDigest>(); });
   save_pretrained(folder / "without", without.config, "BertForTokenClassification", *without.store,

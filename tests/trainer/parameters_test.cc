@@ -51,8 +51,6 @@ TEST_F(ParameterStoreTest, BackwardAddsIntoTheSlotsAndAnnouncesEachGradientOnceP
   }
   const Bucket& bucket = store.buckets()[0];
   EXPECT_FLOAT_EQ(bucket.grads.sum().item<float>(), 2 * (7 * 2 + 21 * 2));  // gaps between slots stay zero
-  store.zero_grad();
-  EXPECT_EQ(bucket.grads.abs().sum().item<float>(), 0.f);
 }
 
 TEST_F(ParameterStoreTest, NoticesAReplacedGradient) {

@@ -240,7 +240,7 @@ class Machine {
         return false;
     }
   }
-  bool extend_by(Kind kind, std::vector<PickleRef> items) { return extend(kind, items); }
+  bool extend_by(Kind kind, const std::vector<PickleRef>& items) { return extend(kind, items); }
 
   bool memo(unsigned char op) {
     switch (op) {

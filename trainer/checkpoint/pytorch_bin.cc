@@ -145,7 +145,7 @@ TensorInfo place(const PickledTensor& tensor, uint64_t begin, const std::string&
           begin + static_cast<uint64_t>(tensor.offset) * dtype_size(tensor.storage.dtype)};
 }
 
-TensorFile read_zip_form(std::shared_ptr<const ByteSource> bytes) {
+TensorFile read_zip_form(const std::shared_ptr<const ByteSource>& bytes) {
   const std::string& file = bytes->name();
   const auto entries = read_zip_directory(*bytes);
   const auto is_pickle = [](const auto& entry) { return entry.first.ends_with("/data.pkl"); };
@@ -195,7 +195,7 @@ std::map<std::string, uint64_t> locate_legacy_storages(const ByteSource& bytes, 
   return begins;
 }
 
-TensorFile read_legacy_form(std::shared_ptr<const ByteSource> bytes) {
+TensorFile read_legacy_form(const std::shared_ptr<const ByteSource>& bytes) {
   const std::string& file = bytes->name();
   const std::string head = bytes->read_string(0, std::min(bytes->size(), kMaxPickle), "the pickles");
   std::string_view rest = head;
@@ -237,9 +237,9 @@ TensorFile read_legacy_form(std::shared_ptr<const ByteSource> bytes) {
 
 }  // namespace
 
-TensorFile parse_pytorch_bin(std::shared_ptr<const ByteSource> bytes) {
+TensorFile parse_pytorch_bin(const std::shared_ptr<const ByteSource>& bytes) {
   check(bytes->size() > 0, bytes->name(), ": is empty");
-  return looks_like_zip(*bytes) ? read_zip_form(std::move(bytes)) : read_legacy_form(std::move(bytes));
+  return looks_like_zip(*bytes) ? read_zip_form(bytes) : read_legacy_form(bytes);
 }
 
 }  // namespace berth::train

@@ -16,6 +16,6 @@ namespace berth::train {
 
 // Throws Error(kBadInput) naming file and tensor for whatever is not a plain state dict of dense tensors inside the file. Runs no
 // code from the file.
-TensorFile parse_pytorch_bin(std::shared_ptr<const ByteSource> bytes);
+TensorFile parse_pytorch_bin(const std::shared_ptr<const ByteSource>& bytes);
 
 }  // namespace berth::train

@@ -24,9 +24,9 @@ enum class TagScheme {
 TagScheme parse_tag_scheme(std::string name);
 
 struct Entity {
-  std::string type;            // "_" for a tag without one
-  int64_t begin = 0, end = 0;  // tokens [begin, end)
-  auto operator<=>(const Entity&) const = default;
+  std::string type;                                 // "_" for a tag without one
+  int64_t begin = 0, end = 0;                       // tokens [begin, end)
+  auto operator<=>(const Entity&) const = default;  // NOLINT(modernize-use-nullptr): clang-tidy 14 misreads it
 };
 
 // The entities of one sentence, in order. In a strict scheme, throws Error(kBadInput) naming a tag with a prefix that it does not

@@ -160,11 +160,6 @@ void ParameterStore::initialize(const std::vector<ParameterSpec>& specs, double 
   refresh_compute_copy();
 }
 
-void ParameterStore::zero_grad() {
-  for (Bucket& bucket : buckets_)
-    if (!bucket.frozen) bucket.grads.zero_();
-}
-
 void ParameterStore::check_grads_are_views() const {
   for (const Parameter& parameter : parameters_) {
     if (parameter.frozen) continue;

@@ -20,7 +20,7 @@ namespace berth::train {
 enum class GradKind {
   kDense,
   // An embedding table of which a step touches few rows: a bucket of its own, of which only touched rows are zeroed, reduced and
-  // updated (see comm/grad_reducer.h). Not for tables tied to an output layer.
+  // updated (see optim/grad_reducer.h). Not for tables tied to an output layer.
   kRows
 };
 
@@ -74,7 +74,6 @@ class ParameterStore {
 
   // Fills every parameter from (seed, name), the same on any number of ranks.
   void initialize(const std::vector<ParameterSpec>& specs, double initializer_range, uint64_t seed);
-  void zero_grad();
   // Throws (kInternal) if a gradient is no longer a view of its slot.
   void check_grads_are_views() const;
 

@@ -80,6 +80,7 @@ void GradReducer::start(size_t index) {
 }
 
 void GradReducer::finish() {
+  parameters_.check_grads_are_views();
   for (; next_ < missing_.size(); ++next_) start(next_);
   for (const comm::Ticket ticket : tickets_) comm_.wait(ticket);
   if (!touched_.empty() && comm_.size() > 1) {

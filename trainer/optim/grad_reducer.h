@@ -32,7 +32,7 @@ class GradReducer {
   // allowed).
   void begin(std::span<const int32_t> rows);
   void set_last(bool last_micro_batch) { last_ = last_micro_batch; }
-  void finish();
+  void finish();  // also checks that gradients are still views of their buckets
 
   // After begin(): rows that any rank touches in this step, sorted. Only these may be non-zero in the kRows bucket's gradient.
   const std::vector<int32_t>& touched_rows() const { return touched_; }

@@ -23,12 +23,6 @@ Strategy parse_strategy(const std::string& name) {
   fail(ExitCode::kUsage, "strategy ", name, " is not known; use no, steps, epoch, or (for saving) best");
 }
 
-std::string_view strategy_name(Strategy strategy) {
-  for (const auto& [known, name] : kStrategies)
-    if (known == strategy) return name;
-  fail(ExitCode::kInternal, "strategy without a name");
-}
-
 ReportTo parse_report_to(const std::vector<std::string>& names) {
   ReportTo to{.jsonl = false, .tensorboard = false};
   for (const std::string& name : names) {

@@ -18,7 +18,6 @@ namespace berth::train {
 
 enum class Strategy { kNo, kSteps, kEpoch, kBest };  // kBest: for saving only, whenever the metric improves
 Strategy parse_strategy(const std::string& name);    // Error(kUsage) listing the names
-std::string_view strategy_name(Strategy strategy);
 
 // --report-to: which files a run's log goes to besides the results.
 struct ReportTo {

@@ -59,7 +59,7 @@ class CheckpointTest : public ::testing::Test {
     return names;
   }
 
-  TempFolder temp_;
+  TempDir temp_;
   fs::path run_ = temp_ / "run";
   std::string warnings_;
 };

@@ -60,7 +60,7 @@ class ModelWeightsTest : public ::testing::Test {
     weights.read_f32(entry, out);
     return out;
   }
-  TempFolder folder_;
+  TempDir folder_;
 };
 
 TEST_F(ModelWeightsTest, ReadsShards) {
@@ -123,7 +123,7 @@ class ModelPathTest : public ::testing::Test {
     write_bytes(folder_ / cache / name / "refs/main", commit);
     write_bytes(folder_ / cache / name / "snapshots" / commit / "config.json", "{}");
   }
-  TempFolder folder_;
+  TempDir folder_;
 };
 
 TEST_F(ModelPathTest, AFolderIsTakenAsItIs) {

@@ -29,7 +29,7 @@ class PretrainedTest : public ::testing::Test {
     const at::Tensor value = store_[name].value.detach().contiguous();
     return {value.const_data_ptr<float>(), value.const_data_ptr<float>() + value.numel()};
   }
-  TempFolder folder_;
+  TempDir folder_;
   std::unique_ptr<comm::Communicator> comm_;
   ParameterStore store_;
 };
@@ -147,7 +147,7 @@ class NamedTensorsTest : public ::testing::Test {
     write_bytes(file_, bytes);
   }
   void load(const NamedTensors& tensors) { load_named_tensors(file_, tensors, *comm_); }
-  TempFolder folder_;
+  TempDir folder_;
   std::filesystem::path file_ = folder_ / "optimizer.safetensors";
   std::unique_ptr<comm::Communicator> comm_ = comm::make_local_communicator();
 };

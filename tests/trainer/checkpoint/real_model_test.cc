@@ -69,7 +69,7 @@ int run(int argc, char** argv) {
     std::cout << "not run: a real encoder through a load and a save (BERTH_MODEL is not set)\n";
     return 77;
   }
-  const TempFolder folder;
+  const TempDir folder;
   resave(resolve_model(model), folder.path());
   return 0;
 }

@@ -24,7 +24,7 @@ class RunOwnerTest : public ::testing::Test {
     identity.host = "elsewhere";
     return identity;
   }
-  TempFolder folder_;
+  TempDir folder_;
   std::filesystem::path record_ = folder_ / ".berth-owner.json";
 };
 
@@ -100,7 +100,7 @@ TEST_F(RunOwnerTest, AnOutputFolderThatCannotBeMadeIsRefused) {
 }
 
 TEST(Provenance, ListsTheJobsOfTheChain) {
-  const TempFolder run;
+  const TempDir run;
   const auto record = [&](const std::string& job, int64_t from_step) {
     write_provenance(run.path(), {"0.1.0",
                                   {{"learning_rate", 5e-5}},

@@ -5,15 +5,19 @@
 
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <numeric>
 #include <string>
 #include <vector>
 
 #include "data/check.h"
+#include "tests/support/temp_dir.h"
 #include "trainer/checkpoint/safetensors.h"
 
 namespace berth::train {
+
+using test::read_bytes;
+using test::TempDir;
+using test::write_bytes;
 
 // Element i of a tensor is (i + 1) / 8 + length of its name.
 inline std::vector<float> named_values(const std::string& name, int64_t count) {
@@ -39,17 +43,6 @@ inline std::string safetensors_bytes(const std::vector<NamedShape>& tensors) {
   return bytes;
 }
 
-inline void write_bytes(const std::filesystem::path& path, const std::string& bytes) {
-  std::filesystem::create_directories(path.parent_path());
-  std::ofstream(path, std::ios::binary) << bytes;
-}
-
-inline std::string read_bytes(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  EXPECT_TRUE(in.good()) << path;
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
 inline std::vector<float> read_values(const TensorFile& file, const std::string& name) {
   const TensorInfo* tensor = file.find(name);
   if (tensor == nullptr) {
@@ -64,25 +57,6 @@ inline std::vector<float> read_values(const TensorFile& file, const std::string&
 inline std::filesystem::path golden(const std::string& name) {
   return std::filesystem::path(BERTH_SOURCE_DIR) / "tests/golden/checkpoint" / name;
 }
-
-// A fresh folder, removed at the end.
-class TempFolder {
- public:
-  TempFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "berth-test-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~TempFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TempFolder(const TempFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  std::filesystem::path path_;
-};
 
 // Runs `action`, which must throw Error(kBadInput) with all of `parts` in its message.
 template <class Action>

@@ -35,7 +35,7 @@ std::vector<at::Tensor> logits_of(const data::TaskInfo& task, const data::Batch&
 
 // All metrics that a task has.
 Metrics metrics_of(const data::TaskInfo& info) {
-  const data::testing::TemporaryFolder folder;
+  const data::testing::TempDir folder;
   data::testing::write_dataset(folder / "data.h5", info.kind, kSamples, kVocabSize, static_cast<int32_t>(kTags.size()));
   const auto dataset = data::Dataset::open(folder / "data.h5");
   const auto split = dataset->split("train");

@@ -13,7 +13,7 @@ namespace berth::train {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using data::testing::TemporaryFolder;
+using data::testing::TempDir;
 
 size_t count(const std::string& text, const std::string& piece) {
   size_t found = 0;
@@ -110,7 +110,7 @@ TEST(Html, OfARunThatHasJustBegun) {
 }
 
 TEST(Html, WritesTheRunsReportAndRefusesOtherFolders) {
-  const TemporaryFolder run;
+  const TempDir run;
   EXPECT_THROW(write_report(run.path()), Error);
   data::testing::write_bytes(run / "metrics.jsonl", "{\"step\":1,\"loss\":0.5}\n");
   const auto path = write_report(run.path());

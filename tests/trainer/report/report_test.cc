@@ -1,5 +1,4 @@
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <fstream>
@@ -7,6 +6,7 @@
 
 #include "data/check.h"
 #include "data/files/files.h"
+#include "tests/support/temp_dir.h"
 #include "trainer/report/closing_table.h"
 #include "trainer/report/event.pb.h"
 #include "trainer/report/metrics_file.h"
@@ -21,12 +21,6 @@ namespace fs = std::filesystem;
 
 class ReportTest : public testing::Test {
  protected:
-  ReportTest() {
-    std::string name = testing::TempDir() + "berth_report_XXXXXX";
-    folder_ = ::mkdtemp(name.data());
-  }
-  ~ReportTest() override { fs::remove_all(folder_); }
-
   fs::path file(const std::string& name) const { return folder_ / name; }
   void append(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::app) << text; }
 
@@ -36,7 +30,8 @@ class ReportTest : public testing::Test {
     return steps;
   }
 
-  fs::path folder_;
+  test::TempDir temporary_;
+  const fs::path folder_ = temporary_.path();
 };
 
 LogReport log_at(int64_t step) {
