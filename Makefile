@@ -64,7 +64,8 @@ check-format:
 TIDY ?= ^$(CURDIR)/(data|launcher|trainer/(checkpoint|metrics|report|comm/shared))/
 tidy: deps
 	@launcher/setup/install_deps.sh style
-	@run-clang-tidy -quiet -p build -j $(JOBS) '$(TIDY)' >build/tidy.log 2>&1 || { grep -E '(warning|error):' build/tidy.log | sort -u; exit 1; }
+	@cmake --preset release --log-level=WARNING
+	@run-clang-tidy -quiet -p build -j $(JOBS) '$(TIDY)' >build/tidy.log 2>&1 || { grep -E 'error:' build/tidy.log | sort -u; tail -n 3 build/tidy.log; exit 1; }
 
 clean:
 	@rm -rf build build-debug build-asan build-tsan

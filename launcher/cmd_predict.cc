@@ -70,23 +70,31 @@ class Output {
     Json line{{"row", record.row}, {"text", record.text}};
     if (record.has_pair) line["text_pair"] = record.text_pair;
     line.update(prediction);
-    const std::string text = line.dump() + "\n";
-    if (file_) {
-      file_->write(text);
-    } else {
-      std::cout << text;
-    }
+    lines_ += line.dump() + "\n";
+    if (lines_.size() >= kBufferBytes || !file_) flush();
   }
 
   void finish() {
+    flush();
     std::cout.flush();
     if (file_) file_->commit();
   }
 
  private:
+  static constexpr size_t kBufferBytes = 1 << 20;
+
+  void flush() {
+    if (file_)
+      file_->write(lines_);
+    else
+      std::cout << lines_;
+    lines_.clear();
+  }
+
   const train::Task& task_;
   bool for_people_;
   std::optional<data::DurableFile> file_;
+  std::string lines_;
 };
 
 void check_command(const PredictCommand& command) {

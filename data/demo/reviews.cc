@@ -1,10 +1,7 @@
 #include "data/demo/reviews.h"
 
 #include <cctype>
-#include <fstream>
-#include <sstream>
 
-#include "data/check.h"
 #include "data/readers/reader.h"
 
 namespace berth::demo {
@@ -18,13 +15,6 @@ std::string quoted_if_needed(const std::string& field) {
 }
 
 }  // namespace
-
-std::string read_text(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  check(in && text << in.rdbuf(), "cannot read ", path);
-  return text.str();
-}
 
 std::vector<Review> read_reviews(const std::string& path) {
   const auto reader = data::open_reader(path, {.columns = {.text = "text", .label = "label"}});

@@ -18,9 +18,6 @@ std::vector<Review> read_reviews(const std::string& path);
 // The rows as the file's text, header included; fields are quoted where they need it.
 std::string to_csv(const std::vector<Review>& reviews);
 
-// The whole file. Throws Error(kBadInput) when it cannot be read.
-std::string read_text(const std::string& path);
-
 // Lower-cased runs of two and more ASCII letters, digits and underscores: what scikit-learn's CountVectorizer takes as words.
 std::vector<std::string> words(std::string_view text);
 

@@ -18,7 +18,7 @@
 namespace berth::data {
 
 struct PrepareOptions {
-  std::string task = "sequence-classification";  // name or alias (features/task.h)
+  std::string task = "sequence-classification";  // name or alias (samples/task.h)
   std::filesystem::path train_file = {};         // at least one of the three
   std::filesystem::path validation_file = {};
   std::filesystem::path test_file = {};    // labels are not needed here
@@ -30,7 +30,7 @@ struct PrepareOptions {
   uint64_t seed = 42;                      // of that choice, of augmentation and of sentence pairs
   NormalizeOptions normalize = {};         // done to each text before it is tokenized
   AugmentOptions augment = {};             // of the training split alone
-  std::optional<int> max_length = {};      // tokens per sample, special ones included; unset: the task's (features/task.h)
+  std::optional<int> max_length = {};      // tokens per sample, special ones included; unset: the task's (samples/task.h)
   int doc_stride = 128;                    // question answering: tokens that neighbouring windows of a context share
   int threads = 0;                         // 0: one per core
   int64_t max_train_samples = -1;          // only the first so many rows of the split; -1: all

@@ -63,11 +63,10 @@ std::string labels_of(const SplitReport& split, const std::vector<std::string>& 
 }
 
 std::string copies_of(const SplitReport& split) {
-  std::string text;
-  for (const auto& [kind, count] : split.augmented) text += concat(text.empty() ? "" : ", ", kind, " ", count);
-  if (split.not_augmented > 0)
-    text += concat(text.empty() ? "" : ", ", split.not_augmented, " not made: nothing could be changed");
-  return text;
+  std::vector<std::string> parts;
+  for (const auto& [kind, count] : split.augmented) parts.push_back(concat(kind, " ", count));
+  if (split.not_augmented > 0) parts.push_back(concat(split.not_augmented, " not made: nothing could be changed"));
+  return joined(parts);
 }
 
 }  // namespace

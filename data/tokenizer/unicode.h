@@ -3,7 +3,7 @@
 // That library mixes tables of several Unicode versions: general categories of version 8 (crate unicode_categories),
 // decompositions and combining classes of version 9 (unicode-normalization-alignments), lower case of version 17 (the Rust
 // standard library). Here the properties come from ICU, whatever its version, cut by the age of each code point, plus the few
-// exceptions listed in unicode.cc. tests/data/tokenizer_codepoints_test.cc compares every code point.
+// exceptions listed in unicode.cc. tests/data/tokenizer_test.cc compares every code point.
 #pragma once
 
 #include <cstddef>

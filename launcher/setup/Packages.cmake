@@ -1,5 +1,5 @@
 # What berth is built from besides its own code, and which headers that brings. A room names the packages that it uses.
-if(BERTH_OPTIONAL_ROOMS)
+if(BERTH_OPTIONAL_ROOMS AND NOT BERTH_SANITIZE)  # tests/gpu alone: a sanitizer must not lose rooms in silence
   set(need QUIET)
 else()
   set(need REQUIRED)

@@ -22,6 +22,8 @@ endfunction()
 
 function(berth_room folder)
   cmake_parse_arguments(arg "OPTIONAL;NO_TORCH" "" "SOURCES;USES;PACKAGES" ${ARGN})
+  unset(packages)
+  unset(missing)
   list(JOIN arg_USES " " uses)
   list(JOIN arg_PACKAGES " " names)
   set_property(GLOBAL APPEND PROPERTY BERTH_HOUSE "room ${folder} uses ${uses} packages ${names}")
@@ -47,13 +49,12 @@ function(berth_room folder)
 
   string(REPLACE / _ target berth_${folder})
   add_library(${target} STATIC ${arg_SOURCES})
-  target_link_libraries(${target} PRIVATE ${packages})
   if(arg_NO_TORCH)
     list(TRANSFORM rooms REPLACE "(.+)" "$<LINK_ONLY:\\1>")
   else()
     berth_precompile_torch(${target} "${rooms}")
   endif()
-  target_link_libraries(${target} PUBLIC berth_flags ${rooms})
+  target_link_libraries(${target} PUBLIC berth_flags ${rooms} ${packages})
 endfunction()
 
 # For a target that links `rooms`: the precompiled header of libtorch, if one of them brings libtorch along.

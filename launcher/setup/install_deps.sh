@@ -3,7 +3,8 @@
 #   install_deps.sh              what `make build`, `make test` and `make demo` need
 #   install_deps.sh slurm        besides, a single-node Slurm for tests/slurm
 #   install_deps.sh fresh        besides, what `make test-fresh` needs
-#   install_deps.sh style        besides, what `make format` and the tidy preset need
+#   install_deps.sh measure      besides, what tests/support/build_time.sh needs
+#   install_deps.sh style        besides, what `make format` and `make tidy` need
 # BERTH_DEPS=skip leaves the machine alone: for clusters where compilers and libraries come from modules.
 set -euo pipefail
 
@@ -20,8 +21,9 @@ for group in "$@"; do
   case "$group" in
     slurm) packages+=(slurmctld slurmd slurm-client munge procps) ;;
     fresh) packages+=(debootstrap) ;;
+    measure) packages+=(time) ;;
     style) packages+=(clang-format clang-tidy) ;;
-    *) echo "install_deps.sh: no such group of packages: $group (there are slurm, fresh, style)" >&2; exit 2 ;;
+    *) echo "install_deps.sh: no such group of packages: $group (there are slurm, fresh, measure, style)" >&2; exit 2 ;;
   esac
 done
 

@@ -8,6 +8,7 @@
 #include "data/demo/bag_of_words.h"
 #include "data/demo/grammar.h"
 #include "data/demo/reviews.h"
+#include "data/files/files.h"
 #include "tests/support/temp_dir.h"
 
 namespace berth::demo {
@@ -50,8 +51,8 @@ size_t distinct_texts(const std::vector<Review>& reviews) {
 }
 
 TEST(DemoData, TrainIsExactlyWhatTheGrammarWrites) {
-  const Grammar grammar(read_text(kFolder + "grammar.txt"));
-  EXPECT_TRUE(to_csv(grammar.generate(3000, 1)) == read_text(kFolder + "train.csv"))
+  const Grammar grammar(data::read_file(kFolder + "grammar.txt"));
+  EXPECT_TRUE(to_csv(grammar.generate(3000, 1)) == data::read_file(kFolder + "train.csv"))
       << "regenerate: build/demo_generate data/demo/grammar.txt 3000 1 > data/demo/train.csv";
 }
 
@@ -70,7 +71,7 @@ TEST(DemoData, TestIsBalancedNewAndCommitted) {
 }
 
 TEST(DemoData, MostContentWordsOfTestAreOutsideTheGrammar) {
-  const std::vector<std::string> vocabulary = Grammar(read_text(kFolder + "grammar.txt")).vocabulary();
+  const std::vector<std::string> vocabulary = Grammar(data::read_file(kFolder + "grammar.txt")).vocabulary();
   std::map<std::string, double> counts;
   for (const Review& review : read_reviews(kFolder + "test.csv"))
     for (const std::string& word : words(review.text))

@@ -37,6 +37,24 @@ TEST_F(PretrainedRanksTest, OneRankReadsForAll) {
   check_replicas(store_, *comm_, 0);
 }
 
+TEST_F(PretrainedRanksTest, ReplicasThatDifferInOneBitAreNamedOnAllRanks) {
+  load_pretrained(mine(), store_, *comm_);
+  const int last = comm_->size() - 1;
+  if (comm_->rank() == last) {
+    const at::NoGradGuard guard;
+    at::Tensor value = store_.parameters()[0].value.flatten().slice(0, 0, 1);
+    value.copy_(at::nextafter(value, value + 1));
+  }
+  try {
+    check_replicas(store_, *comm_, 7);
+    EXPECT_EQ(last, 0) << "nothing was noticed";
+  } catch (const Error& error) {
+    EXPECT_GT(last, 0);
+    EXPECT_EQ(error.code(), ExitCode::kDiverged);
+    EXPECT_NE(std::string(error.what()).find("of rank " + std::to_string(last) + " are"), std::string::npos) << error.what();
+  }
+}
+
 TEST_F(PretrainedRanksTest, WhatRankZeroCannotReadFailsOnAll) {
   if (comm_->rank() == 0) write_bytes(folder_ / "model.safetensors", "damaged");
   expect_refused([&] { load_pretrained(mine(), store_, *comm_); }, {"model.safetensors", "truncated"});

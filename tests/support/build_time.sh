@@ -3,6 +3,7 @@
 # compiler took for each folder of sources (user + system time of each compilation; linking not counted), and the wall time.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+launcher/setup/install_deps.sh measure
 folder=$(mktemp -d "${TMPDIR:-/tmp}/berth-build.XXXXXX")
 trap 'rm -rf "$folder"' EXIT
 cmake -S . -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCCACHE=OFF --log-level=WARNING \

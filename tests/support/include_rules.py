@@ -7,12 +7,13 @@ ROOMS is rooms.txt of a build folder: the rooms with what they use, as launcher/
 that its room does not name, each name that its room does not need, and each room above another that it uses; exits 1 if there is any.
 First it proves itself: for every room, an include of every room and package that it does not name must be found.
 """
+import posixpath
 import re
 import sys
 from collections import defaultdict
 from pathlib import Path
 
-INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 ENDINGS = {".h", ".cc", ".cu", ".cuh", ".inl"}
 
 # What a room links without an include of its own: mpi_session.cc has mpi.h from trainer/comm/mpi/mpi_check.h.
@@ -58,7 +59,10 @@ class House:
     def includes(self, path, text, known):
         """(header, room or package, whether it may be) for each include that leaves the file's room."""
         room = self.room_of(path)
-        for header in INCLUDE.findall(text):
+        for bracket, header in INCLUDE.findall(text):
+            beside = posixpath.normpath(posixpath.join(posixpath.dirname(path), header))
+            if bracket == '"' and beside in known:  # the compiler looks beside the file first
+                header = beside
             wanted = self.wanted(header, known)
             narrow = any(rule.match(header) and not place.match(path) for rule, place in NARROW)
             if wanted is not None and (wanted != room or narrow):
@@ -114,6 +118,9 @@ def main():
     if problems:
         sys.exit("\n".join(problems) + "\n(rooms say what they use in their CMakeLists.txt)")
     tried = prove(house, files)
+    beside = list(house.includes("data/readers/mutant.cc", '#include "../../trainer/run/train_loop.h"\n', files))
+    if [allowed for _, _, allowed in beside] != [False]:
+        sys.exit("include rules: an include by a relative path was not found")
     upwards = {**files, "data/check.h": files["data/check.h"] + '#include "trainer/run/train_loop.h"\n'}
     if len(house.check(upwards)) != 1:
         sys.exit("include rules: an include upwards, in data/check.h, was not found")

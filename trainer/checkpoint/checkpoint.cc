@@ -95,6 +95,13 @@ bool is_complete(const fs::path& folder) {
   }
 }
 
+// A temporary file of a process of this host that is still at work: of a prediction into the run folder, say.
+bool is_being_written(const std::string& name) {
+  const std::string pid = name.substr(name.find(data::kTempMark) + data::kTempMark.size());
+  return pid != std::to_string(::getpid()) && pid.find_first_not_of("0123456789") == std::string::npos &&
+         fs::exists("/proc/" + pid);
+}
+
 }  // namespace
 
 std::string save_checkpoint(const fs::path& run, const CheckpointParts& parts) {
@@ -149,7 +156,7 @@ void remove_leftovers(const fs::path& run) {
   for (const auto& entry : fs::directory_iterator(run, ignored)) entries.push_back(entry.path());
   for (const fs::path& entry : entries) {
     const std::string name = entry.filename().string();
-    if (name.find(data::kTempMark) != std::string::npos) fs::remove_all(entry, ignored);
+    if (name.find(data::kTempMark) != std::string::npos && !is_being_written(name)) fs::remove_all(entry, ignored);
     if (!name.starts_with(kPrefix) || !name.ends_with(kOldMark)) continue;
     const fs::path current = run / name.substr(0, name.size() - kOldMark.size());
     if (fs::exists(current)) {

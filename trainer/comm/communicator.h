@@ -1,5 +1,5 @@
 // How ranks talk: the only interface to MPI and NCCL that the rest of berth sees. No MPI or NCCL type appears here; what can be
-// had is chosen at link time (mpi_communicator.cc for CPU tensors; nccl_communicator.cc or nccl_unavailable.cc for CUDA tensors).
+// had is chosen at link time (mpi/mpi_communicator.cc for CPU tensors; nccl/nccl_communicator.cc or nccl/nccl_unavailable.cc for CUDA tensors).
 //
 // Every rank must make the same calls in the same order. No rank decides by itself to leave one out. Failures of the transport
 // end the job (abort): there is no way to go on with fewer ranks. Destructors make no collective.

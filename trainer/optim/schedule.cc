@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "data/check.h"
+#include "data/words.h"
 
 namespace berth::train {
 namespace {
@@ -26,13 +27,10 @@ constexpr double kPolynomialEnd = 1e-7;
 }  // namespace
 
 ScheduleType parse_schedule(std::string_view name) {
-  std::string known;
-  for (const auto& [type, type_name] : kNames) {
-    if (name == type_name) return type;
-    known += known.empty() ? "" : ", ";
-    known += type_name;
-  }
-  fail(ExitCode::kUsage, "--lr-scheduler-type ", name, " is not known; use one of ", known);
+  for (const auto& [type, known] : kNames)
+    if (name == known) return type;
+  fail(ExitCode::kUsage, "--lr-scheduler-type ", name, " is not known; use one of ",
+       joined(kNames, ", ", [](const auto& entry) { return entry.second; }));
 }
 
 std::string_view schedule_name(ScheduleType type) {

@@ -93,12 +93,11 @@ void RunLog::eval(const EvalReport& report) {
   for (auto& sink : sinks_) sink->eval(report);
 }
 
-TrainSummary RunLog::finish() {
+void RunLog::finish() {
   if (interval_.steps > 0) log_interval();
   const TrainSummary whole = summary();
   remember(whole.step, scalars(whole));
   for (auto& sink : sinks_) sink->finish(whole);
-  return whole;
 }
 
 TrainSummary RunLog::summary() const {

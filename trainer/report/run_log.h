@@ -25,11 +25,9 @@ class RunLog {
   // Takes in one step; `log_due` closes the interval with it.
   void step(const StepReport& report, bool log_due);
   void eval(const EvalReport& report);
-  // The run is complete: logs what the last interval still holds, then the summary.
-  TrainSummary finish();
+  // The run is complete: logs what the last interval still holds, then the summary of the whole run.
+  void finish();
 
-  // Of the whole run up to now.
-  TrainSummary summary() const;
   // trainer_state.json's log_history: a JSON array of the records that metrics.jsonl has too.
   const nlohmann::ordered_json& log_history() const { return history_; }
   // The sums behind all that.
@@ -45,6 +43,7 @@ class RunLog {
     static Sums from_json(const nlohmann::ordered_json& json);
   };
   void log_interval();
+  TrainSummary summary() const;
   void remember(int64_t step, const Metrics& values);
 
   std::vector<std::unique_ptr<Sink>> sinks_;

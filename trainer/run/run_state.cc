@@ -57,6 +57,9 @@ RunState RunState::parse(const std::string& text, const std::string& origin) {
     s.best.without_improvement = own.at("evaluations_without_improvement");
     s.run_log = own.at("run_log");
     s.environment = own.at("environment");
+    if (s.run_log.is_string()) s.run_log = Json::parse(s.run_log.get<std::string>());  // as the first builds wrote it
+  } catch (const Error& error) {
+    fail(ExitCode::kBadInput, origin, ": not a training state that berth can resume: ", error.what());
   } catch (const Json::exception& error) {
     fail(ExitCode::kBadInput, origin, ": not a training state that berth can resume: ", error.what());
   }

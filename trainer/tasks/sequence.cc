@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "data/check.h"
+#include "data/words.h"
 #include "trainer/metrics/classification.h"
 #include "trainer/metrics/multi_label.h"
 #include "trainer/metrics/regression.h"
@@ -256,12 +257,12 @@ class MultiLabel final : public Task {
   }
 
   std::string describe(const data::Record& record, const Json& prediction) const override {
-    std::string text;
-    for (const Json& label : prediction["labels"]) {
+    const auto with_score = [&](const Json& label) {
       const auto name = label.get<std::string>();
-      text += concat(text.empty() ? "" : ", ", name, " (", four_digits(prediction["scores"][name]), ")");
-    }
-    return shown(record) + "Labels: " + (text.empty() ? "none" : text);
+      return concat(name, " (", four_digits(prediction["scores"][name]), ")");
+    };
+    const Json& labels = prediction["labels"];
+    return shown(record) + "Labels: " + (labels.empty() ? "none" : joined(labels, ", ", with_score));
   }
 };
 

@@ -7,6 +7,7 @@
 #include "data/check.h"
 #include "data/features/offsets.h"
 #include "data/features/tokens.h"
+#include "data/words.h"
 #include "trainer/metrics/entities.h"
 #include "trainer/tasks/payload.h"
 #include "trainer/tasks/rows.h"
@@ -166,11 +167,12 @@ class TokenClassification final : public Task {
   }
 
   std::string describe(const data::Record& record, const Json& prediction) const override {
-    std::string text;
-    for (const Json& entity : prediction["entities"])
-      text += concat(text.empty() ? "" : ", ", entity["text"].get<std::string>(), " [", entity["type"].get<std::string>(), "] (",
-                     four_digits(entity["score"]), ")");
-    return shown(record) + "Entities: " + (text.empty() ? "none" : text);
+    const auto with_type = [](const Json& entity) {
+      return concat(entity["text"].get<std::string>(), " [", entity["type"].get<std::string>(), "] (",
+                    four_digits(entity["score"]), ")");
+    };
+    const Json& entities = prediction["entities"];
+    return shown(record) + "Entities: " + (entities.empty() ? "none" : joined(entities, ", ", with_type));
   }
 
  private:

@@ -82,6 +82,15 @@ TEST(RunState, RefusesDamageAndImpossibleNumbers) {
   EXPECT_THROW(RunState::parse("{}", "x"), Error);
   RunState state;
   state.horizon = RunPlan::make(options(8, 1, 3), 100, 1).horizon;
+  std::string unknown = state.to_json(0, "");
+  unknown.replace(unknown.find("\"linear\""), 8, "\"zigzag\"");
+  try {
+    RunState::parse(unknown, "here/trainer_state.json");
+    ADD_FAILURE() << "an unknown schedule was accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::kBadInput);
+    EXPECT_NE(std::string(error.what()).find("here/trainer_state.json"), std::string::npos) << error.what();
+  }
   state.global_step = 1000;
   EXPECT_THROW(RunState::parse(state.to_json(0, ""), "x"), Error);
 }

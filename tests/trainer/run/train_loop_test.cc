@@ -125,6 +125,25 @@ TEST_F(TrainLoopTest, StopsEarlyAlsoAfterAResume) {
   }
 }
 
+// Killed between the save after the evaluation that ends the run, and the end.
+TEST_F(TrainLoopTest, WhatItsLastCheckpointDecidedIsNotForgotten) {
+  TrainOptions o = in("decided");
+  o.eval_save.eval_strategy = Strategy::kSteps;
+  o.eval_save.eval_steps = 1;
+  o.eval_save.early_stopping_patience = 2;
+  o.eval_save.early_stopping_threshold = 1e9;
+  o.eval_save.save_strategy = Strategy::kSteps;
+  o.eval_save.save_steps = 1;
+  EXPECT_EQ(run_with(o).heard.steps.size(), 3u);
+  const std::string model = bytes("decided/model.safetensors");
+  for (const char* file : {"trainer_state.json", "model.safetensors"}) fs::remove(folder_ / "decided" / file);
+  const Result again = run_with(o);
+  EXPECT_EQ(again.outcome, TrainOutcome::kDone);
+  EXPECT_EQ(again.heard.started_at, 3);
+  EXPECT_TRUE(again.heard.steps.empty());
+  EXPECT_TRUE(bytes("decided/model.safetensors") == model);
+}
+
 TEST_F(TrainLoopTest, TheFinalModelIsTheBestOneWhereThatIsAskedFor) {
   TrainOptions o = in("best");
   o.optimizer.learning_rate = 0.05;  // too high: it gets worse again

@@ -1,4 +1,4 @@
-// mpi.h, and MPI return codes as exceptions. Only for trainer/comm/*.cc, launcher/mpi_session.cc and tests.
+// mpi.h, and MPI return codes as exceptions. Only for trainer/comm/mpi/, launcher/mpi_session.cc and tests.
 #pragma once
 
 #define OMPI_SKIP_MPICXX 1  // no C++ bindings: the C API alone is the same everywhere
