@@ -117,8 +117,9 @@ const std::vector<std::string>* Grammar::find(const std::string& domain, const s
 std::string Grammar::expand_rule(std::string name, Sentence& sentence) const {
   if (name.ends_with('=') || name.ends_with('~')) name.back() = (name.back() == '=') == sentence.positive ? '+' : '-';
   const auto* alternatives = find(sentence.domain, name);
-  check(alternatives != nullptr && !alternatives->empty(),  // NOLINT(clang-analyzer-core.CallAndMessage)
-        "the grammar refers to {", name, "}, which neither \"", name, "\" nor \"", sentence.domain, ".", name, "\" defines");
+  if (alternatives == nullptr || alternatives->empty())
+    fail(ExitCode::kBadInput, "the grammar refers to {", name, "}, which neither \"", name, "\" nor \"", sentence.domain, ".",
+         name, "\" defines");
   check(++sentence.depth < kMaxDepth, "the grammar's rule {", name, "} contains itself without end");
   std::string text = expand((*alternatives)[sentence.pick(alternatives->size())], sentence);
   --sentence.depth;
