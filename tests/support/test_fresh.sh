@@ -52,22 +52,24 @@ fi
 for path in "${paths[@]}"; do
   [ ! -e "$path" ] || { mkdir -p "$root$(dirname "$path")" && cp -rL --remove-destination "$path" "$root$(dirname "$path")/"; }
 done
-for config in "$HOME/.config/pip" "$HOME/.pip"; do
-  [ ! -e "$config" ] || { mkdir -p "$root/root/.config" && cp -rL "$config" "$root/root/${config#"$HOME"/}"; }
+home=/home/fresh # the builder's, inside
+mkdir -p "$root$home/.config"
+for config in .config/pip .pip; do
+  [ ! -e "$HOME/$config" ] || cp -rL "$HOME/$config" "$root$home/$config"
 done
 settings=()
 while IFS= read -r name; do
   settings+=("$name=${!name}")
 done < <(compgen -e | grep -iE '^(pip_|(http|https|ftp|no|all)_proxy$|ssl_cert_|requests_ca_bundle$|curl_ca_bundle$|git_ssl_cainfo$)')
 
-git clone --quiet --no-local . "$root/root/berth"
+git clone --quiet --no-local . "$root$home/berth"
 mount -t proc proc "$root/proc"
 mount --rbind --make-rslave /dev "$root/dev"
 
 for command in "${commands[@]}"; do
   echo "== $command"
   began=$SECONDS
-  chroot "$root" env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 TERM=dumb \
-    "${settings[@]}" bash -c "cd /root/berth && $command" || die "'$command' failed on a bare machine"
+  chroot "$root" env -i HOME=$home PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 TERM=dumb \
+    "${settings[@]}" bash -c "cd $home/berth && $command" || die "'$command' failed on a bare machine"
   echo "== $command took $((SECONDS - began)) seconds"
 done

@@ -7,6 +7,7 @@
 #include "data/words.h"
 
 namespace berth::train {
+
 std::string BestModelOptions::name() const {
   if (metric.empty()) return "loss";
   return metric.starts_with("eval_") ? metric.substr(5) : metric;
