@@ -15,7 +15,7 @@ help:
 	@echo "make test-fresh  'make test' and 'make demo' on a bare Debian in a temporary folder (as root)"
 	@echo "make reference   a Python environment with transformers, for the tests labelled 'reference'"
 	@echo "make format      clang-format over all sources; make check-format only looks"
-	@echo "make tidy        clang-tidy over the rooms without libtorch (after make build; TIDY=. for all files)"
+	@echo "make tidy        clang-tidy over the rooms without libtorch (TIDY=. for all files)"
 	@echo "make clean       remove the build folders"
 	@echo "PRESET=debug|asan|tsan builds and tests another preset of CMakePresets.json"
 
@@ -64,8 +64,9 @@ check-format:
 TIDY ?= ^$(CURDIR)/(data|launcher|trainer/(checkpoint|metrics|report|comm/shared))/
 tidy: deps
 	@launcher/setup/install_deps.sh style
-	@cmake --preset release --log-level=WARNING
-	@run-clang-tidy -quiet -p build -j $(JOBS) '$(TIDY)' >build/tidy.log 2>&1 || { grep -E 'error:' build/tidy.log | sort -u; tail -n 3 build/tidy.log; exit 1; }
+	@cmake --preset release -B build-tidy -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON --log-level=WARNING
+	@cmake --build build-tidy --target berth_events
+	@run-clang-tidy -quiet -p build-tidy -j $(JOBS) '$(TIDY)' >build-tidy/tidy.log 2>&1 || { grep -E 'error:' build-tidy/tidy.log | sort -u; tail -n 3 build-tidy/tidy.log; exit 1; }
 
 clean:
-	@rm -rf build build-debug build-asan build-tsan
+	@rm -rf build build-tidy build-debug build-asan build-tsan

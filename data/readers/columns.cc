@@ -57,7 +57,7 @@ std::optional<size_t> find_usual(const Names& names, const std::array<std::strin
 }
 
 std::string list(const Names& names) {
-  return joined(names, ", ", [](const std::string& name) { return name.size() > 40 ? name.substr(0, 40) + "…" : name; });
+  return joined(names, ", ", [](const std::string& name) { return concat(name.substr(0, 40), name.size() > 40 ? "…" : ""); });
 }
 
 // By name, else by number; nothing if it is neither.

@@ -44,3 +44,11 @@ berth_package(mpi HEADERS "mpi\\.h" TARGETS MPI::MPI_C)
 berth_package(torch HEADERS "(torch|ATen|c10)/(?!cuda/)" TARGETS torch::cpu)
 berth_package(cuda HEADERS "nccl\\.h|(ATen|c10)/cuda/|cuda" TARGETS torch::cuda nccl::nccl)
 berth_package(cli11 HEADERS "CLI/" TARGETS CLI11::CLI11)
+
+if(TARGET torch::cpu)
+  set_target_properties(torch::cpu PROPERTIES BERTH_KNOWS_TORCH TRUE)
+endif()
+set(BERTH_COMMON_HEADERS <algorithm> <array> <cmath> <cstdint> <filesystem> <fstream> <functional> <map> <memory> <numeric> <optional>
+                         <span> <string> <string_view> <utility> <vector> <nlohmann/json.hpp>)
+berth_precompiled(plain HEADERS ${BERTH_COMMON_HEADERS} LINKS nlohmann_json::nlohmann_json)
+berth_precompiled(torch HEADERS ${BERTH_COMMON_HEADERS} ${BERTH_ROOT}/trainer/torch.h LINKS nlohmann_json::nlohmann_json torch::cpu)

@@ -4,10 +4,27 @@
 #   berth_package(name HEADERS regex TARGETS target…)
 #     A library from outside, and the headers that only rooms naming it may include. To be called after the find_package that
 #     defines the targets; the package counts as missing if one of them is not there.
-#   berth_room(folder [SOURCES file.cc…] [USES folder…] [PACKAGES name…] [OPTIONAL] [NO_TORCH])
+#   berth_room(folder [SOURCES file.cc…] [USES folder…] [PACKAGES name…] [OPTIONAL] [NO_TORCH] [PRECOMPILED kind])
 #     Target berth_<folder, with _ for />. OPTIONAL, or with BERTH_OPTIONAL_ROOMS any room: it is left out where one of its packages
-#     or rooms is missing. NO_TORCH: linked with rooms that know libtorch, but compiled without its headers.
+#     or rooms is missing. NO_TORCH: linked with rooms that know libtorch, but compiled without its headers. PRECOMPILED: another
+#     precompiled header than its rooms suggest.
+#
+# Precompiled headers: one for each kind of source file, of which a target takes what it links. They save time and nothing else: no
+# file may need one (make tidy compiles without them).
+#   berth_precompiled(kind HEADERS <header>… LINKS target… [OPTIONS compiler option…])
+#     A kind of source file; OPTIONS are for all targets of this kind, since a precompiled header serves only those compiled alike.
+#   berth_precompile(target kind)
+#   berth_loops(file.cc…)
+#     Source files of a room whose loops are to be vectorized. They do without the precompiled header, which has other options.
+#   berth_knows_torch(variable target…)
+#     TRUE if one of the rooms brings the headers of libtorch along.
 get_filename_component(BERTH_ROOT ${CMAKE_CURRENT_LIST_DIR}/../.. ABSOLUTE)
+
+# A source file for targets that have none of their own.
+set(BERTH_NOTHING ${CMAKE_BINARY_DIR}/nothing.cc)
+if(NOT EXISTS ${BERTH_NOTHING})
+  file(WRITE ${BERTH_NOTHING} "")
+endif()
 
 function(berth_package name)
   cmake_parse_arguments(arg "" "HEADERS" "TARGETS" ${ARGN})
@@ -21,7 +38,7 @@ function(berth_package name)
 endfunction()
 
 function(berth_room folder)
-  cmake_parse_arguments(arg "OPTIONAL;NO_TORCH" "" "SOURCES;USES;PACKAGES" ${ARGN})
+  cmake_parse_arguments(arg "OPTIONAL;NO_TORCH" "PRECOMPILED" "SOURCES;USES;PACKAGES" ${ARGN})
   unset(packages)
   unset(missing)
   list(JOIN arg_USES " " uses)
@@ -49,25 +66,57 @@ function(berth_room folder)
 
   string(REPLACE / _ target berth_${folder})
   add_library(${target} STATIC ${arg_SOURCES})
+  set(kind plain)
   if(arg_NO_TORCH)
     list(TRANSFORM rooms REPLACE "(.+)" "$<LINK_ONLY:\\1>")
   else()
-    berth_precompile_torch(${target} "${rooms}")
+    berth_knows_torch(torch ${rooms} ${packages})
+    if(torch)
+      set_target_properties(${target} PROPERTIES BERTH_KNOWS_TORCH TRUE)
+      set(kind torch)
+    endif()
+  endif()
+  if(arg_PRECOMPILED)
+    set(kind ${arg_PRECOMPILED})
   endif()
   target_link_libraries(${target} PUBLIC berth_flags ${rooms} ${packages})
+  berth_precompile(${target} ${kind})
 endfunction()
 
-# For a target that links `rooms`: the precompiled header of libtorch, if one of them brings libtorch along.
-function(berth_precompile_torch target rooms)
-  foreach(room ${rooms})
-    if(NOT TARGET ${room})
-      continue()
-    endif()
-    get_target_property(knows_torch ${room} BERTH_KNOWS_TORCH)
-    if(knows_torch)
-      set_target_properties(${target} PROPERTIES BERTH_KNOWS_TORCH TRUE)
-      target_precompile_headers(${target} REUSE_FROM berth_trainer)
+function(berth_precompiled kind)
+  cmake_parse_arguments(arg "" "" "HEADERS;LINKS;OPTIONS" ${ARGN})
+  foreach(link ${arg_LINKS})
+    if(NOT TARGET ${link})
       return()
+    endif()
+  endforeach()
+  add_library(berth_precompiled_${kind} OBJECT ${BERTH_NOTHING})
+  target_link_libraries(berth_precompiled_${kind} PRIVATE berth_flags ${arg_LINKS})
+  target_compile_options(berth_precompiled_${kind} PRIVATE ${arg_OPTIONS})
+  target_precompile_headers(berth_precompiled_${kind} PRIVATE ${arg_HEADERS})
+  set_target_properties(berth_precompiled_${kind} PROPERTIES BERTH_OPTIONS "${arg_OPTIONS}")
+endfunction()
+
+function(berth_precompile target kind)
+  if(TARGET berth_precompiled_${kind})
+    get_target_property(options berth_precompiled_${kind} BERTH_OPTIONS)
+    target_compile_options(${target} PRIVATE ${options})
+    target_precompile_headers(${target} REUSE_FROM berth_precompiled_${kind})
+  endif()
+endfunction()
+
+function(berth_loops)
+  set_source_files_properties(${ARGN} PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O3> SKIP_PRECOMPILE_HEADERS ON)
+endfunction()
+
+function(berth_knows_torch result)
+  set(${result} FALSE PARENT_SCOPE)
+  foreach(target ${ARGN})
+    if(TARGET ${target})
+      get_target_property(knows ${target} BERTH_KNOWS_TORCH)
+      if(knows)
+        set(${result} TRUE PARENT_SCOPE)
+      endif()
     endif()
   endforeach()
 endfunction()

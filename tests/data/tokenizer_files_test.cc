@@ -112,7 +112,7 @@ TEST_F(TokenizerFiles, RefusesWhatItCannotFollow) {
   EXPECT_NE(error().find("neither vocab.txt nor tokenizer.json"), std::string::npos) << error();
   write("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\nhello\n");
   EXPECT_NE(error().find("no [MASK]"), std::string::npos) << error();
-  write("vocab.txt", std::string(kVocab) + "caf\xE9\n");
+  write("vocab.txt", concat(kVocab, "caf\xE9\n"));
   EXPECT_NE(error().find("token 13 is not valid UTF-8"), std::string::npos) << error();
   write("vocab.txt", kVocab);
   const struct {

@@ -66,7 +66,7 @@ class ThreadCommunicator final : public comm::Communicator {
     const auto all = all_gather(std::string(reinterpret_cast<const char*>(values.data()), values.size_bytes()));
     for (size_t i = 0; i < values.size(); ++i) {
       for (int r = 0; r < size(); ++r) {
-        T value;
+        T value{};
         all[r].copy(reinterpret_cast<char*>(&value), sizeof value, i * sizeof value);
         values[i] = r == 0 ? value : operation(values[i], value);
       }
