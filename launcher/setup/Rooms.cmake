@@ -14,6 +14,8 @@
 #   berth_precompiled(kind HEADERS <header>… LINKS target… [OPTIONS compiler option…])
 #     A kind of source file; OPTIONS are for all targets of this kind, since a precompiled header serves only those compiled alike.
 #   berth_precompile(target kind)
+#   berth_precompile_for(target kind torch_kind room…)
+#     The second kind if one of the rooms brings the headers of libtorch along, else the first.
 #   berth_loops(file.cc…)
 #     Source files of a room whose loops are to be vectorized. They do without the precompiled header, which has other options.
 #   berth_knows_torch(variable target…)
@@ -103,6 +105,14 @@ function(berth_precompile target kind)
     target_compile_options(${target} PRIVATE ${options})
     target_precompile_headers(${target} REUSE_FROM berth_precompiled_${kind})
   endif()
+endfunction()
+
+function(berth_precompile_for target kind torch_kind)
+  berth_knows_torch(torch ${ARGN})
+  if(torch)
+    set(kind ${torch_kind})
+  endif()
+  berth_precompile(${target} ${kind})
 endfunction()
 
 function(berth_loops)
