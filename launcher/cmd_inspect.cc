@@ -153,21 +153,32 @@ void describe_state(const fs::path& state_file, Json& out) {
     out["best_metric"] = *state.best.metric;
     out["best_step"] = state.best.step;
   }
+  if (state.kept.step > 0) out["best_checkpoint"] = state.kept.checkpoint;
 }
 
-// The newest is read whole; of older ones only the files' sizes are looked at.
-Json describe_checkpoints(const std::vector<train::Checkpoint>& checkpoints, std::optional<int64_t>& newest_whole) {
-  Json rows = Json::array();
-  for (const train::Checkpoint& checkpoint : checkpoints) {
-    const bool newest = checkpoint.step == checkpoints.back().step;
-    const train::Verify verify = newest ? train::Verify::kContent : train::Verify::kSizes;
-    const std::string problem = problem_of([&] { train::verify_checkpoint(checkpoint.folder, verify); });
-    if (problem.empty()) newest_whole = checkpoint.step;
-    rows.push_back({{"checkpoint", checkpoint.folder.filename().string()},
-                    {"step", checkpoint.step},
+// Read whole are those that matter: the newest that is whole, and what is newer (where a run goes on from), and the best one (what
+// it may end with). Of the others only the files' sizes are looked at.
+Json describe_checkpoints(std::vector<train::Checkpoint> checkpoints, std::optional<int64_t>& newest_whole) {
+  std::vector<Json> rows;
+  std::string best;
+  for (; !checkpoints.empty(); checkpoints.pop_back()) {
+    const fs::path& folder = checkpoints.back().folder;
+    const std::string name = folder.filename().string();
+    const bool matters = !newest_whole || name == best;
+    const std::string problem =
+        problem_of([&] { train::verify_checkpoint(folder, matters ? train::Verify::kContent : train::Verify::kSizes); });
+    if (problem.empty() && !newest_whole) {
+      newest_whole = checkpoints.back().step;
+      Json state;
+      (void)problem_of([&] { describe_state(folder / train::kTrainerStateFile, state); });
+      best = state.value("best_checkpoint", "");
+    }
+    rows.push_back({{"checkpoint", name},
+                    {"step", checkpoints.back().step},
                     {"whole", problem.empty()},
                     {"problem", problem.empty() ? Json() : Json(problem)}});
   }
+  std::reverse(rows.begin(), rows.end());
   return rows;
 }
 
@@ -277,7 +288,9 @@ Json inspect_run(const fs::path& folder) {
 int run_inspect(const InspectOptions& options, std::ostream& out) {
   const Json description = inspect(options.path);
   out << (options.json ? description.dump(2, ' ', false, Json::error_handler_t::replace) + "\n" : describe_as_text(description));
-  const bool broken = description["kind"] == "checkpoint" && !description["whole"].get<bool>();
+  const Json checkpoints = description.value("checkpoints", Json::array());
+  const bool broken = description.contains("problem") || std::any_of(checkpoints.begin(), checkpoints.end(),
+                                                                     [](const Json& row) { return !row["whole"].get<bool>(); });
   return static_cast<int>(broken ? ExitCode::kBadInput : ExitCode::kOk);
 }
 

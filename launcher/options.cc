@@ -121,8 +121,8 @@ void add_train_data(Parser& p, train::TrainOptions& o) {
   p.add("--overwrite-output-dir", o.overwrite_output_dir, "start afresh over an existing run");
   p.add_named("--resume-from-checkpoint", "auto", "auto (newest valid one in the run folder), none, or a checkpoint folder",
               [&o](const std::string& choice) { o.resume = train::parse_resume(choice); });
-  p.add("--allow-horizon-change", o.allow_horizon_change,
-        "resume although the number of steps or the schedule is not the checkpoint's");
+  p.add_list("--allow-change", o.allow_change,
+             "go on although these options are not the checkpoint's, by name: learning_rate,max_steps,data,…; or all");
   p.add("--from-scratch", o.from_scratch, "random weights; only the model folder's config and tokenizer are used");
   p.add("--seed", o.seed, "of initialisation, dropout and the order of samples");
   p.add("--data-seed", o.data_seed, "of the order of samples alone");
@@ -135,7 +135,8 @@ void add_batch(Parser& p, train::TrainOptions& o) {
   p.add("--per-device-eval-batch-size", b.per_device_eval_batch_size, "samples of one micro-batch in evaluation");
   p.add("--gradient-accumulation-steps", b.gradient_accumulation_steps, "micro-batches a step");
   p.add("--global-batch-size", b.global_batch_size,
-        "samples a step, whatever the number of ranks; 0: per device x ranks x accumulation");
+        "samples a step, whatever the number of ranks, kept when a run goes on; 0: per device x ranks x accumulation. Another "
+        "number on a resume holds from there on");
   p.add("--dataloader-drop-last", b.drop_last, "drop an epoch's last, smaller batch");
   p.add("--num-train-epochs", o.num_train_epochs, "epochs; fractions are allowed");
   p.add("--max-steps", o.max_steps, "steps; wins over the epochs if positive");

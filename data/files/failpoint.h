@@ -1,17 +1,20 @@
-// Places at which tests make a save fail. In normal use each costs one look at the environment.
+// Places at which tests make a file operation fail. In normal use each costs one look at the environment.
 //
-//   BERTH_FAILPOINT=NAME[@N][:ERRNO]   at the N-th visit (1 by default) of the point NAME the process kills itself (SIGKILL),
-//                                      or, with ERRNO (ENOSPC, EIO, EDQUOT), the operation fails with it
+//   BERTH_FAILPOINT=NAME[@N[+]][:ERROR]   at the N-th visit (1 by default; with +: and all later ones) of the point NAME the process
+//                                         kills itself (SIGKILL), or, with ERROR, the operation fails with it: ENOSPC, EIO, EDQUOT,
+//                                         or SHORT (half is written, then ENOSPC; the same as ENOSPC where nothing is written)
 //
-// Points of a file (files.h): write (before each piece), sync, close. Points of a checkpoint, in this order: after-model,
-// after-optimizer, before-manifest, before-rename, after-rename. Of a run: step.
+// Points of a file (files.h): read, write (before each piece), sync, close, rename; `io` counts all of them but read. Points of a
+// checkpoint, in this order: after-model, after-optimizer, before-manifest, before-rename, after-rename. Of a run: step.
 #pragma once
 
 #include <string_view>
 
 namespace berth::data {
 
-// 0, or the errno that the operation shall fail with.
+inline constexpr int kShortWrite = -1;
+
+// 0, or the errno that the operation shall fail with, or kShortWrite.
 int failpoint(std::string_view name);
 // For points between operations: fails like a file operation at that point.
 void failpoint_or_throw(std::string_view name);

@@ -27,7 +27,7 @@ constexpr size_t kReadPiece = size_t{1} << 20, kWritePiece = size_t{16} << 20;
 class Input {
  public:
   explicit Input(const fs::path& path) : path_(path), fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
-    if (fd_ < 0) fail_read(errno);
+    if (fd_ < 0) fail_read(path_, errno);
   }
   ~Input() { ::close(fd_); }
   Input(const Input&) = delete;
@@ -35,17 +35,18 @@ class Input {
 
   struct stat status() const {
     struct stat info {};
-    if (::fstat(fd_, &info) != 0) fail_read(errno);
+    if (::fstat(fd_, &info) != 0) fail_read(path_, errno);
     return info;
   }
 
   // Fills `out`; fewer bytes only at the file's end.
   size_t read(char* out, size_t size) const {
+    if (const int error = failpoint("read")) fail_read(path_, error);
     size_t got = 0;
     while (got < size) {
       const ssize_t n = ::read(fd_, out + got, std::min(size - got, kReadPiece));
       if (n < 0 && errno == EINTR) continue;
-      if (n < 0) fail_read(errno);
+      if (n < 0) fail_read(path_, errno);
       if (n == 0) break;
       got += static_cast<size_t>(n);
     }
@@ -53,24 +54,38 @@ class Input {
   }
 
  private:
-  [[noreturn]] void fail_read(int error) const { fail_io(ExitCode::kBadInput, path_, "read", error); }
-
   const fs::path& path_;
   int fd_;
 };
 
 // Writes the whole of `bytes`; 0, or the errno.
 int write_all(int fd, std::string_view bytes) {
+  const int injected = failpoint("write");
+  if (injected > 0) return injected;
+  if (injected == kShortWrite) bytes = bytes.substr(0, bytes.size() / 2);
   while (!bytes.empty()) {
     const ssize_t n = ::write(fd, bytes.data(), bytes.size());
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return n < 0 ? errno : EIO;
     bytes.remove_prefix(static_cast<size_t>(n));
   }
-  return 0;
+  return injected == kShortWrite ? ENOSPC : 0;
+}
+
+// A failpoint where nothing is written: 0, or an errno.
+int injected_error(std::string_view name) {
+  const int error = failpoint(name);
+  return error == kShortWrite ? ENOSPC : error;
 }
 
 }  // namespace
+
+void fail_read(const fs::path& path, int error) {
+  constexpr int kNoFile[] = {ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG, EISDIR, ENXIO};
+  if (std::find(std::begin(kNoFile), std::end(kNoFile), error) != std::end(kNoFile))
+    fail_io(ExitCode::kBadInput, path, "read", error);
+  throw ReadError(ExitCode::kBadInput, concat(path.string(), ": cannot be read: ", std::strerror(error)));
+}
 
 std::string read_file(const fs::path& path, uint64_t max_bytes, timespec* modified) {
   const Input in(path);
@@ -128,7 +143,6 @@ void DurableFile::fail_to_be(const char* what, int error) const { fail_io(failur
 void DurableFile::write(std::string_view bytes) {
   while (!bytes.empty()) {
     const std::string_view piece = bytes.substr(0, kWritePiece);
-    if (const int error = failpoint("write")) fail_to_be("written", error);
     if (const int error = write_all(fd_, piece)) fail_to_be("written", error);
     sha256_.update(piece);
     size_ += piece.size();
@@ -137,11 +151,12 @@ void DurableFile::write(std::string_view bytes) {
 }
 
 FileDigest DurableFile::commit() {
-  if (const int error = failpoint("sync")) fail_to_be("written to disk", error);
+  if (const int error = injected_error("sync")) fail_to_be("written to disk", error);
   if (::fsync(fd_) != 0) fail_to_be("written to disk", errno);
   // Network file systems report a full quota on close; the file is then not to be trusted.
-  const int closed = ::close(std::exchange(fd_, -1)), reason = closed == 0 ? failpoint("close") : errno;
+  const int closed = ::close(std::exchange(fd_, -1)), reason = closed == 0 ? injected_error("close") : errno;
   if (reason != 0) fail_to_be("closed", reason);
+  if (const int error = injected_error("rename")) fail_to_be("renamed", error);
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_to_be("renamed", errno);
   committed_ = true;
   return {path_.filename().string(), size_, sha256_.hex()};
@@ -157,7 +172,8 @@ void sync_folder(const fs::path& folder, ExitCode failure) {
   const fs::path named = folder.empty() ? "." : folder;
   const int fd = ::open(named.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) fail_io(failure, named, "synced", errno);
-  const int result = ::fsync(fd), error = errno;
+  const int injected = injected_error("sync"), result = injected == 0 ? ::fsync(fd) : -1,
+            error = injected == 0 ? errno : injected;
   ::close(fd);
   // Some network file systems cannot sync a folder and need not.
   if (result != 0 && error != EINVAL && error != ENOTSUP) fail_io(failure, named, "synced", error);

@@ -5,16 +5,44 @@
 // otherwise (`failure`: kBadInput where the user chose the file).
 #pragma once
 
+#include <array>
+#include <chrono>
 #include <cstdint>
 #include <ctime>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include "data/check.h"
 #include "data/files/sha256.h"
 
 namespace berth::data {
+
+// The file is there, but the system cannot read it now (EIO, ESTALE, EACCES, …): nothing is known about what it holds.
+class ReadError : public Error {
+ public:
+  using Error::Error;
+};
+// Throws the error of a file that could not be opened or read: ReadError, or Error(kBadInput) where it is not there or no file.
+[[noreturn]] void fail_read(const std::filesystem::path& path, int error);
+
+// Between the attempts to read what cannot be read now: a server that restarts takes a while.
+inline constexpr std::array kReadWaits{std::chrono::milliseconds(500), std::chrono::milliseconds(2000),
+                                       std::chrono::milliseconds(8000)};
+// What `action` returns; after a ReadError it is called again after each of the waits.
+template <class Action>
+auto retried(std::span<const std::chrono::milliseconds> waits, const Action& action) {
+  for (const std::chrono::milliseconds wait : waits) {
+    try {
+      return action();
+    } catch (const ReadError&) {
+      std::this_thread::sleep_for(wait);
+    }
+  }
+  return action();
+}
 
 // The whole of a regular file; nothing else is read, or waited for (a FIFO). A file of more than `max_bytes` is refused, and one
 // that is cut short meanwhile. `modified`: receives when it was last written, in the file system's time.

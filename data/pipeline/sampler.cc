@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <numeric>
 #include <utility>
 
@@ -41,14 +42,44 @@ Sampler::Sampler(SamplerOptions options) : options_(options) {
               options.global_batch, "; use a smaller batch");
 }
 
-int64_t Sampler::steps_per_epoch() const {
-  const int64_t n = options_.num_samples, g = options_.global_batch;
-  return options_.drop_last ? n / g : (n + g - 1) / g;
+int64_t Sampler::steps_of(int64_t samples) const {
+  const int64_t g = options_.global_batch;
+  return options_.drop_last ? samples / g : (samples + g - 1) / g;
+}
+
+int64_t Sampler::steps_per_epoch() const { return steps_of(options_.num_samples); }
+
+SamplePosition Sampler::position(int64_t step) const {
+  const SamplePosition& start = options_.start;
+  const int64_t made = step - start.step, first = first_steps();
+  if (made < first) return {step, start.epoch, start.sample + made * options_.global_batch};
+  const int64_t later = made - first;
+  return {step, start.epoch + 1 + later / steps_per_epoch(), later % steps_per_epoch() * options_.global_batch};
+}
+
+double Sampler::epochs(int64_t step) const {
+  const SamplePosition& start = options_.start;
+  const auto share = [](int64_t part, int64_t whole) { return static_cast<double>(part) / static_cast<double>(whole); };
+  const int64_t made = step - start.step, first = first_steps();
+  const double begun = static_cast<double>(start.epoch);
+  if (start.sample == 0) return begun + share(made, steps_per_epoch());
+  if (made >= first) return begun + 1 + share(made - first, steps_per_epoch());
+  const double done = share(start.sample, options_.num_samples);
+  return begun + done + (1 - done) * share(made, first);
+}
+
+int64_t Sampler::steps_until(double epochs) const {
+  const SamplePosition& start = options_.start;
+  const auto steps = [](double number) { return static_cast<int64_t>(std::ceil(std::max(0.0, number))); };
+  const double left = epochs - static_cast<double>(start.epoch), per_epoch = static_cast<double>(steps_per_epoch());
+  if (start.sample == 0) return start.step + steps(left * per_epoch);
+  if (left >= 1) return start.step + first_steps() + steps((left - 1) * per_epoch);
+  const double done = static_cast<double>(start.sample) / static_cast<double>(options_.num_samples);
+  return start.step + steps((left - done) / (1 - done) * static_cast<double>(first_steps()));
 }
 
 std::vector<int64_t> Sampler::global_step(int64_t step) const {
-  const int64_t epoch = step / steps_per_epoch(), in_epoch = step % steps_per_epoch();
-  const int64_t begin = in_epoch * options_.global_batch;
+  const auto [ignored, epoch, begin] = position(step);
   const int64_t end = std::min(begin + options_.global_batch, options_.num_samples);
   std::vector<int64_t> samples(static_cast<size_t>(end - begin));
   std::iota(samples.begin(), samples.end(), begin);

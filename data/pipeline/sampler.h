@@ -1,7 +1,8 @@
 // Which samples an optimizer step holds, and which rank and micro-batch gets each: two pure functions.
 //
 // The first depends on (seed, epoch, number of samples, global batch) alone, so step k holds the same samples on 1, 3 or
-// 8 ranks. The position in a run is the step number; seeking costs O(1) and nothing is replayed. Nothing here reads a file.
+// 8 ranks. The position in a run is the step number; seeking costs O(1) and nothing is replayed. Where the global batch is changed
+// in mid-run, steps count on from there with the new size, and no sample is repeated or left out. Nothing here reads a file.
 #pragma once
 
 #include <cstdint>
@@ -26,25 +27,40 @@ class Permutation {
   uint64_t key_;
 };
 
+// Sample `sample` of the order of `epoch`, before which `step` steps were made.
+struct SamplePosition {
+  int64_t step = 0, epoch = 0, sample = 0;
+};
+
 struct SamplerOptions {
   int64_t num_samples = 0;   // > 0
   int64_t global_batch = 0;  // > 0
   uint64_t seed = 42;
   bool shuffle = true;
-  bool drop_last = false;  // drop an epoch's last, smaller batch
+  bool drop_last = false;     // drop an epoch's last, smaller batch
+  SamplePosition start = {};  // from where on steps are of this size; only such steps are asked for
 };
 
 class Sampler {
  public:
   explicit Sampler(SamplerOptions options);
 
-  int64_t steps_per_epoch() const;
-  // The samples of global step `step` (0-based, counted over the whole run), in the order of the epoch's permutation.
+  int64_t steps_per_epoch() const;  // of a whole epoch
+  // Where global step `step` (0-based, counted over the whole run) begins.
+  SamplePosition position(int64_t step) const;
+  // Epochs done after `step` steps.
+  double epochs(int64_t step) const;
+  // How many steps are done when so many epochs are, rounded up.
+  int64_t steps_until(double epochs) const;
+  // The samples of global step `step`, in the order of the epoch's permutation.
   // The last step of an epoch holds fewer unless drop_last.
   std::vector<int64_t> global_step(int64_t step) const;
   const SamplerOptions& options() const { return options_; }
 
  private:
+  int64_t steps_of(int64_t samples) const;
+  int64_t first_steps() const { return steps_of(options_.num_samples - options_.start.sample); }  // in the epoch of the start
+
   SamplerOptions options_;
 };
 

@@ -27,11 +27,12 @@ struct DatasetInfo {
   int max_length = 0;
   std::string vocab_sha256;
   int vocab_size = 0;
-  std::map<std::string, std::string> source_sha256;  // source file -> SHA-256
-  std::optional<bool> do_lower_case;                 // of its tokenizer; unset in older files
-  NormalizeOptions normalize;                        // what was done to the texts
-  std::string command;                               // the prepare command that made it
-  std::vector<std::string> splits;                   // of "train", "validation", "test", those that are there
+  std::map<std::string, std::string> source_sha256;   // source file -> SHA-256
+  std::optional<bool> do_lower_case;                  // of its tokenizer; unset in older files
+  NormalizeOptions normalize;                         // what was done to the texts
+  std::map<std::string, std::string> content_sha256;  // split -> SHA-256 of its samples; empty in older files
+  std::string command;                                // the prepare command that made it
+  std::vector<std::string> splits;                    // of "train", "validation", "test", those that are there
 };
 
 // One split of an open file. lengths() is in memory; read() goes to the file and is for one thread at a

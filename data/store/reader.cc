@@ -232,8 +232,13 @@ DatasetInfo read_info(hid_t file) {
     check(files.size() == digests.size(), "there are ", files.size(), " source files and ", digests.size(), " digests");
     for (size_t i = 0; i < files.size(); ++i) info.source_sha256[files[i]] = digests[i];
   }
-  for (const char* split : schema::kSplits)
-    if (h5::has_link(file, split)) info.splits.emplace_back(split);
+  for (const char* split : schema::kSplits) {
+    if (!h5::has_link(file, split)) continue;
+    info.splits.emplace_back(split);
+    const h5::Handle group = h5::open_group(file, split);
+    if (h5::has_attribute(group, schema::kContentSha256))
+      info.content_sha256[split] = h5::read_string(group, schema::kContentSha256);
+  }
   return info;
 }
 

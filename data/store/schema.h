@@ -52,6 +52,8 @@ inline constexpr const char* kSourceFiles = "source_files";      // string [S]
 inline constexpr const char* kSourceSha256 = "source_sha256";    // string [S]
 inline constexpr const char* kDoLowerCase = "do_lower_case";     // int64, 0 or 1; absent in older files
 inline constexpr const char* kNormalize = "normalize";           // string, NormalizeOptions::names(); absent if none
+inline constexpr const char* kContentSha256 = "content_sha256";  // string, of each split's group: SHA-256 of its samples' tokens,
+                                                                 // segments and labels in order; absent in older files
 inline constexpr const char* kCommand = "command";               // string
 
 inline constexpr std::array<const char*, 3> kSplits{"train", "validation", "test"};

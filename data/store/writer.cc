@@ -3,8 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -29,6 +31,7 @@ struct SplitColumns {
   std::optional<ColumnWriter<float>> float_labels;
   std::optional<QuestionWriter> questions;
   int64_t tokens = 0;
+  Sha256 content;
 
   SplitColumns(hid_t file, const std::string& name, LabelShape shape, int32_t vocab_size, int32_t num_labels, bool with_augmented)
       : group(h5::create_group(file, name.c_str())),
@@ -49,7 +52,18 @@ struct SplitColumns {
     offsets.append(0);
   }
 
+  template <class T>
+  void add_content(std::span<const T> values) {
+    content.update({reinterpret_cast<const char*>(values.data()), values.size_bytes()});
+  }
+
   void append(const Sample& sample) {
+    // With each length before its values, so that no other samples give the same bytes.
+    const std::array<int64_t, 3> shape{std::ssize(sample.input_ids), sample.segment_b, std::ssize(sample.labels)};
+    add_content(std::span<const int64_t>(shape));
+    add_content(std::span<const int32_t>(sample.input_ids));
+    add_content(std::span<const int32_t>(sample.labels));
+    add_content(std::span<const float>(sample.float_labels));
     input_ids.append(sample.input_ids);
     tokens += static_cast<int64_t>(sample.input_ids.size());
     offsets.append(tokens);
@@ -70,6 +84,7 @@ struct SplitColumns {
     if (labels) labels->finish();
     if (float_labels) float_labels->finish();
     if (questions) questions->finish();
+    h5::write_attribute(group, schema::kContentSha256, content.hex());
   }
 };
 

@@ -46,10 +46,11 @@ void write_run(const fs::path& run) {
   state.horizon.num_samples = 80;
   state.best.metric = 0.75;
   state.best.step = 10;
+  state.kept = {.step = 10, .metric = 0.75, .checkpoint = "checkpoint-10"};
   for (const int64_t step : {10, 20}) {
     state.global_step = step;
     state.samples_seen = 8 * step;
-    ASSERT_EQ(train::save_checkpoint(run, {step, write_model, {}, state.to_json(static_cast<double>(step) / 10, "")}), "");
+    ASSERT_EQ(train::save_checkpoint(run, {step, write_model, {}, state.to_json(static_cast<double>(step) / 10)}), "");
   }
   train::MetricsFile metrics(run / "metrics.jsonl", 0);
   metrics.log({.step = 20, .epoch = 2, .loss = 0.5});
@@ -133,13 +134,22 @@ TEST(Inspect, RunSaysWhereItGoesOn) {
   EXPECT_EQ(found["checkpoints"].size(), 2u);
 
   data::testing::flip_bit(run / "checkpoint-20" / "model.safetensors", 200, 0);
-  found = inspect(run.path());
+  found = inspect(run.path(), ExitCode::kBadInput);
   EXPECT_EQ(found["goes_on"], "from step 10");
   EXPECT_EQ(found["checkpoints"][1]["whole"], false);
   EXPECT_TRUE(fs::exists(run / "checkpoint-20")) << "looking changes nothing";
 
   fs::remove_all(run / "checkpoint-10");
-  EXPECT_EQ(inspect(run.path())["goes_on"], "from the start: there is no whole checkpoint");
+  EXPECT_EQ(inspect(run.path(), ExitCode::kBadInput)["goes_on"], "from the start: there is no whole checkpoint");
+}
+
+TEST(Inspect, ADamagedBestCheckpointIsSeenThoughTheNewestIsWhole) {
+  const TempDir run;
+  write_run(run.path());
+  data::testing::flip_bit(run / "checkpoint-10" / "model.safetensors", 200, 0);
+  const Json found = inspect(run.path(), ExitCode::kBadInput);
+  EXPECT_EQ(found["goes_on"], "from step 20");
+  EXPECT_EQ(found["checkpoints"][0]["whole"], false);
 }
 
 TEST(Inspect, OtherThingsAreRefused) {

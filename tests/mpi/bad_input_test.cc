@@ -206,7 +206,7 @@ TEST_F(BadInput, OutputFolders) {
   ASSERT_EQ(train("kept", "--max-steps 2").exit_code, 0);
   const std::string model = read_bytes(at("kept") + "/model.safetensors");
   expect_error(train("kept", "--max-steps 2 --resume-from-checkpoint none"), 2, "--overwrite-output-dir");
-  expect_error(train("kept", "--max-steps 3"), 2, "--allow-horizon-change");
+  expect_error(train("kept", "--max-steps 3"), 2, "--allow-change max_steps");
   EXPECT_TRUE(read_bytes(at("kept") + "/model.safetensors") == model);
   EXPECT_EQ(train("kept", "--max-steps 3 --overwrite-output-dir").exit_code, 0);
   fs::remove_all(at("kept"));

@@ -9,6 +9,8 @@
 #include <cstring>
 
 #include "data/check.h"
+#include "data/files/failpoint.h"
+#include "data/files/files.h"
 
 namespace berth::train {
 namespace {
@@ -21,10 +23,11 @@ class FileBytes final : public ByteSource {
 
  private:
   void do_read(uint64_t offset, std::span<std::byte> out) const override {
+    if (const int error = data::failpoint("read")) data::fail_read(name(), error);
     while (!out.empty()) {
       const ssize_t n = ::pread(fd_, out.data(), std::min(out.size(), size_t{1} << 30), static_cast<off_t>(offset));
       if (n < 0 && errno == EINTR) continue;
-      check(n >= 0, name(), ": cannot be read at byte ", offset, ": ", std::strerror(errno));
+      if (n < 0) data::fail_read(name(), errno);
       check(n > 0, name(), ": ends at byte ", offset, ", it got shorter while it was read");
       out = out.subspan(static_cast<size_t>(n));
       offset += static_cast<uint64_t>(n);
@@ -64,7 +67,7 @@ std::string ByteSource::read_string(uint64_t offset, uint64_t size, const std::s
 
 std::shared_ptr<const ByteSource> open_bytes(const std::filesystem::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  check(fd >= 0, path.string(), ": cannot be opened: ", std::strerror(errno));
+  if (fd < 0) data::fail_read(path, errno);
   struct stat info {};
   const bool regular = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
   if (!regular) ::close(fd);

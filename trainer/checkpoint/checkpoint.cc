@@ -12,7 +12,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kPrefix = "checkpoint-", kOldMark = ".old-berth";
-constexpr std::string_view kRequired[] = {"config.json", "model.safetensors", kOptimizerFile, kTrainerStateFile};
+constexpr std::string_view kModelFiles[] = {"config.json", "model.safetensors"};
+constexpr std::string_view kTrainingFiles[] = {kOptimizerFile, kTrainerStateFile};
+constexpr std::string_view kRequired[] = {kModelFiles[0], kModelFiles[1], kTrainingFiles[0], kTrainingFiles[1]};
 
 fs::path folder_of(const fs::path& run, int64_t step) { return run / concat(kPrefix, step); }
 
@@ -58,9 +60,14 @@ void publish(const fs::path& temporary, const fs::path& final) {
   data::failpoint_or_throw("before-rename");
   const fs::path old = marked(final, kOldMark);
   remove_folder(old);
+  data::failpoint_or_throw("rename");
   if (fs::exists(final)) fs::rename(final, old);
   std::error_code error;
-  fs::rename(temporary, final, error);
+  if (data::failpoint("rename") != 0) {
+    error = std::make_error_code(std::errc::io_error);
+  } else {
+    fs::rename(temporary, final, error);
+  }
   if (error) {
     std::error_code ignored;
     fs::rename(old, final, ignored);
@@ -115,8 +122,7 @@ std::string save_checkpoint(const fs::path& run, const CheckpointParts& parts) {
   } catch (const std::exception& error) {
     std::error_code ignored;
     fs::remove_all(temporary, ignored);
-    return concat("checkpoint ", final.string(), " was not saved: ", error.what(),
-                  "; the earlier ones are still there, the next save tries again");
+    return concat(final.string(), " was not saved: ", error.what());
   }
 }
 
@@ -136,13 +142,28 @@ void verify_checkpoint(const fs::path& folder, Verify verify) {
   verify_manifest(folder, kRequired, verify);
 }
 
-CheckpointSearch find_newest_valid(const fs::path& run) {
+void verify_model_folder(const fs::path& folder) {
+  if (!fs::exists(folder / kManifestName)) return;
+  try {
+    data::retried(data::kReadWaits, [&] { verify_manifest(folder, kModelFiles, Verify::kContent, kTrainingFiles); });
+  } catch (const Error& error) {
+    fail(error.code(), error.what(), "; if it was changed on purpose, remove ", (folder / kManifestName).string(),
+         " to use it as it is");
+  }
+}
+
+CheckpointSearch find_newest_valid(const fs::path& run, std::span<const std::chrono::milliseconds> waits) {
   CheckpointSearch search;
   std::vector<Checkpoint> checkpoints = list_checkpoints(run);
   for (; !checkpoints.empty() && !search.newest; checkpoints.pop_back()) {
     try {
-      verify_checkpoint(checkpoints.back().folder);
+      data::retried(waits, [&] { verify_checkpoint(checkpoints.back().folder); });
       search.newest = checkpoints.back();
+    } catch (const data::ReadError& error) {
+      fail(
+          ExitCode::kInternal, error.what(),
+          "; nothing says that this checkpoint is damaged, so it is neither used nor set aside: start again when it can be read, "
+          "or move the folder away to go on from an older checkpoint");
     } catch (const Error& error) {
       search.warnings.push_back(set_aside(checkpoints.back().folder, error.what()));
     }

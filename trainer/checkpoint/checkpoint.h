@@ -11,10 +11,12 @@
 //   checkpoint-500.superseded         of a branch of the run that was given up: training went on from an earlier step
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,7 +37,8 @@ struct CheckpointParts {
 };
 
 // Writes RUN/checkpoint-<step>. A failed save (full disk, failing disk, …) is a value, not an exception: the run goes on, the
-// checkpoints that were there stay, nothing half-written is left. The result is "" or the sentence for a warning.
+// checkpoints that were there stay, nothing half-written is left. The result is "" or
+// "<folder> was not saved: <why>".
 [[nodiscard]] std::string save_checkpoint(const std::filesystem::path& run, const CheckpointParts& parts);
 
 struct Checkpoint {
@@ -49,12 +52,18 @@ std::vector<Checkpoint> list_checkpoints(const std::filesystem::path& run);
 // Throws Error(kBadInput) that says what is wrong with it.
 void verify_checkpoint(const std::filesystem::path& folder, Verify verify = Verify::kContent);
 
+// Of a checkpoint taken as a model: the same for all but its training state, which may be missing. A folder without a manifest
+// comes from elsewhere and is believed. Reading goes through data::retried.
+void verify_model_folder(const std::filesystem::path& folder);
+
 struct CheckpointSearch {
   std::optional<Checkpoint> newest;
   std::vector<std::string> warnings;  // one sentence for each checkpoint that was set aside
 };
-// The newest checkpoint that is what its manifest says. Newer ones that are not are renamed to checkpoint-<step>.bad.
-CheckpointSearch find_newest_valid(const std::filesystem::path& run);
+// The newest checkpoint that is what its manifest says. Newer ones that are proven not to be are renamed to checkpoint-<step>.bad.
+// One that cannot be read, after all `waits`, is left alone: Error(kInternal).
+CheckpointSearch find_newest_valid(const std::filesystem::path& run,
+                                   std::span<const std::chrono::milliseconds> waits = data::kReadWaits);
 
 // Removes what jobs that died in mid-save left behind, but not what a live process of this host is writing. To be called once the run folder is owned (run_owner.h).
 void remove_leftovers(const std::filesystem::path& run);

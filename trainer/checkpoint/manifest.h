@@ -23,7 +23,8 @@ std::vector<data::FileDigest> parse_manifest(std::string_view text, const std::s
 enum class Verify { kSizes, kContent };  // kContent: sizes first, then hashes
 
 // Throws Error(kBadInput) naming the first file of `folder` that is missing or is not what its manifest says, or that of
-// `required` which the manifest lacks.
-void verify_manifest(const std::filesystem::path& folder, std::span<const std::string_view> required, Verify verify);
+// `required` which the manifest lacks. Files in `ignored` are not looked at.
+void verify_manifest(const std::filesystem::path& folder, std::span<const std::string_view> required, Verify verify,
+                     std::span<const std::string_view> ignored = {});
 
 }  // namespace berth::train

@@ -10,6 +10,7 @@
 #include "data/check.h"
 #include "data/files/files.h"
 #include "data/words.h"
+#include "trainer/checkpoint/checkpoint.h"
 
 namespace berth::train {
 namespace {
@@ -95,7 +96,10 @@ std::string suggestions(const std::vector<fs::path>& caches, const std::string& 
 }  // namespace
 
 fs::path resolve_model(const std::string& model) {
-  if (fs::is_directory(model)) return model;
+  if (fs::is_directory(model)) {
+    verify_model_folder(model);
+    return model;
+  }
   check(!fs::exists(model), model, ": is a file; --model takes the folder that holds config.json and the weights");
   check(is_hub_name(model), "no model folder ", model);
   const std::vector<fs::path> caches = hub_caches();

@@ -4,8 +4,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <condition_variable>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <fstream>
 #include <mutex>
@@ -84,14 +86,26 @@ struct Record {
   }
 };
 
-// Opened afresh each time: that makes network file systems ask the server.
+// Nothing if there is none. Opened afresh each time: that makes network file systems ask the server. Throws data::ReadError.
 std::optional<Record> read_record(const fs::path& path) {
   try {
     Record record;
     record.text = data::read_file(path, kMaxRecord, &record.touched);
     return record;
+  } catch (const data::ReadError&) {
+    throw;
   } catch (const Error&) {
     return std::nullopt;
+  }
+}
+
+// Whether the record still is `text`; one that cannot be read now may be. Nothing: there is none.
+std::optional<bool> still_is(const fs::path& path, const std::string& text) {
+  try {
+    const auto record = read_record(path);
+    return record ? std::optional(record->text == text) : std::nullopt;
+  } catch (const data::ReadError&) {
+    return true;
   }
 }
 
@@ -114,6 +128,11 @@ Verdict judge(const OwnerIdentity& owner, const OwnerIdentity& me) {
 // Waits until the record is touched (refused), gone, or silent for the whole patience.
 void watch(const fs::path& run, const fs::path& path, const Record& first, const OwnerIdentity& owner,
            const OwnerOptions& options) {
+  if (options.tell_waiting)
+    options.tell_waiting(concat(run.string(), ": was last written to by process ", owner.pid, " on ", owner.host, " (since ",
+                                owner.started, "), which cannot be asked from here: waiting up to ",
+                                std::chrono::ceil<std::chrono::seconds>(options.patience).count(),
+                                " s for a sign of life before its folder is taken over"));
   const auto end = std::chrono::steady_clock::now() + options.patience;
   while (std::chrono::steady_clock::now() < end) {
     std::this_thread::sleep_for(std::min(options.heartbeat, options.patience) / 10);
@@ -123,14 +142,58 @@ void watch(const fs::path& run, const fs::path& path, const Record& first, const
   }
 }
 
-void settle(const fs::path& run, const fs::path& path, const OwnerIdentity& me, const OwnerOptions& options) {
+// Throws if the folder has a live owner. The text of a dead one's record; nothing: there is none.
+std::optional<std::string> stale_record(const fs::path& run, const fs::path& path, const OwnerIdentity& me,
+                                        const OwnerOptions& options) {
   const auto record = read_record(path);
-  if (!record) return;
-  const auto owner = parse(record->text);
-  if (!owner) return;
-  const Verdict verdict = judge(*owner, me);
-  if (verdict == Verdict::kAlive) refuse(run, *owner);
-  if (verdict == Verdict::kUnknown) watch(run, path, *record, *owner, options);
+  if (!record) return std::nullopt;
+  if (const auto owner = parse(record->text)) {
+    const Verdict verdict = judge(*owner, me);
+    if (verdict == Verdict::kAlive) refuse(run, *owner);
+    if (verdict == Verdict::kUnknown) watch(run, path, *record, *owner, options);
+  }
+  return record->text;
+}
+
+// Gives `written` the name `path`, which must be free: of several that try at once one wins.
+bool take_free(const fs::path& written, const fs::path& path) {
+  if (::link(written.c_str(), path.c_str()) == 0) {
+    ::unlink(written.c_str());
+    return true;
+  }
+  if (errno == EEXIST) return false;
+  // No hard links on this file system: the last of several wins, which the others see before they save.
+  if (::rename(written.c_str(), path.c_str()) == 0) return true;
+  fail(ExitCode::kInternal, path.string(), ": cannot be made: ", std::strerror(errno));
+}
+
+// Puts `written` in the place of the record `stale`. Who may do so is whoever makes the claim, a file named after that record: of
+// several one.
+bool take_over(const fs::path& written, const fs::path& path, const std::string& stale) {
+  const fs::path claim = concat(path.string(), ".", data::sha256_hex(stale).substr(0, 16), data::kTempMark, "claim");
+  const int fd = ::open(claim.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (fd < 0) {
+    // Whoever has it needs a moment; if nothing comes of it, it died there.
+    for (int i = 0; i < 100 && fs::exists(claim) && still_is(path, stale) == true; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    if (still_is(path, stale) == true) ::unlink(claim.c_str());
+    return false;
+  }
+  ::close(fd);
+  const bool taken = still_is(path, stale) == true && ::rename(written.c_str(), path.c_str()) == 0;
+  ::unlink(claim.c_str());
+  return taken;
+}
+
+// Makes `written` the record of the folder, or throws.
+void take(const fs::path& run, const fs::path& written, const fs::path& path, const OwnerIdentity& me,
+          const OwnerOptions& options) {
+  constexpr int kMostAttempts = 100;
+  for (int i = 0; i < kMostAttempts; ++i) {
+    const auto stale = stale_record(run, path, me, options);
+    if (stale ? take_over(written, path, *stale) : take_free(written, path)) return;
+  }
+  fail(ExitCode::kBadInput, path.string(), ": cannot be replaced: remove it if no job writes to ", run.string());
 }
 
 }  // namespace
@@ -141,9 +204,9 @@ struct RunOwner::Heart {
       : thread([this, record, text, period] {
           std::unique_lock lock(mutex);
           while (!stopped.wait_for(lock, period, [this] { return stop; })) {
-            const auto now = read_record(record);
-            if (!now || now->text != text) return;
-            ::utimensat(AT_FDCWD, record.c_str(), nullptr, 0);
+            const std::optional<bool> ours = still_is(record, text);
+            if (ours == false) return;
+            if (ours) ::utimensat(AT_FDCWD, record.c_str(), nullptr, 0);
           }
         }) {}
   ~Heart() {
@@ -183,24 +246,29 @@ RunOwner::RunOwner(const fs::path& run, const OwnerIdentity& identity, OwnerOpti
   std::error_code error;
   fs::create_directories(run, error);
   check(!error, run.string(), ": cannot be made: ", error.message());
-  settle(run, record_, identity, options);
+  const fs::path written = concat(record_.string(), ".new", data::kTempMark, identity.pid);
   try {
-    data::write_durably(record_, text_);
+    data::write_durably(written, text_);
   } catch (const Error& failure) {
     fail(ExitCode::kBadInput, run.string(), ": the output folder cannot be written (", failure.what(), ")");
+  }
+  try {
+    take(run, written, record_, identity, options);
+  } catch (const Error&) {
+    ::unlink(written.c_str());
+    throw;
   }
   heart_ = std::make_unique<Heart>(record_, text_, options.heartbeat);
 }
 
 RunOwner::~RunOwner() {
   heart_.reset();
-  const auto record = read_record(record_);
-  if (record && record->text == text_) ::unlink(record_.c_str());
+  if (still_is(record_, text_) == true) ::unlink(record_.c_str());
 }
 
 void RunOwner::check_still_owner() const {
+  if (still_is(record_, text_) == true) return;
   const auto record = read_record(record_);
-  if (record && record->text == text_) return;
   const auto owner = record ? parse(record->text) : std::nullopt;
   fail(ExitCode::kBadInput, record_.parent_path().string(), ": this run folder was taken over by another job",
        owner ? concat(" (process ", owner->pid, " on ", owner->host, ")") : "",

@@ -6,12 +6,14 @@
 //   - the same Slurm job after a requeue (higher SLURM_RESTART_COUNT): Slurm has ended the earlier attempt.
 // A live process on the same host is refused at once. In all other cases the record is watched: if the owner touches it, it is
 // alive and the job is refused; if it stays untouched for the patience, its owner is dead (or cut off, and will see at its next
-// heartbeat that it lost the folder). No clocks are compared between hosts.
+// heartbeat that it lost the folder). No clocks are compared between hosts. Of several jobs that start at once one wins: the
+// record is made by link(2), which fails where it already is.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -31,7 +33,8 @@ struct OwnerIdentity {
 
 struct OwnerOptions {
   std::chrono::milliseconds heartbeat{20'000};
-  std::chrono::milliseconds patience{70'000};  // more than three heartbeats
+  std::chrono::milliseconds patience{70'000};                 // more than three heartbeats
+  std::function<void(const std::string&)> tell_waiting = {};  // gets the sentence that says why nothing happens
 };
 
 class RunOwner {

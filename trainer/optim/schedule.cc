@@ -39,25 +39,24 @@ std::string_view schedule_name(ScheduleType type) {
   fail(ExitCode::kInternal, "schedule without a name");
 }
 
-double Schedule::factor(int64_t step, double peak) const {
+double Schedule::factor(double step, double peak) const {
   if (type == ScheduleType::kConstant) return 1;
-  if (step < warmup_steps) return static_cast<double>(step) / static_cast<double>(std::max<int64_t>(1, warmup_steps));
-  const double remaining = static_cast<double>(total_steps - step);
-  const double progress =
-      static_cast<double>(step - warmup_steps) / static_cast<double>(std::max<int64_t>(1, total_steps - warmup_steps));
+  const auto warmup = static_cast<double>(warmup_steps), total = static_cast<double>(total_steps);
+  if (step < warmup) return step / std::max(1.0, warmup);
+  const double remaining = total - step, progress = (step - warmup) / std::max(1.0, total - warmup);
   switch (type) {
     case ScheduleType::kLinear:
-      return std::max(0.0, remaining / static_cast<double>(std::max<int64_t>(1, total_steps - warmup_steps)));
+      return std::max(0.0, remaining / std::max(1.0, total - warmup));
     case ScheduleType::kCosine:
       return std::max(0.0, 0.5 * (1 + std::cos(std::numbers::pi * progress)));
     case ScheduleType::kCosineWithRestarts:
       return progress >= 1 ? 0 : std::max(0.0, 0.5 * (1 + std::cos(std::numbers::pi * std::fmod(progress, 1.0))));
     case ScheduleType::kPolynomial:
-      if (step > total_steps) return kPolynomialEnd / peak;
+      if (step > total) return kPolynomialEnd / peak;
       return ((peak - kPolynomialEnd) * (1 - progress) + kPolynomialEnd) / peak;
     case ScheduleType::kInverseSqrt: {
-      const double timescale = warmup_steps > 0 ? static_cast<double>(warmup_steps) : 10000;
-      return 1 / std::sqrt((static_cast<double>(step - warmup_steps) + timescale) / timescale);
+      const double timescale = warmup > 0 ? warmup : 10000;
+      return 1 / std::sqrt((step - warmup + timescale) / timescale);
     }
     case ScheduleType::kConstant:
     case ScheduleType::kConstantWithWarmup:

@@ -18,9 +18,10 @@ struct Schedule {
   int64_t total_steps = 1;  // the horizon
   int64_t warmup_steps = 0;
 
-  // The factor for the update that makes step `step` (0-based) of the run: transformers.optimization's formulas, with their
+  // The factor for the update that makes step `step` (0-based; between two where the size of steps was changed) of the run:
+  // transformers.optimization's formulas, with their
   // defaults (half a cosine cycle; one hard restart cycle; polynomial power 1 to lr_end 1e-7 relative to `peak`).
-  double factor(int64_t step, double peak) const;
+  double factor(double step, double peak) const;
 };
 
 // warmup_steps below 1 is a share of the horizon, as is warmup_ratio (transformers 5.x and 4.x); at least 1 is a number of steps.

@@ -18,11 +18,12 @@ BestModel judge(BestModel best, const Metrics& metrics, int64_t step, const Best
   const auto found = std::find_if(metrics.begin(), metrics.end(), [&](const Metric& metric) { return metric.name == name; });
   check_usage(found != metrics.end(), "--metric-for-best-model ", options.metric,
               " is not among the metrics: ", joined(metrics, ", ", &Metric::name));
-  const bool greater = options.greater.value_or(greater_is_better(found->kind));
-  const double value = found->value, sign = greater ? 1 : -1;
+  best.greater = options.greater.value_or(greater_is_better(found->kind));
+  const double value = found->value, sign = best.greater ? 1 : -1;
   const bool better = !best.metric || sign * (value - *best.metric) > 0;
   const bool enough = !best.metric || sign * (value - *best.metric) > options.threshold;
   best.without_improvement = enough ? 0 : best.without_improvement + 1;
+  best.last = std::isfinite(value) ? std::optional(value) : std::nullopt;
   if (std::isfinite(value) && better) {
     best.metric = value;
     best.step = step;

@@ -1,29 +1,35 @@
 #include "trainer/run/horizon.h"
 
-#include "data/check.h"
+#include <algorithm>
 
 namespace berth::train {
 
-data::SamplerOptions Horizon::sampler() const {
-  return {.num_samples = num_samples, .global_batch = global_batch, .seed = data_seed, .shuffle = true, .drop_last = drop_last};
+data::Sampler Horizon::sampler() const {
+  return data::Sampler({.num_samples = num_samples,
+                        .global_batch = global_batch,
+                        .seed = data_seed,
+                        .shuffle = true,
+                        .drop_last = drop_last,
+                        .start = start});
 }
 
-void Horizon::check_resumable(const Horizon& now, bool allow_change) const {
-  const auto same = [](const char* what, auto wanted, auto stored, const char* advice) {
-    check_usage(wanted == stored, "the checkpoint was made with ", what, " ", stored, ", this run has ", wanted, ": ", advice);
-  };
-  const char* order =
-      "resuming would repeat or skip samples; use the same data set and options, or start afresh in another --output-dir";
-  same("a training split of", now.num_samples, num_samples, order);
-  same("--seed", now.seed, seed, order);
-  same("--data-seed", now.data_seed, data_seed, order);
-  same("--dataloader-drop-last", now.drop_last, drop_last, order);
-  same("a global batch of", now.global_batch, global_batch, order);
-  if (allow_change) return;
-  const char* jump = "the learning rate would jump; give the same options, or --allow-horizon-change if that is what you want";
-  same("a horizon of steps", now.total_steps, total_steps, jump);
-  same("warm-up steps", now.warmup_steps, warmup_steps, jump);
-  same("--lr-scheduler-type", schedule_name(now.schedule), schedule_name(schedule), jump);
+double Horizon::schedule_position(int64_t step) const {
+  if (start.step == 0) return static_cast<double>(step);
+  const double left = static_cast<double>(schedule_steps) - schedule_start;
+  return schedule_start +
+         left * static_cast<double>(step - start.step) / static_cast<double>(std::max<int64_t>(1, total_steps - start.step));
+}
+
+double Horizon::learning_rate_factor(int64_t step, double peak) const {
+  return Schedule{schedule, schedule_steps, warmup_steps}.factor(schedule_position(step), peak);
+}
+
+Horizon Horizon::with_global_batch(int64_t samples, int64_t step) const {
+  Horizon changed = *this;
+  changed.start = sampler().position(step);
+  changed.schedule_start = schedule_position(step);
+  changed.global_batch = samples;
+  return changed;
 }
 
 }  // namespace berth::train

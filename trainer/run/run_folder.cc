@@ -13,21 +13,62 @@ namespace fs = std::filesystem;
 
 bool holds_a_run(const fs::path& folder) { return fs::exists(folder / kTrainerStateFile) || !list_checkpoints(folder).empty(); }
 
-// Rank 0: the checkpoint that the options mean, if any.
-std::optional<Checkpoint> choose_checkpoint(const TrainOptions& options) {
-  if (options.overwrite_output_dir || options.resume.from == Resume::From::kNothing) return std::nullopt;
-  if (options.resume.from == Resume::From::kNewest) {
-    const CheckpointSearch search = find_newest_valid(options.output_dir);
-    for (const std::string& warning : search.warnings) BOOST_LOG_TRIVIAL(warning) << warning;
-    return search.newest;
+// `path` as a state in `run` remembers it: by name if it lies there, so that a run folder can be moved.
+std::string seen_from(const fs::path& run, const fs::path& path) {
+  const fs::path folder = fs::weakly_canonical(path), base = fs::weakly_canonical(run);
+  return folder.parent_path() == base ? folder.filename().string() : folder.string();
+}
+
+// Where to go on from.
+struct Choice {
+  fs::path folder;
+  RunState state;
+};
+
+Choice choose(const fs::path& run, const fs::path& checkpoint) {
+  const fs::path file = checkpoint / kTrainerStateFile;
+  Choice choice{checkpoint, RunState::parse(data::read_file(file), file.string())};
+  std::string& kept = choice.state.kept.checkpoint;
+  if (!kept.empty()) kept = seen_from(run, checkpoint.parent_path() / kept);
+  return choice;
+}
+
+// Of a run that was finished in this folder.
+std::optional<RunState> final_state(const fs::path& run) {
+  const fs::path file = run / kTrainerStateFile;
+  return fs::exists(file) ? std::optional(RunState::parse(data::read_file(file), file.string())) : std::nullopt;
+}
+
+std::optional<Choice> newest_in(const fs::path& run) {
+  const CheckpointSearch search = find_newest_valid(run);
+  for (const std::string& warning : search.warnings) BOOST_LOG_TRIVIAL(warning) << warning;
+  return search.newest ? std::optional(choose(run, search.newest->folder)) : std::nullopt;
+}
+
+// The checkpoint that --resume-from-checkpoint names, or the newest of the branch that began from it.
+Choice named(const fs::path& run, const fs::path& folder) {
+  const std::string from = seen_from(run, folder);
+  if (auto newest = newest_in(run); newest && newest->state.started_from == from) {
+    BOOST_LOG_TRIVIAL(info) << "this run began from " << folder.string() << " and goes on from its own newest checkpoint";
+    return *std::move(newest);
   }
-  const fs::path& folder = options.resume.folder;
   check_usage(fs::is_directory(folder), "--resume-from-checkpoint ", folder.string(),
               ": no such folder; give a checkpoint-<step> folder, auto or none");
-  verify_checkpoint(folder);
-  const RunState state = RunState::parse(data::read_file(folder / kTrainerStateFile), folder.string());
-  supersede_after(options.output_dir, state.global_step);
-  return Checkpoint{.folder = folder, .step = state.global_step};
+  data::retried(data::kReadWaits, [&] { verify_checkpoint(folder); });
+  Choice choice = choose(run, folder);
+  choice.state.started_from = from;
+  if (const auto finished = final_state(run); !finished || finished->started_from != from) {
+    supersede_after(run, choice.state.global_step);
+    fs::remove(run / kTrainerStateFile);
+  }
+  return choice;
+}
+
+// Rank 0: what the options mean, if anything.
+std::optional<Choice> choose(const TrainOptions& options) {
+  if (options.overwrite_output_dir || options.resume.from == Resume::From::kNothing) return std::nullopt;
+  if (options.resume.from == Resume::From::kNewest) return newest_in(options.output_dir);
+  return named(options.output_dir, options.resume.folder);
 }
 
 }  // namespace
@@ -36,7 +77,9 @@ RunFolder::RunFolder(const TrainOptions& options, comm::Communicator& comm) {
   comm::agree_on_root(comm, [&] {
     const fs::path& folder = options.output_dir;
     check(!fs::exists(folder) || fs::is_directory(folder), "--output-dir ", folder.string(), ": there is a file of that name");
-    owner_ = std::make_unique<RunOwner>(folder);
+    OwnerOptions owner_options;
+    owner_options.tell_waiting = [](const std::string& why) { BOOST_LOG_TRIVIAL(info) << why; };
+    owner_ = std::make_unique<RunOwner>(folder, OwnerIdentity::of_this_process(), owner_options);
     remove_leftovers(folder);
     if (options.overwrite_output_dir) {
       supersede_after(folder, -1);
@@ -52,13 +95,11 @@ RunFolder::RunFolder(const TrainOptions& options, comm::Communicator& comm) {
 ResumePoint RunFolder::find_resume_point(const TrainOptions& options, comm::Communicator& comm) const {
   std::string folder, state, finished;
   comm::agree_on_root(comm, [&] {
-    const std::optional<Checkpoint> checkpoint = choose_checkpoint(options);
-    if (checkpoint) {
-      folder = checkpoint->folder.string();
-      state = data::read_file(checkpoint->folder / kTrainerStateFile);
+    if (const std::optional<Choice> choice = choose(options)) {
+      folder = choice->folder.string();
+      state = choice->state.to_json(/*epoch=*/0);
     }
-    const fs::path final_state = options.output_dir / kTrainerStateFile;
-    if (fs::exists(final_state)) finished = data::read_file(final_state);
+    if (const std::optional<RunState> final = final_state(options.output_dir)) finished = final->to_json(/*epoch=*/0);
   });
   comm.broadcast(folder, 0);
   comm.broadcast(state, 0);

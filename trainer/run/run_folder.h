@@ -16,7 +16,7 @@ namespace berth::train {
 // Where a run goes on from; on all ranks.
 struct ResumePoint {
   std::filesystem::path folder;      // the checkpoint; empty: start afresh
-  std::optional<RunState> state;     // its training state
+  std::optional<RunState> state;     // its training state; paths in it as they are to be seen from this output folder
   std::optional<RunState> finished;  // of a run that is already complete in this output folder
 };
 
@@ -27,8 +27,9 @@ class RunFolder {
   // checkpoints that are there are renamed to *.superseded.
   RunFolder(const TrainOptions& options, comm::Communicator& comm);
 
-  // A collective call. Damaged checkpoints are set aside with a warning. Throws AgreedError if the one that was named cannot be
-  // used.
+  // A collective call. Damaged checkpoints are set aside with a warning. A checkpoint that is named is where a branch of the run
+  // begins: once the branch has checkpoints of its own it goes on from the newest of them, so that a requeued job does not begin
+  // again and again. Throws AgreedError if the one that was named cannot be used.
   ResumePoint find_resume_point(const TrainOptions& options, comm::Communicator& comm) const;
 
   // Rank 0; throws Error(kBadInput) if another job has taken the folder meanwhile.

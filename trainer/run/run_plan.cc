@@ -17,25 +17,31 @@ int64_t interval(double steps, int64_t total_steps) {
 
 }  // namespace
 
-RunPlan RunPlan::make(const TrainOptions& options, int64_t split_size, int ranks, int64_t stored_global_batch) {
+RunPlan RunPlan::make(const TrainOptions& options, int64_t split_size, int ranks, const Horizon* stored, int64_t step) {
   RunPlan plan;
   Horizon& h = plan.horizon;
   const BatchOptions& batch = options.batch;
-  h.num_samples = batch.max_train_samples < 0 ? split_size : std::min(split_size, batch.max_train_samples);
-  h.global_batch = batch.global_batch_size > 0 ? batch.global_batch_size
-                   : stored_global_batch > 0   ? stored_global_batch
-                                               : batch.per_device_train_batch_size * ranks * batch.gradient_accumulation_steps;
+  if (stored != nullptr && step > 0) {
+    h = *stored;
+    if (batch.global_batch_size > 0 && batch.global_batch_size != h.global_batch)
+      h = h.with_global_batch(batch.global_batch_size, step);
+  } else {
+    h.global_batch = batch.global_batch_size > 0 ? batch.global_batch_size
+                     : stored != nullptr         ? stored->global_batch
+                                                 : batch.per_device_train_batch_size * ranks * batch.gradient_accumulation_steps;
+  }
   check_usage(ranks <= h.global_batch, "there are ", ranks, " ranks, but the global batch has only ",
               counted(h.global_batch, "sample"), ": start fewer ranks or raise --global-batch-size");
+  h.num_samples = batch.max_train_samples < 0 ? split_size : std::min(split_size, batch.max_train_samples);
   h.drop_last = batch.drop_last;
   h.seed = options.seed;
   h.data_seed = options.data_seed.value_or(options.seed);
-  plan.steps_per_epoch = data::Sampler(h.sampler()).steps_per_epoch();
-  h.total_steps = options.max_steps > 0
-                      ? options.max_steps
-                      : static_cast<int64_t>(std::ceil(options.num_train_epochs * static_cast<double>(plan.steps_per_epoch)));
-  h.warmup_steps = resolve_warmup(options.warmup_steps, options.warmup_ratio, h.total_steps);
   h.schedule = options.lr_scheduler_type;
+  h.total_steps = options.max_steps > 0 ? options.max_steps : h.sampler().steps_until(options.num_train_epochs);
+  if (h.start.step == 0) {
+    h.schedule_steps = h.total_steps;
+    h.warmup_steps = resolve_warmup(options.warmup_steps, options.warmup_ratio, h.total_steps);
+  }
   plan.logging_steps = interval(options.logging.logging_steps, h.total_steps);
   const EvalSaveOptions& es = options.eval_save;
   if (es.eval_strategy == Strategy::kSteps)
@@ -51,13 +57,16 @@ bool RunPlan::log_due(int64_t step, const LoggingOptions& options) const {
 bool RunPlan::eval_due(int64_t step, const EvalSaveOptions& options) const {
   if (options.eval_strategy == Strategy::kSteps) return step % eval_steps == 0 && static_cast<double>(step) >= options.eval_delay;
   if (options.eval_strategy != Strategy::kEpoch) return false;
-  const bool epoch_ends = step % steps_per_epoch == 0 || step == horizon.total_steps;
-  return epoch_ends && epoch_at(step) >= options.eval_delay;
+  return epoch_ends(step) && epoch_at(step) >= options.eval_delay;
 }
 
 bool RunPlan::save_due(int64_t step, const EvalSaveOptions& options) const {
   if (options.save_strategy == Strategy::kSteps) return step % save_steps == 0 || step == horizon.total_steps;
-  return options.save_strategy == Strategy::kEpoch && (step % steps_per_epoch == 0 || step == horizon.total_steps);
+  return options.save_strategy == Strategy::kEpoch && epoch_ends(step);
+}
+
+bool RunPlan::epoch_ends(int64_t step) const {
+  return step == horizon.total_steps || horizon.sampler().position(step).sample == 0;
 }
 
 }  // namespace berth::train

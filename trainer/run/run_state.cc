@@ -6,14 +6,21 @@ namespace berth::train {
 
 using Json = nlohmann::ordered_json;
 
-std::string RunState::to_json(double epoch, const std::string& best_checkpoint) const {
+std::optional<double> RunState::metric_now() const { return last_eval_step == global_step ? best.last : std::nullopt; }
+
+bool RunState::beats_kept() const {
+  const auto metric = metric_now();
+  return metric && (kept.step == 0 || best.is_better(*metric, kept.metric));
+}
+
+std::string RunState::to_json(double epoch) const {
   Json state;
   state["global_step"] = global_step;
   state["epoch"] = epoch;
   state["max_steps"] = horizon.total_steps;
   state["best_metric"] = best.metric ? Json(*best.metric) : Json(nullptr);
   state["best_global_step"] = best.step;
-  state["best_model_checkpoint"] = best_checkpoint.empty() ? Json(nullptr) : Json(best_checkpoint);
+  state["best_model_checkpoint"] = kept.step > 0 ? Json(kept.checkpoint) : Json(nullptr);
   state["is_world_process_zero"] = true;
   state["log_history"] = log_history;
   state["berth"] = {{"samples_seen", samples_seen},
@@ -22,12 +29,25 @@ std::string RunState::to_json(double epoch, const std::string& best_checkpoint) 
                     {"complete", complete},
                     {"warmup_steps", horizon.warmup_steps},
                     {"lr_scheduler_type", schedule_name(horizon.schedule)},
+                    {"schedule_steps", horizon.schedule_steps},
                     {"global_batch", horizon.global_batch},
+                    {"global_batch_since",
+                     {{"step", horizon.start.step},
+                      {"epoch", horizon.start.epoch},
+                      {"sample", horizon.start.sample},
+                      {"schedule_step", horizon.schedule_start}}},
                     {"num_samples", horizon.num_samples},
                     {"drop_last", horizon.drop_last},
                     {"seed", horizon.seed},
                     {"data_seed", horizon.data_seed},
                     {"evaluations_without_improvement", best.without_improvement},
+                    {"last_metric", best.last ? Json(*best.last) : Json(nullptr)},
+                    {"greater_is_better", best.greater},
+                    {"kept_step", kept.step},
+                    {"kept_metric", kept.metric},
+                    {"not_kept", not_kept},
+                    {"started_from", started_from},
+                    {"fixed_options", fixed_options},
                     {"run_log", run_log},
                     {"environment", environment}};
   return state.dump(2) + "\n";
@@ -55,14 +75,33 @@ RunState RunState::parse(const std::string& text, const std::string& origin) {
     s.horizon.seed = own.at("seed");
     s.horizon.data_seed = own.at("data_seed");
     s.best.without_improvement = own.at("evaluations_without_improvement");
+    if (own.contains("kept_step")) {
+      s.best.greater = own.at("greater_is_better");
+      if (!own.at("last_metric").is_null()) s.best.last = own.at("last_metric").get<double>();
+      s.kept = {.step = own.at("kept_step"), .metric = own.at("kept_metric"), .checkpoint = {}};
+      s.not_kept = own.at("not_kept");
+      s.started_from = own.at("started_from");
+      s.fixed_options = own.at("fixed_options");
+      s.horizon.schedule_steps = own.at("schedule_steps");
+      const Json& since = own.at("global_batch_since");
+      s.horizon.start = {.step = since.at("step"), .epoch = since.at("epoch"), .sample = since.at("sample")};
+      s.horizon.schedule_start = since.at("schedule_step");
+    } else {  // of a berth that did not tell the best model from the best that was kept
+      s.kept = {.step = s.best.step, .metric = s.best.metric.value_or(0), .checkpoint = {}};
+      s.horizon.schedule_steps = s.horizon.total_steps;
+    }
+    if (s.kept.step > 0) s.kept.checkpoint = state.at("best_model_checkpoint");
     s.run_log = own.at("run_log");
     s.environment = own.at("environment");
-    if (s.run_log.is_string()) s.run_log = Json::parse(s.run_log.get<std::string>());  // as the first builds wrote it
   } catch (const Error& error) {
     fail(ExitCode::kBadInput, origin, ": not a training state that berth can resume: ", error.what());
   } catch (const Json::exception& error) {
     fail(ExitCode::kBadInput, origin, ": not a training state that berth can resume: ", error.what());
   }
+  const data::SamplePosition& start = s.horizon.start;
+  check(start.step >= 0 && start.step <= s.global_step && start.epoch >= 0 && start.sample >= 0 &&
+            start.sample < s.horizon.num_samples,
+        origin, ": impossible numbers (the global batch was changed at step ", start.step, ", sample ", start.sample, ")");
   check(s.global_step >= 0 && s.global_step <= s.horizon.total_steps && s.horizon.global_batch > 0 && s.horizon.num_samples > 0 &&
             s.samples_seen >= 0,
         origin, ": impossible numbers (step ", s.global_step, " of ", s.horizon.total_steps, ", global batch ",

@@ -21,13 +21,25 @@ struct RunState {
 
   Horizon horizon;
   BestModel best;
+  KeptModel kept;
+  std::string not_kept;  // why there is no checkpoint of the best model; "": there is, or none was asked for
+
+  nlohmann::ordered_json fixed_options;  // fixed_options.h; null: of a berth that did not store them
+
+  // The checkpoint that --resume-from-checkpoint named when this branch of the run began; "": none. As KeptModel::checkpoint.
+  std::string started_from;
 
   nlohmann::ordered_json run_log;                                        // RunLog::state(); null: nothing logged yet
   nlohmann::ordered_json log_history = nlohmann::ordered_json::array();  // as transformers has it
   nlohmann::ordered_json environment;                                    // what bit-for-bit equality depends on: environment.h
 
+  // The metric of the model as it is at this step; unset if it was not evaluated (or not finite).
+  std::optional<double> metric_now() const;
+  // Whether a checkpoint made now would be the best one kept.
+  bool beats_kept() const;
+
   // Keys that transformers' TrainerState has carry its names; berth's own are under "berth".
-  std::string to_json(double epoch, const std::string& best_checkpoint) const;
+  std::string to_json(double epoch) const;
   // Throws Error(kBadInput) naming `origin` and the key.
   static RunState parse(const std::string& json, const std::string& origin);
 };

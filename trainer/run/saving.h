@@ -1,4 +1,5 @@
-// What a run writes that outlives it: checkpoints, and the final model. Rank 0 writes, all ranks know how it went.
+// What a run writes that outlives it: checkpoints, and the final model. Rank 0 writes, all ranks know how it went. Where another
+// job has taken the run folder, nothing is written: AgreedError(kBadInput).
 #pragma once
 
 #include <chrono>
@@ -12,28 +13,36 @@ namespace berth::train {
 class Saving {
  public:
   // All must outlive it; `setup` is the run's, whose state is what is saved.
-  Saving(const TrainOptions& options, const RunFolder& folder, const TrainSetup& setup, comm::Communicator& comm);
+  Saving(const TrainOptions& options, const RunFolder& folder, TrainSetup& setup, comm::Communicator& comm);
 
   // Writes checkpoint-<step> and rotates older ones out. False, with a warning, if it could not be written: training goes on, the
-  // next save tries again. `why` is for the log; may be empty. A collective call; throws AgreedError(kDiverged) if replicas
-  // differ.
+  // next save tries again. Only a checkpoint that was written becomes the state's best kept model. `why` is for the log; may be
+  // empty. A collective call; throws AgreedError(kDiverged) if replicas differ.
   bool checkpoint(std::string_view why = "");
   double seconds_since_checkpoint() const;
+  // Whether --save-strategy best or --load-best-model-at-end asks for a checkpoint now: it would be the best one there is.
+  bool best_is_wanted() const;
 
-  // The parameters become the best checkpoint's, if --load-best-model-at-end asks for it and they are not. A collective call.
+  // The parameters become the best model's, if --load-best-model-at-end asks for it and they are not. If its checkpoint was never
+  // written, is gone or damaged: those of the best that is left, with a warning that says what was lost and why. A collective
+  // call.
   void load_best();
-  // Rank 0: the model at the run folder's root, and the training state, which says that the run is complete. Throws
+  // Rank 0: the model at the run folder's root, and after it the training state, which says that the run is complete. Throws
   // Error(kInternal).
   void write_final_model() const;
 
  private:
-  std::string write_checkpoint() const;  // "" or why it failed
+  struct Candidate;
+
+  std::string write_checkpoint(const RunState& state) const;  // "" or why it failed
   std::vector<data::FileDigest> write_model(const std::filesystem::path& folder) const;
-  std::string state_json() const;
+  std::string state_json(const RunState& state) const;
+  std::vector<Candidate> next_best() const;
+  std::filesystem::path choose_best() const;
 
   const TrainOptions& options_;
   const RunFolder& folder_;
-  const TrainSetup& setup_;
+  TrainSetup& setup_;
   comm::Communicator& comm_;
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };

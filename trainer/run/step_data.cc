@@ -12,7 +12,7 @@ constexpr int kStepsAhead = 4;  // that are read and collated while one is compu
 }  // namespace
 
 data::Prefetcher read_ahead(const TrainOptions& options, const TrainSetup& setup, const comm::Communicator& comm) {
-  const auto share = [&, sampler = data::Sampler(setup.plan.horizon.sampler())](int64_t step) -> std::optional<data::RankShare> {
+  const auto share = [&, sampler = setup.plan.horizon.sampler()](int64_t step) -> std::optional<data::RankShare> {
     if (step >= setup.plan.horizon.total_steps) return std::nullopt;
     const std::vector<int64_t> samples = sampler.global_step(step);
     std::vector<int32_t> lengths;
@@ -20,8 +20,9 @@ data::Prefetcher read_ahead(const TrainOptions& options, const TrainSetup& setup
     return data::deal(samples, lengths, comm.size(), options.batch.per_device_train_batch_size,
                       comm.device().is_cpu() ? kCpuMicroBatchTokens : 0)[static_cast<size_t>(comm.rank())];
   };
-  const auto finish = [&, transform = batch_transform(options, setup)](data::Batch& batch, int64_t step) {
-    if (transform) transform(batch, static_cast<uint64_t>(step / setup.plan.steps_per_epoch));
+  const auto finish = [transform = batch_transform(options, setup), sampler = setup.plan.horizon.sampler()](data::Batch& batch,
+                                                                                                            int64_t step) {
+    if (transform) transform(batch, static_cast<uint64_t>(sampler.position(step).epoch));
   };
   return data::Prefetcher(*setup.train, share, setup.state.global_step, kStepsAhead, finish);
 }

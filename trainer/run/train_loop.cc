@@ -73,8 +73,10 @@ TrainOutcome TrainLoop::run() {
 bool TrainLoop::train_to_the_end() {
   // A run that was stopped while it evaluated, evaluates first.
   if (state_.global_step > 0 && plan_.eval_due(state_.global_step, options_.eval_save) &&
-      state_.last_eval_step != state_.global_step && !evaluate_now())
-    return false;
+      state_.last_eval_step != state_.global_step) {
+    if (!evaluate_now()) return false;
+    if (saving_.best_is_wanted()) save();
+  }
   TrainStep train_step(*setup_.model, *setup_.optimizer, comm_, options_);
   data::Prefetcher prefetcher = read_ahead(options_, setup_, comm_);
   last_step_ = Clock::now();
@@ -95,19 +97,14 @@ bool TrainLoop::take_step(TrainStep& train_step, std::span<const data::Batch> ba
   const ControlWord control = train_step.agree(batches, {.stop = hooks_.stop(), .save = timed});
   if (control.stop) return false;
   update(train_step, batches);
-  bool improved = false;
-  if (plan_.eval_due(state_.global_step, o)) {
-    if (!evaluate_now()) return false;
-    improved = state_.best.step == state_.global_step;
-  }
-  const bool best_wanted = improved && (o.save_strategy == Strategy::kBest || o.load_best_model_at_end);
-  if (control.save || best_wanted || plan_.save_due(state_.global_step, o)) save();
+  if (plan_.eval_due(state_.global_step, o) && !evaluate_now()) return false;
+  if (control.save || saving_.best_is_wanted() || plan_.save_due(state_.global_step, o)) save();
   return true;
 }
 
 void TrainLoop::update(TrainStep& train_step, std::span<const data::Batch> batches) {
   const double peak = options_.optimizer.learning_rate;
-  const double lr = peak * state_.horizon.learning_rate().factor(state_.global_step, peak);
+  const double lr = peak * state_.horizon.learning_rate_factor(state_.global_step, peak);
   const StepResult result = train_step.run(batches, state_.global_step, lr);
   if (!result.finite) not_finite(train_step);
   ++state_.global_step;
@@ -179,8 +176,8 @@ void TrainLoop::remember_log() {
 }
 
 void TrainLoop::finish() {
-  state_.complete = true;
   saving_.load_best();
+  state_.complete = true;
   comm::agree_on_root(comm_, [&] {
     log_->finish();
     remember_log();

@@ -86,8 +86,8 @@ struct TrainOptions {
   std::string model;  // a folder, or a name in the local Hugging Face cache
   std::filesystem::path output_dir;
   bool overwrite_output_dir = false;
-  Resume resume;                      // --resume-from-checkpoint; there: none
-  bool allow_horizon_change = false;  // resume although the number of steps or the schedule differs
+  Resume resume;                          // --resume-from-checkpoint; there: none
+  std::vector<std::string> allow_change;  // --allow-change: names of fixed_options.h that may differ from the checkpoint's
   uint64_t seed = 42;
   std::optional<uint64_t> data_seed;  // of the order of samples; unset: seed
   double num_train_epochs = 3.0;

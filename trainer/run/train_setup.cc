@@ -8,6 +8,7 @@
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/model_path.h"
 #include "trainer/comm/agree.h"
+#include "trainer/run/fixed_options.h"
 #include "trainer/use/load_model.h"
 #include "trainer/use/pretrained.h"
 
@@ -37,23 +38,55 @@ void choose_model_folder(TrainSetup& setup, const ResumePoint& point, const Trai
   setup.model_folder = folder;
 }
 
-// The plan, and the state to go on from. False if the run is complete.
-bool plan_run(TrainSetup& setup, const ResumePoint& point, const TrainOptions& options, comm::Communicator& comm) {
+// The options that `state` began with.
+nlohmann::ordered_json began_with(const RunState& state) {
+  return state.fixed_options.is_null() ? fixed_options(state.horizon) : state.fixed_options;
+}
+
+// Whether the run was complete before, with as many steps as the options ask for now; its state is then all there is.
+bool is_complete(TrainSetup& setup, const ResumePoint& point, const TrainOptions& options, comm::Communicator& comm) {
+  if (!point.finished || !point.finished->complete) return false;
+  bool as_long = false;
   comm::agree(comm, [&] {
-    if (point.state) setup.state = *point.state;
-    setup.resumed = point.state.has_value();
-    setup.plan = RunPlan::make(options, setup.train->size(), comm.size(), setup.state.horizon.global_batch);
-    if (setup.resumed) setup.state.horizon.check_resumable(setup.plan.horizon, options.allow_horizon_change);
-    setup.state.horizon = setup.plan.horizon;
+    const RunState& end = *point.finished;
+    TrainOptions same_batch = options;
+    same_batch.batch.global_batch_size = 0;
+    const Horizon now = RunPlan::make(same_batch, setup.train->size(), comm.size(), &end.horizon, end.global_step).horizon;
+    as_long = now.total_steps == end.horizon.total_steps;
+    if (as_long)
+      check_fixed_options(began_with(end), fixed_options(options, now, setup.dataset->info(), nullptr), options.allow_change,
+                          options.output_dir.string());
   });
-  if (!point.finished || !point.finished->complete || point.finished->horizon.total_steps != setup.plan.horizon.total_steps)
-    return true;
+  if (!as_long) return false;
   setup.state = *point.finished;
   if (comm.rank() == 0)
     BOOST_LOG_TRIVIAL(info) << "the run in " << options.output_dir.string() << " is complete ("
                             << counted(setup.state.global_step, "step")
                             << "): nothing to do; --overwrite-output-dir starts afresh";
-  return false;
+  return true;
+}
+
+// The plan, and the state to go on from.
+void plan_run(TrainSetup& setup, const ResumePoint& point, const TrainOptions& options, comm::Communicator& comm) {
+  comm::agree(comm, [&] {
+    if (point.state) setup.state = *point.state;
+    setup.resumed = point.state.has_value();
+    setup.plan = RunPlan::make(options, setup.train->size(), comm.size(), setup.resumed ? &setup.state.horizon : nullptr,
+                               setup.state.global_step);
+  });
+}
+
+// Keeps what the run is made with in its state; a run that goes on must be made with what it began with.
+void fix_options(TrainSetup& setup, const BertConfig& config, const TrainOptions& options, comm::Communicator& comm) {
+  const nlohmann::ordered_json now = fixed_options(options, setup.plan.horizon, setup.dataset->info(), &config);
+  if (setup.resumed) {
+    nlohmann::ordered_json began = began_with(setup.state);
+    // With another global batch the same epochs are another number of steps.
+    if (setup.plan.horizon.global_batch != setup.state.horizon.global_batch) began["max_steps"] = now["max_steps"];
+    comm::agree(comm, [&] { check_fixed_options(began, now, options.allow_change, setup.model_folder.string()); });
+  }
+  setup.state.horizon = setup.plan.horizon;
+  setup.state.fixed_options = now;
 }
 
 // The tokenizer that is saved with the model treats letters as the training texts were treated.
@@ -117,9 +150,11 @@ TrainSetup set_up(const TrainOptions& options, const RunFolder& folder, comm::Co
   TrainSetup setup;
   open_data(setup, options, comm);
   const ResumePoint point = folder.find_resume_point(options, comm);
-  if (!plan_run(setup, point, options, comm)) return setup;
+  if (is_complete(setup, point, options, comm)) return setup;
+  plan_run(setup, point, options, comm);
   choose_model_folder(setup, point, options, comm);
   const BertConfig config = load_config(setup, options, comm);
+  fix_options(setup, config, options, comm);
   setup.model =
       std::make_unique<ModelInstance>(config, setup.dataset->info().task, comm,
                                       static_cast<int64_t>(options.ddp_bucket_cap_mb * (1 << 20)), options.model_options.freeze);

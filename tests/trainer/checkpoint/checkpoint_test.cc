@@ -5,10 +5,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <cstdlib>
 
 #include "tests/trainer/checkpoint/tensor_test_util.h"
+#include "trainer/checkpoint/model_path.h"
 
 namespace berth::train {
 namespace {
@@ -161,6 +163,43 @@ TEST_F(CheckpointTest, ALimitOfTheSystemIsAWarning) {
 TEST_F(CheckpointTest, ARunFolderThatIsAFileIsAWarning) {
   write_bytes(run_, "not a folder");
   EXPECT_NE(save(run_, 1), "");
+}
+
+// An error of the disk says nothing about the checkpoint: it is read again, and never renamed.
+TEST_F(CheckpointTest, OneThatCannotBeReadIsNotDamaged) {
+  using std::chrono::milliseconds;
+  const std::array waits{milliseconds(0), milliseconds(0)};
+  save_well(1);
+  save_well(2);
+  ::setenv("BERTH_FAILPOINT", "read@2:EIO", 1);
+  EXPECT_EQ(find_newest_valid(run_, waits).newest->step, 2) << "read again, it was there";
+  ::setenv("BERTH_FAILPOINT", "read@2+:EIO", 1);
+  try {
+    find_newest_valid(run_, waits);
+    ADD_FAILURE() << "found without reading";
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    EXPECT_EQ(error.code(), ExitCode::kInternal);
+    EXPECT_NE(message.find("checkpoint-2/"), std::string::npos) << message;
+    EXPECT_NE(message.find("Input/output error"), std::string::npos) << message;
+    EXPECT_NE(message.find("start again"), std::string::npos) << message;
+  }
+  ::unsetenv("BERTH_FAILPOINT");
+  EXPECT_EQ(names(), (std::vector<std::string>{"checkpoint-1", "checkpoint-2"}));
+  EXPECT_EQ(newest(), 2);
+}
+
+TEST_F(CheckpointTest, TakenAsAModelItIsVerifiedToo) {
+  save_well(2);
+  const fs::path folder = run_ / "checkpoint-2";
+  EXPECT_EQ(resolve_model(folder.string()), folder);
+  fs::remove(folder / kOptimizerFile);
+  EXPECT_EQ(resolve_model(folder.string()), folder) << "a model needs no training state";
+  test::flip_bit(folder / "model.safetensors", read_bytes(folder / "model.safetensors").size() - 1, 0);
+  expect_refused([&] { resolve_model(folder.string()); },
+                 {"model.safetensors", "damaged", "remove " + (folder / "manifest.json").string()});
+  fs::remove(folder / kManifestName);
+  EXPECT_EQ(resolve_model(folder.string()), folder) << "a folder from elsewhere has no manifest";
 }
 
 class DamagedFile : public CheckpointTest, public ::testing::WithParamInterface<const char*> {};

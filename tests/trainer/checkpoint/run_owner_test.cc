@@ -4,7 +4,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "tests/trainer/checkpoint/tensor_test_util.h"
 #include "trainer/checkpoint/provenance.h"
@@ -15,7 +17,33 @@ namespace {
 using std::chrono::milliseconds;
 
 // Ends at the first heartbeat it sees; only an owner that is dead costs the patience.
-constexpr OwnerOptions kAlive{milliseconds(5), milliseconds(60'000)}, kDead{milliseconds(60'000), milliseconds(50)};
+const OwnerOptions kAlive{milliseconds(5), milliseconds(60'000), {}}, kDead{milliseconds(60'000), milliseconds(50), {}};
+
+// Between this process and its children.
+class Pipe {
+ public:
+  Pipe() { EXPECT_EQ(::pipe(ends_), 0); }
+  ~Pipe() { end(), ::close(ends_[0]); }
+  void put(char c) { EXPECT_EQ(::write(ends_[1], &c, 1), 1); }
+  char get() {
+    char c = 0;
+    EXPECT_EQ(::read(ends_[0], &c, 1), 1);
+    return c;
+  }
+  // A child waits until the parent, and every child that was given this pipe, has ended it.
+  void wait() {
+    char c = 0;
+    end();
+    EXPECT_EQ(::read(ends_[0], &c, 1), 0);
+  }
+  void end() {
+    if (std::exchange(open_, false)) ::close(ends_[1]);
+  }
+
+ private:
+  int ends_[2] = {-1, -1};
+  bool open_ = true;
+};
 
 class RunOwnerTest : public ::testing::Test {
  protected:
@@ -84,6 +112,64 @@ TEST_F(RunOwnerTest, ARequeuedSlurmJobTakesItsFolderBackAtOnce) {
   before.slurm_restarts = 2;
   before.slurm_job_id = "18";
   expect_refused([&] { RunOwner third(folder_.path(), after, kAlive); }, {"Slurm job 17"});
+}
+
+// Jobs that start at the same moment, where nobody was before and where a dead job was: one gets the folder, whatever the order.
+TEST_F(RunOwnerTest, OfSeveralThatStartTogetherOneWins) {
+  constexpr int kStarters = 6, kRounds = 40;
+  for (int round = 0; round < kRounds; ++round) {
+    const std::filesystem::path run = folder_ / concat("run", round);
+    if (round % 2 == 1) {
+      OwnerIdentity dead = OwnerIdentity::of_this_process();
+      dead.start_ticks -= 1;
+      std::filesystem::create_directories(run);
+      const pid_t child = ::fork();
+      if (child == 0) {
+        const RunOwner owner(run, dead);
+        ::_exit(0);
+      }
+      ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+    }
+    Pipe go, result, done;
+    for (int i = 0; i < kStarters; ++i) {
+      if (::fork() != 0) continue;
+      go.wait();
+      try {
+        const RunOwner owner(run);
+        owner.check_still_owner();
+        result.put('w');
+        done.wait();
+      } catch (const Error&) {
+        result.put('l');
+      }
+      ::_exit(0);
+    }
+    go.end();
+    std::string results;
+    for (int i = 0; i < kStarters; ++i) results += result.get();
+    done.end();
+    for (int i = 0; i < kStarters; ++i) ASSERT_GT(::wait(nullptr), 0);
+    ASSERT_EQ(std::count(results.begin(), results.end(), 'w'), 1) << results << " in round " << round;
+  }
+}
+
+TEST_F(RunOwnerTest, SaysWhatItWaitsFor) {
+  const RunOwner owner(folder_.path(), on_other_host(), kDead);
+  OwnerOptions options = kDead;
+  std::string told;
+  options.tell_waiting = [&](const std::string& why) { told = why; };
+  const RunOwner second(folder_.path(), OwnerIdentity::of_this_process(), options);
+  EXPECT_NE(told.find(concat("process ", ::getpid(), " on elsewhere")), std::string::npos) << told;
+  EXPECT_NE(told.find("waiting up to 1 s"), std::string::npos) << told;
+}
+
+TEST_F(RunOwnerTest, ARecordThatCannotBeReadIsNobodysLoss) {
+  const RunOwner owner(folder_.path());
+  ::setenv("BERTH_FAILPOINT", "read@1+:EIO", 1);
+  EXPECT_NO_THROW(owner.check_still_owner());
+  expect_refused([&] { RunOwner second(folder_.path(), on_other_host()); }, {"cannot be read: Input/output error"});
+  ::unsetenv("BERTH_FAILPOINT");
+  owner.check_still_owner();
 }
 
 TEST_F(RunOwnerTest, ADamagedRecordOwnsNothing) {

@@ -112,7 +112,7 @@ TEST(Safetensors, NoFlippedByteOfTheHeaderReadsOutsideTheFile) {
 }
 
 TEST(Safetensors, AFileThatIsNoneIsRefused) {
-  expect_refused([] { open_bytes("/no/such/file"); }, {"/no/such/file", "cannot be opened"});
+  expect_refused([] { open_bytes("/no/such/file"); }, {"/no/such/file", "cannot be read"});
   expect_refused([] { open_bytes("/tmp"); }, {"not a regular file"});
 }
 

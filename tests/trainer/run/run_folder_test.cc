@@ -51,6 +51,35 @@ TEST_F(RunFolderTest, GoesOnFromTheCheckpointThatIsNamed) {
   EXPECT_TRUE(fs::exists(checkpoint(8).string() + ".superseded"));
 }
 
+// A requeued job has the same command line, also after the checkpoint that it names was rotated out.
+TEST_F(RunFolderTest, ANamedCheckpointIsAStartNotALoop) {
+  TrainOptions o = options();
+  o.resume = parse_resume(checkpoint(4).string());
+  int64_t asked = 0;
+  ASSERT_EQ(train(o, RunFolder(o, *comm_), *comm_, {.stop = [&] { return asked++ == 2; }}), TrainOutcome::kStoppedEarly);
+  EXPECT_EQ(resume(o).folder, checkpoint(6));
+  fs::remove_all(checkpoint(4));
+  EXPECT_EQ(resume(o).folder, checkpoint(6));
+  EXPECT_EQ(resume(options()).folder, checkpoint(6));
+  EXPECT_EQ(resume(options()).state->started_from, "checkpoint-4");
+  EXPECT_FALSE(fs::exists(checkpoint(6).string() + ".superseded"));
+
+  o.resume = parse_resume(checkpoint(8).string() + ".superseded");
+  EXPECT_EQ(resume(o).state->global_step, 8) << "another checkpoint is another start";
+  EXPECT_TRUE(fs::exists(checkpoint(6))) << "which is earlier than that";
+}
+
+TEST_F(RunFolderTest, AfterTheEndABranchThatBeganFromANamedCheckpointIsComplete) {
+  TrainOptions o = options();
+  o.resume = parse_resume(checkpoint(4).string());
+  ASSERT_EQ(train(o, RunFolder(o, *comm_), *comm_, {.stop = [] { return false; }}), TrainOutcome::kDone);
+  const ResumePoint again = resume(o);
+  ASSERT_TRUE(again.finished);
+  EXPECT_TRUE(again.finished->complete);
+  o.resume = parse_resume(checkpoint(8).string() + ".superseded");
+  EXPECT_FALSE(resume(o).finished) << "another start is not complete";
+}
+
 TEST_F(RunFolderTest, ANamedCheckpointThatIsNoFolderIsAUsageErrorAndADamagedOneBadInput) {
   TrainOptions o = options();
   o.resume = parse_resume("newest");

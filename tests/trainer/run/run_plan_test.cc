@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "data/check.h"
+#include "trainer/run/fixed_options.h"
 #include "trainer/run/run_state.h"
 
 namespace berth::train {
@@ -19,16 +20,54 @@ TrainOptions options(int64_t per_device, int64_t accumulation, double epochs) {
 TEST(RunPlan, CountsStepsFromTheGlobalBatch) {
   const RunPlan plan = RunPlan::make(options(8, 2, 3), 100, 4);
   EXPECT_EQ(plan.horizon.global_batch, 64);
-  EXPECT_EQ(plan.steps_per_epoch, 2);
+  EXPECT_EQ(plan.horizon.sampler().steps_per_epoch(), 2);
   EXPECT_EQ(plan.horizon.total_steps, 6);
   EXPECT_EQ(RunPlan::make(options(10, 1, 0.25), 100, 1).horizon.total_steps, 3);  // 2.5 steps, rounded up as transformers does
 }
 
 TEST(RunPlan, KeepsTheCheckpointsGlobalBatchOnOtherRankCounts) {
-  EXPECT_EQ(RunPlan::make(options(8, 1, 1), 100, 3, 32).horizon.global_batch, 32);
-  TrainOptions named = options(8, 1, 1);
-  named.batch.global_batch_size = 24;
-  EXPECT_EQ(RunPlan::make(named, 100, 3, 32).horizon.global_batch, 24);
+  const Horizon stored = RunPlan::make(options(32, 1, 1), 100, 1).horizon;
+  EXPECT_EQ(RunPlan::make(options(8, 1, 1), 100, 3, &stored, 2).horizon.global_batch, 32);
+  EXPECT_EQ(RunPlan::make(options(8, 1, 1), 100, 3, &stored, 0).horizon.global_batch, 32);
+}
+
+// 100 samples in batches of 10; after 13 steps, in batches of 20: 20, 20, 20 and the last 10 of the second epoch, then 5 a epoch.
+TEST(RunPlan, AnotherGlobalBatchGoesOnWhereTheOldOneWas) {
+  TrainOptions o = options(10, 1, 3);
+  const Horizon began = RunPlan::make(o, 100, 1).horizon;
+  o.batch.global_batch_size = 20;
+  const RunPlan plan = RunPlan::make(o, 100, 1, &began, 13);
+  const Horizon& now = plan.horizon;
+  EXPECT_EQ(now.total_steps, 13 + 4 + 5);
+  const data::Sampler before = began.sampler(), after = now.sampler();
+  for (int64_t epoch : {1, 2}) {
+    std::vector<int64_t> seen;
+    const auto take = [&](const std::vector<int64_t>& samples) { seen.insert(seen.end(), samples.begin(), samples.end()); };
+    for (int64_t step = 10; epoch == 1 && step < 13; ++step) take(before.global_step(step));
+    for (int64_t step = 13; step < now.total_steps; ++step)
+      if (after.position(step).epoch == epoch) take(after.global_step(step));
+    std::vector<int64_t> whole;
+    for (int64_t step = 10 * epoch; step < 10 * (epoch + 1); ++step) {
+      const std::vector<int64_t> samples = before.global_step(step);
+      whole.insert(whole.end(), samples.begin(), samples.end());
+    }
+    EXPECT_EQ(seen, whole) << "epoch " << epoch;
+  }
+  EXPECT_EQ(plan.epoch_at(13), 1.3);
+  EXPECT_EQ(plan.epoch_at(17), 2);
+  EXPECT_EQ(plan.epoch_at(22), 3);
+  EXPECT_EQ(now.learning_rate_factor(13, 1), began.learning_rate_factor(13, 1)) << "no jump";
+  EXPECT_EQ(now.learning_rate_factor(22, 1), 0);
+  double last = 1;
+  for (int64_t step = 13; step <= 22; ++step) {
+    EXPECT_LT(now.learning_rate_factor(step, 1), last);
+    last = now.learning_rate_factor(step, 1);
+  }
+  o.batch.global_batch_size = 0;
+  const Horizon later = RunPlan::make(o, 100, 1, &now, 15).horizon;
+  EXPECT_EQ(later.global_batch, 20) << "kept when the run goes on once more";
+  EXPECT_EQ(later.total_steps, now.total_steps);
+  EXPECT_EQ(later.start.step, 13);
 }
 
 TEST(RunPlan, RefusesMoreRanksThanSamplesInTheGlobalBatch) {
@@ -69,12 +108,35 @@ TEST(RunState, SurvivesARoundTripExactly) {
   state.global_step = 7;
   state.samples_seen = 56;
   state.best.metric = 0.1 + 0.2;
+  state.best.last = 0.25;
+  state.best.greater = true;
+  state.kept = {.step = 6, .metric = 0.2, .checkpoint = "checkpoint-6"};
+  state.not_kept = "the disk was full";
+  state.started_from = "/runs/a/checkpoint-5";
   state.run_log = {{"loss", 0.30000000000000004}};
   state.log_history.push_back({{"loss", 0.5}, {"step", 1}});
   state.environment = {{"ranks", 2}};
-  const RunState again = RunState::parse(state.to_json(0.5, "checkpoint-7"), "test");
-  EXPECT_EQ(again.to_json(0.5, "checkpoint-7"), state.to_json(0.5, "checkpoint-7"));
+  const RunState again = RunState::parse(state.to_json(0.5), "test");
+  EXPECT_EQ(again.to_json(0.5), state.to_json(0.5));
   EXPECT_EQ(*again.best.metric, 0.1 + 0.2);
+}
+
+TEST(RunState, TheBestKeptIsTheBestThatWasSaved) {
+  RunState state;
+  state.global_step = state.last_eval_step = 4;
+  EXPECT_FALSE(state.beats_kept()) << "not evaluated";
+  state.best.last = 0.5;
+  EXPECT_TRUE(state.beats_kept());
+  state.kept = {.step = 2, .metric = 0.5, .checkpoint = "checkpoint-2"};
+  EXPECT_FALSE(state.beats_kept()) << "of equals the first is kept";
+  state.kept.metric = 0.6;
+  EXPECT_TRUE(state.beats_kept());
+  state.best.greater = true;
+  EXPECT_FALSE(state.beats_kept());
+  state.kept.metric = 0.4;
+  EXPECT_TRUE(state.beats_kept());
+  state.global_step = 5;
+  EXPECT_FALSE(state.beats_kept()) << "evaluated at an earlier step";
 }
 
 TEST(RunState, RefusesDamageAndImpossibleNumbers) {
@@ -82,7 +144,7 @@ TEST(RunState, RefusesDamageAndImpossibleNumbers) {
   EXPECT_THROW(RunState::parse("{}", "x"), Error);
   RunState state;
   state.horizon = RunPlan::make(options(8, 1, 3), 100, 1).horizon;
-  std::string unknown = state.to_json(0, "");
+  std::string unknown = state.to_json(0);
   unknown.replace(unknown.find("\"linear\""), 8, "\"zigzag\"");
   try {
     RunState::parse(unknown, "here/trainer_state.json");
@@ -92,20 +154,53 @@ TEST(RunState, RefusesDamageAndImpossibleNumbers) {
     EXPECT_NE(std::string(error.what()).find("here/trainer_state.json"), std::string::npos) << error.what();
   }
   state.global_step = 1000;
-  EXPECT_THROW(RunState::parse(state.to_json(0, ""), "x"), Error);
+  EXPECT_THROW(RunState::parse(state.to_json(0), "x"), Error);
 }
 
-TEST(Horizon, AResumeMayNotChangeOrderOrLearningRateUnnoticed) {
-  const TrainOptions o = options(8, 1, 3);
-  const Horizon began = RunPlan::make(o, 100, 1).horizon;
-  EXPECT_NO_THROW(began.check_resumable(RunPlan::make(o, 100, 2, began.global_batch).horizon, false));
-  EXPECT_THROW(began.check_resumable(RunPlan::make(o, 101, 1).horizon, false), Error);
-  const Horizon longer = RunPlan::make(options(8, 1, 4), 100, 1).horizon;
-  EXPECT_THROW(began.check_resumable(longer, false), Error);
-  EXPECT_NO_THROW(began.check_resumable(longer, true));
-  TrainOptions reseeded = o;
-  reseeded.seed = 43;
-  EXPECT_THROW(began.check_resumable(RunPlan::make(reseeded, 100, 1).horizon, true), Error);
+// The message of what is thrown; "" if nothing.
+std::string refusal(const nlohmann::ordered_json& began, const nlohmann::ordered_json& now,
+                    const std::vector<std::string>& allowed = {}) {
+  try {
+    check_fixed_options(began, now, allowed, "run/checkpoint-5");
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::kUsage);
+    return error.what();
+  }
+  return "";
+}
+
+TEST(FixedOptions, AllThatDifferAreListedAndMayBeAllowedByName) {
+  TrainOptions o = options(8, 1, 3);
+  data::DatasetInfo info;
+  info.content_sha256 = {{"train", "abc"}};
+  const auto of = [&] { return fixed_options(o, RunPlan::make(o, 100, 1).horizon, info, nullptr); };
+  const auto began = of();
+  EXPECT_EQ(refusal(began, of()), "");
+  o.optimizer.learning_rate = 3e-5;
+  o.seed = 7;
+  o.num_train_epochs = 4;
+  info.content_sha256["train"] = "def";
+  const std::string all = refusal(began, of());
+  for (const char* part :
+       {"run/checkpoint-5", "--learning-rate 5e-05, now 3e-05", "--seed 42, now 7", "--data-seed 42, now 7",
+        "--max-steps 39, now 52", "--data holds other samples", "--allow-change seed,data_seed,max_steps,data,learning_rate"})
+    EXPECT_NE(all.find(part), std::string::npos) << part << " in: " << all;
+  const std::string some = refusal(began, of(), {"--learning-rate", "data-seed", "num_train_epochs"});
+  EXPECT_EQ(some.find("--learning-rate"), std::string::npos) << some;
+  EXPECT_EQ(some.find("--max-steps"), std::string::npos) << some;
+  EXPECT_NE(some.find("--seed 42"), std::string::npos) << some;
+  EXPECT_EQ(refusal(began, of(), {"all"}), "");
+  EXPECT_NE(refusal(began, of(), {"learning_rat"}).find("none of seed, "), std::string::npos);
+}
+
+TEST(FixedOptions, OlderCheckpointsAreComparedByWhatTheyTell) {
+  TrainOptions o = options(8, 1, 3);
+  const Horizon horizon = RunPlan::make(o, 100, 1).horizon;
+  o.optimizer.learning_rate = 1;
+  EXPECT_EQ(refusal(fixed_options(horizon), fixed_options(o, horizon, {}, nullptr)), "");
+  const Horizon other = RunPlan::make(o, 101, 1).horizon;
+  EXPECT_NE(refusal(fixed_options(horizon), fixed_options(o, other, {}, nullptr)).find("100 samples, now 101"),
+            std::string::npos);
 }
 
 }  // namespace

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <map>
+
 #include "tests/trainer/run/tiny_run.h"
 
 namespace berth::train {
@@ -161,6 +164,90 @@ TEST_F(TrainLoopTest, TheFinalModelIsTheBestOneWhereThatIsAskedFor) {
   o.eval_save.load_best_model_at_end = false;
   run_with(o);
   EXPECT_FALSE(bytes("last/model.safetensors") == bytes("best/model.safetensors"));
+}
+
+// The best model of a run is not its last one, and something happens to it before the end.
+class LostBest : public TrainLoopTest {
+ protected:
+  void SetUp() override {
+    run_with(with_best("whole"));
+    best_ = state("whole")["best_global_step"];
+    ASSERT_GT(best_, 1);
+    ASSERT_LT(best_, 9);
+    const nlohmann::json whole = state("whole");
+    for (const auto& record : whole["log_history"])
+      if (record.contains("eval_loss")) loss_[record["step"]] = record["eval_loss"];
+    ASSERT_EQ(loss_.size(), 10u);
+  }
+  TrainOptions with_best(const std::string& name) const {
+    TrainOptions o = in(name);
+    o.optimizer.learning_rate = 0.05;  // too high: it gets worse again
+    o.eval_save.eval_strategy = Strategy::kSteps;
+    o.eval_save.eval_steps = 1;
+    o.eval_save.save_strategy = Strategy::kSteps;
+    o.eval_save.save_steps = 1;
+    o.eval_save.load_best_model_at_end = true;
+    return o;
+  }
+  std::string checkpoint_of(const std::string& run, int64_t step) const { return run + "/checkpoint-" + std::to_string(step); }
+  // The step of the lowest loss among those that `is_left` says.
+  template <class IsLeft>
+  int64_t next_best(IsLeft is_left) const {
+    int64_t found = 0;
+    for (const auto& [step, loss] : loss_)
+      if (is_left(step) && (found == 0 || loss < loss_.at(found))) found = step;
+    return found;
+  }
+  void expect_final_model_of(const std::string& run, int64_t step) {
+    EXPECT_TRUE(bytes(run + "/model.safetensors") == bytes(checkpoint_of("whole", step) + "/model.safetensors")) << step;
+    EXPECT_TRUE(state(run)["berth"]["complete"]);
+    EXPECT_EQ(state(run)["best_global_step"], best_) << "what was measured stays";
+  }
+
+  int64_t best_ = 0;
+  std::map<int64_t, double> loss_;
+};
+
+TEST_F(LostBest, OneThatCouldNotBeSavedIsNotTheEndOfTheRun) {
+  ::setenv("BERTH_FAILPOINT", ("before-rename@" + std::to_string(best_) + ":ENOSPC").c_str(), 1);
+  const Result result = run_with(with_best("full_disk"));
+  ::unsetenv("BERTH_FAILPOINT");
+  EXPECT_EQ(result.outcome, TrainOutcome::kDone);
+  EXPECT_FALSE(fs::exists(folder_ / checkpoint_of("full_disk", best_)));
+  expect_final_model_of("full_disk", next_best([&](int64_t step) { return step != best_; }));
+}
+
+TEST_F(LostBest, OneThatIsDamagedOrGoneIsReplacedByTheBestThatIsLeft) {
+  for (const char* what : {"damaged", "gone"}) {
+    EXPECT_EQ(run_with(with_best(what), 9).outcome, TrainOutcome::kStoppedEarly);
+    const fs::path lost = folder_ / checkpoint_of(what, best_);
+    if (what == std::string("gone")) {
+      fs::remove_all(lost);
+    } else {
+      test::flip_bit(lost / "model.safetensors", 2000, 1);
+    }
+    EXPECT_EQ(run_with(with_best(what)).outcome, TrainOutcome::kDone);
+    expect_final_model_of(what, next_best([&](int64_t step) { return step != best_; }));
+  }
+}
+
+// Evaluated after steps 4 and 8; gone on from 9.
+TEST_F(LostBest, WithoutAnyOtherTheLastModelIsTaken) {
+  TrainOptions o = with_best("alone");
+  o.eval_save.eval_steps = 4;
+  EXPECT_EQ(run_with(o, 9).outcome, TrainOutcome::kStoppedEarly);
+  for (int64_t step = 1; step < 9; ++step) fs::remove_all(folder_ / checkpoint_of("alone", step));
+  EXPECT_EQ(run_with(o).outcome, TrainOutcome::kDone);
+  EXPECT_TRUE(bytes("alone/model.safetensors") == bytes(checkpoint_of("whole", 10) + "/model.safetensors"));
+}
+
+TEST_F(LostBest, InAnotherFolderItIsStillFound) {
+  EXPECT_EQ(run_with(with_best("first"), 9).outcome, TrainOutcome::kStoppedEarly);
+  TrainOptions o = with_best("second");
+  o.resume = parse_resume((folder_ / checkpoint_of("first", 9)).string());
+  EXPECT_EQ(run_with(o).outcome, TrainOutcome::kDone);
+  expect_final_model_of("second", best_);
+  EXPECT_EQ(state("second")["best_model_checkpoint"], (folder_ / checkpoint_of("first", best_)).string());
 }
 
 TEST_F(TrainLoopTest, SavesBySteps) {

@@ -63,12 +63,62 @@ TEST_F(TrainSetupTest, OptionsThatWouldBendTheRunAreRefused) {
   longer.max_steps = 12;
   const Outcome refused = outcome_of([&] { set_up_with(longer); });
   EXPECT_EQ(refused.code, ExitCode::kUsage);
-  EXPECT_NE(refused.message.find("--allow-horizon-change"), std::string::npos) << refused.message;
-  longer.allow_horizon_change = true;
+  EXPECT_NE(refused.message.find("--max-steps 10, now 12"), std::string::npos) << refused.message;
+  longer.allow_change = {"max_steps"};
   EXPECT_EQ(set_up_with(longer).plan.horizon.total_steps, 12);
   TrainOptions reseeded = options();
   reseeded.data_seed = 1;
   EXPECT_EQ(outcome_of([&] { set_up_with(reseeded); }).code, ExitCode::kUsage);
+  TrainOptions dropless = options();
+  dropless.model_options.hidden_dropout_prob = 0;
+  EXPECT_NE(outcome_of([&] { set_up_with(dropless); }).message.find("--hidden-dropout-prob"), std::string::npos);
+}
+
+// As many rows with other words.
+TEST_F(TrainSetupTest, AnotherDataSetOfTheSameSizeIsRefused) {
+  train_until(options(), 3);
+  test::write_tiny_reviews(folder_ / "other.csv", 60, 3);
+  const auto prepared = [&](const std::filesystem::path& csv, const std::string& name) {
+    data::prepare({.train_file = csv,
+                   .validation_file = *files_ / "validation.csv",
+                   .tokenizer = *files_ / "model",
+                   .output = folder_ / name,
+                   .max_length = 32,
+                   .threads = 1});
+    TrainOptions o = options();
+    o.data = folder_ / name;
+    return o;
+  };
+  EXPECT_EQ(outcome_of([&] { set_up_with(prepared(*files_ / "train.csv", "same.h5")); }).message, "");
+  TrainOptions other = prepared(folder_ / "other.csv", "other.h5");
+  EXPECT_NE(outcome_of([&] { set_up_with(other); }).message.find("--data holds other samples"), std::string::npos);
+  other.allow_change = {"data"};
+  EXPECT_EQ(outcome_of([&] { set_up_with(other); }).message, "");
+}
+
+// A complete run, too: the same command with another data set must not end as if it had been trained on it.
+TEST_F(TrainSetupTest, ACompleteRunOfOtherOptionsIsNotTakenForThisOne) {
+  ASSERT_EQ(train(options(), RunFolder(options(), *comm_), *comm_, {.stop = [] { return false; }}), TrainOutcome::kDone);
+  TrainOptions o = options();
+  o.optimizer.learning_rate = 2e-3;
+  const Outcome refused = outcome_of([&] { set_up_with(o); });
+  EXPECT_EQ(refused.code, ExitCode::kUsage);
+  EXPECT_NE(refused.message.find("--learning-rate"), std::string::npos) << refused.message;
+}
+
+TEST_F(TrainSetupTest, TheGlobalBatchIsChangedByName) {
+  train_until(options(), 3);
+  TrainOptions o = options();
+  o.batch.global_batch_size = 12;
+  const TrainSetup setup = set_up_with(o);
+  EXPECT_EQ(setup.state.horizon.global_batch, 12);
+  EXPECT_EQ(setup.state.horizon.start.step, 3);
+  EXPECT_EQ(setup.state.horizon.start.sample, 18);
+  train_until(o, 2);
+  o.batch.global_batch_size = 0;
+  const TrainSetup later = set_up_with(o);
+  EXPECT_EQ(later.state.samples_seen, 3 * 6 + 2 * 12);
+  EXPECT_EQ(later.state.horizon.global_batch, 12);
 }
 
 TEST_F(TrainSetupTest, OfACompleteRunOnlyTheStateIsThere) {

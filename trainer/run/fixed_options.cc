@@ -1,0 +1,98 @@
+#include "trainer/run/fixed_options.h"
+
+#include <algorithm>
+
+#include "data/check.h"
+#include "data/words.h"
+
+namespace berth::train {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// What tells one data set from another: the content of the splits that a run reads; for files of before it was stored, their sources.
+Json identity(const data::DatasetInfo& info) {
+  Json splits = Json::object();
+  for (const char* name : {"train", "validation"})
+    if (const auto found = info.content_sha256.find(name); found != info.content_sha256.end()) splits[name] = found->second;
+  return splits.empty() ? Json(info.source_sha256) : splits;
+}
+
+std::string plain(std::string name) {
+  name.erase(0, std::min(name.find_first_not_of('-'), name.size()));
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name == "num_train_epochs" ? "max_steps" : name;  // both give the number of steps
+}
+
+std::string flag(std::string name) {
+  std::replace(name.begin(), name.end(), '_', '-');
+  return "--" + name;
+}
+
+}  // namespace
+
+Json fixed_options(const Horizon& horizon) {
+  return {{"seed", horizon.seed},
+          {"data_seed", horizon.data_seed},
+          {"dataloader_drop_last", horizon.drop_last},
+          {"num_samples", horizon.num_samples},
+          {"max_steps", horizon.total_steps},
+          {"warmup_steps", horizon.warmup_steps},
+          {"lr_scheduler_type", schedule_name(horizon.schedule)}};
+}
+
+Json fixed_options(const TrainOptions& options, const Horizon& horizon, const data::DatasetInfo& info, const BertConfig* config) {
+  Json fixed = fixed_options(horizon);
+  fixed["data"] = identity(info);
+  const AdamWOptions& adam = options.optimizer;
+  fixed["learning_rate"] = adam.learning_rate;
+  fixed["weight_decay"] = adam.weight_decay;
+  fixed["adam_beta1"] = adam.beta1;
+  fixed["adam_beta2"] = adam.beta2;
+  fixed["adam_epsilon"] = adam.epsilon;
+  fixed["max_grad_norm"] = adam.max_grad_norm;
+  fixed["bf16"] = options.model_options.bf16;
+  fixed["label_smoothing_factor"] = options.model_options.label_smoothing_factor;
+  fixed["freeze"] = options.model_options.freeze;
+  fixed["mlm_probability"] = options.masks.probability;
+  fixed["whole_word_mask"] = options.masks.whole_words;
+  fixed["metric_for_best_model"] = options.eval_save.best_model().name();
+  if (config == nullptr) return fixed;
+  fixed["hidden_dropout_prob"] = config->hidden_dropout_prob;
+  fixed["attention_probs_dropout_prob"] = config->attention_probs_dropout_prob;
+  fixed["classifier_dropout"] = config->classifier_dropout_prob();
+  return fixed;
+}
+
+void check_fixed_options(const Json& began, const Json& now, const std::vector<std::string>& allowed, const std::string& origin) {
+  std::vector<std::string> may_differ;
+  for (const std::string& name : allowed) may_differ.push_back(plain(name));
+  const auto allows = [&](const std::string& name) {
+    return std::any_of(may_differ.begin(), may_differ.end(), [&](const std::string& it) { return it == name || it == "all"; });
+  };
+  for (const std::string& name : may_differ) {
+    std::vector<std::string> names;
+    for (const auto& [known, value] : now.items()) names.push_back(known);
+    check_usage(name == "all" || now.contains(name), "--allow-change ", name, ": is none of ", joined(names), ", all");
+  }
+  // Another data set has another number of samples: said once.
+  const bool other_data = began.contains("data") && began["data"] != now["data"];
+  std::vector<std::string> changes, refused;
+  for (const auto& [name, value] : began.items()) {
+    if (!now.contains(name) || now[name] == value || allows(name) || (name == "num_samples" && other_data)) continue;
+    refused.push_back(name);
+    if (name == "data")
+      changes.push_back("--data holds other samples");
+    else if (name == "num_samples")
+      changes.push_back(concat("the training split has ", value.dump(), " samples, now ", now[name].dump()));
+    else
+      changes.push_back(concat(flag(name), " ", value.dump(), ", now ", now[name].dump()));
+  }
+  check_usage(
+      changes.empty(), origin, ": this run began with other options (", joined(changes, "; "),
+      "): going on would bend it. Give the options that it began with, start afresh in another --output-dir, or allow what "
+      "you mean to change: --allow-change ",
+      joined(refused, ","));
+}
+
+}  // namespace berth::train
