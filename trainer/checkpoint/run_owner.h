@@ -7,7 +7,8 @@
 // A live process on the same host is refused at once. In all other cases the record is watched: if the owner touches it, it is
 // alive and the job is refused; if it stays untouched for the patience, its owner is dead (or cut off, and will see at its next
 // heartbeat that it lost the folder). No clocks are compared between hosts. Of several jobs that start at once one wins: the
-// record is made by link(2), which fails where it already is.
+// record is made by link(2), which fails where it already is; a dead owner's is replaced by the one that first makes a claim, a file
+// named after that record.
 #pragma once
 
 #include <chrono>
