@@ -5,6 +5,7 @@
 
 #include "data/check.h"
 #include "data/files/files.h"
+#include "data/json/json.h"
 #include "launcher/signals.h"
 #include "trainer/comm/agree.h"
 #include "trainer/report/metrics_file.h"
@@ -53,11 +54,11 @@ int run_evaluate(const EvaluateCommand& command, const std::string& log_level) {
     if (!command.output_dir.empty()) {
       train::write_results(command.output_dir, report.prefix, values);
       for (const auto& [name, content] : result.files)
-        data::write_durably(command.output_dir / name, content.dump(4, ' ', /*ensure_ascii=*/true) + "\n");
+        data::write_durably(command.output_dir / name, data::dump_json(content, 4, /*ascii=*/true) + "\n");
     }
     nlohmann::ordered_json json;
     for (const train::Metric& metric : values) json[metric.name] = train::json_value(metric);
-    std::cout << json.dump(2) << "\n";
+    std::cout << data::dump_json(json, 2) << "\n";
     return 0;
   });
 }

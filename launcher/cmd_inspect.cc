@@ -6,6 +6,7 @@
 
 #include "data/check.h"
 #include "data/files/files.h"
+#include "data/json/json.h"
 #include "data/store/dataset.h"
 #include "data/tokenizer/bert_tokenizer.h"
 #include "trainer/checkpoint/checkpoint.h"
@@ -37,8 +38,7 @@ std::string problem_of(Work work) {
 // Null if the file is missing or is no JSON.
 Json read_json(const fs::path& path) {
   if (!fs::exists(path)) return nullptr;
-  const Json json = Json::parse(data::read_file(path), nullptr, /*allow_exceptions=*/false);
-  return json.is_discarded() ? Json() : json;
+  return data::find_json<Json>(data::read_file(path)).value_or(nullptr);
 }
 
 std::vector<int64_t> next_samples(const data::Split& split, int64_t begin) {
@@ -103,7 +103,7 @@ Json describe_tokenizer(const fs::path& folder) {
 // What all that is saved as a model has: the folder of a model, of a checkpoint, and of a finished run.
 void describe_model(const fs::path& folder, Json& out) {
   const train::BertConfig config = train::load_config(folder);
-  const Json original = Json::parse(config.original_json);
+  const Json original = data::parse_json<Json>(config.original_json, (folder / "config.json").string());
   out["architecture"] = original.value("architectures", Json::array());
   out["config"] = {{"layers", config.num_hidden_layers},
                    {"hidden", config.hidden_size},
@@ -144,7 +144,7 @@ void describe_state(const fs::path& state_file, Json& out) {
   const train::RunState state = train::RunState::parse(text, state_file.string());
   out["step"] = state.global_step;
   out["steps_in_all"] = state.horizon.total_steps;
-  out["epoch"] = Json::parse(text).value("epoch", 0.0);
+  out["epoch"] = data::parse_json<Json>(text, state_file.string(), train::kStateLimits).value("epoch", Json());
   out["complete"] = state.complete;
   out["samples_seen"] = state.samples_seen;
   out["global_batch"] = state.horizon.global_batch;
@@ -278,7 +278,7 @@ Json inspect_run(const fs::path& folder) {
   out["last_evaluation"] = last_with(records, "eval_loss");
   const Json provenance = read_json(folder / "provenance.json");
   if (provenance.is_object()) {
-    out["berth_version"] = provenance.value("berth_version", "");
+    out["berth_version"] = provenance.value("berth_version", Json());
     out["jobs"] = provenance.value("jobs", Json::array());
   }
   out["checkpoints"] = rows;
@@ -287,7 +287,7 @@ Json inspect_run(const fs::path& folder) {
 
 int run_inspect(const InspectOptions& options, std::ostream& out) {
   const Json description = inspect(options.path);
-  out << (options.json ? description.dump(2, ' ', false, Json::error_handler_t::replace) + "\n" : describe_as_text(description));
+  out << (options.json ? data::dump_json(description, 2) + "\n" : describe_as_text(description));
   const Json checkpoints = description.value("checkpoints", Json::array());
   const bool broken = description.contains("problem") || std::any_of(checkpoints.begin(), checkpoints.end(),
                                                                      [](const Json& row) { return !row["whole"].get<bool>(); });

@@ -5,6 +5,7 @@
 
 #include "data/check.h"
 #include "data/files/files.h"
+#include "data/json/json.h"
 #include "data/readers/reader.h"
 #include "launcher/signals.h"
 #include "trainer/comm/agree.h"
@@ -70,7 +71,7 @@ class Output {
     Json line{{"row", record.row}, {"text", record.text}};
     if (record.has_pair) line["text_pair"] = record.text_pair;
     line.update(prediction);
-    lines_ += line.dump() + "\n";
+    lines_ += data::dump_json(line) + "\n";
     if (lines_.size() >= kBufferBytes || !file_) flush();
   }
 

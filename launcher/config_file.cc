@@ -5,6 +5,7 @@
 
 #include "data/check.h"
 #include "data/files/files.h"
+#include "data/json/json.h"
 #include "launcher/options.h"
 
 namespace berth::launch {
@@ -20,15 +21,10 @@ std::string read_text(const std::string& path) {
   }
 }
 
-std::string as_text(const nlohmann::json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+std::string as_text(const nlohmann::json& value) { return value.is_string() ? value.get<std::string>() : data::dump_json(value); }
 
 std::vector<std::string> from_json(const std::string& text, const std::string& path) {
-  nlohmann::json file;
-  try {
-    file = nlohmann::json::parse(text);
-  } catch (const nlohmann::json::parse_error& error) {
-    fail(ExitCode::kUsage, path, ": not JSON: ", error.what());
-  }
+  const auto file = data::parse_json(text, path, {.bytes = kMaxBytes}, ExitCode::kUsage);
   check_usage(file.is_object(), path, ": expected one JSON object of options, found ", file.type_name());
   std::vector<std::string> arguments;
   for (const auto& [name, value] : file.items()) {

@@ -2,6 +2,7 @@
 #include <cctype>
 #include <cstdio>
 
+#include "data/json/json.h"
 #include "launcher/cmd_inspect.h"
 
 namespace berth::launch {
@@ -30,7 +31,7 @@ std::string scalar(const Json& value) {
     std::snprintf(text, sizeof(text), "%.6g", value.get<double>());
     return text;
   }
-  if (!value.is_structured()) return value.dump();
+  if (!value.is_structured()) return data::dump_json(value);
   std::string out;
   for (const auto& [key, item] : value.items()) {
     if (!out.empty()) out += ", ";

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/check.h"
+#include "data/json/json.h"
 
 namespace berth::data {
 namespace {
@@ -10,14 +11,7 @@ namespace {
 using Json = nlohmann::json;
 
 Json parse_object(const std::string& line) {
-  Json json;
-  try {
-    json = Json::parse(line);
-  } catch (const Json::exception& error) {
-    const std::string_view what = error.what();  // "[json.exception.parse_error.101] parse error at …"
-    const size_t bracket = what.find("] ");
-    fail(ExitCode::kBadInput, "not valid JSON: ", bracket == what.npos ? what : what.substr(bracket + 2));
-  }
+  Json json = parse_json(line, "");
   check(json.is_object(), json.is_array() ? "a JSON array" : json.type_name(),
         "; expected one JSON object per line (jq -c '.[]' turns an array into that)");
   return json;
@@ -38,7 +32,7 @@ std::string text_of(const Json& object, const std::string& key) {
 std::string label_of(const Json& value, const std::string& key) {
   check(value.is_string() || value.is_number() || value.is_boolean(), "the label '", key, "' is of type ", value.type_name(),
         ", expected a string, a number or a list of them");
-  return value.is_string() ? value.get<std::string>() : value.dump();
+  return value.is_string() ? value.get<std::string>() : dump_json(value);
 }
 
 std::vector<std::string> strings_of(const Json& value, const std::string& key) {

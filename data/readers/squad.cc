@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/check.h"
+#include "data/json/json.h"
 
 namespace berth::data {
 namespace {
@@ -12,16 +13,6 @@ using Json = nlohmann::json;
 
 // Code points of a context that may be pointed at: any that a text below 1 GiB has.
 constexpr int64_t kMaxStart = int64_t{1} << 30;
-
-Json parse(const std::string& text) {
-  try {
-    return Json::parse(text);
-  } catch (const Json::exception& error) {
-    const std::string_view what = error.what();  // "[json.exception.parse_error.101] parse error at …"
-    const size_t bracket = what.find("] ");
-    fail(ExitCode::kBadInput, "not valid JSON: ", bracket == what.npos ? what : what.substr(bracket + 2));
-  }
-}
 
 const Json& value_of(const Json& object, const char* key) {
   check(object.is_object(), "a JSON ", object.type_name(), " where an object with '", key, "' is expected");
@@ -46,7 +37,7 @@ Answer answer_of(const Json& text, const Json& start) {
   check(text.is_string(), "an answer's 'text' is of type ", text.type_name(), ", expected a string");
   check(start.is_number_integer(), "an 'answer_start' is of type ", start.type_name(), ", expected an integer");
   const bool fits = start.is_number_unsigned() ? start.get<uint64_t>() <= kMaxStart : start.get<int64_t>() >= -kMaxStart;
-  check(fits, "the answer_start ", start.dump(), " is out of range");
+  check(fits, "the answer_start ", dump_json(start), " is out of range");
   return {text.get<std::string>(), start.get<int64_t>()};
 }
 
@@ -66,7 +57,7 @@ std::vector<Answer> answers_of(const Json& answers) {
 std::string name_of(const Json& question, int64_t row) {
   const auto id = question.is_object() ? question.find("id") : question.end();
   if (!question.is_object() || id == question.end()) return concat("number ", row);
-  return id->is_string() ? id->get<std::string>() : id->dump();
+  return id->is_string() ? id->get<std::string>() : dump_json(*id);
 }
 
 bool is_space(int c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
@@ -196,7 +187,7 @@ void SquadReader::take_element(std::string& text) {
   in_context([&] { return where(); },
              [&] {
                if (options_.encoding == TextEncoding::kLatin1) decode(options_.encoding, text);
-               element_ = std::make_unique<Json>(parse(text));
+               element_ = std::make_unique<Json>(parse_json(text, ""));
                check(element_->is_object(), "a JSON ", element_->type_name(),
                      ", expected an article with paragraphs, or a question with its context");
                check(element_->contains("paragraphs") || element_->contains("question") || element_->contains("context"),
@@ -233,18 +224,19 @@ bool SquadReader::next_question(Record& record) {
 void SquadReader::take_question(const Json& question, const Json& paragraph, Record& record) {
   record = Record{};
   record.row = ++row_;
-  in_context([&] { return concat("question ", name_of(question, row_)); },
-             [&] {
-               record.text = text_of(question, "question");
-               record.text_pair = text_of(paragraph, "context");
-               record.has_pair = true;
-               const auto id = question.find("id");
-               record.id = id == question.end() ? std::to_string(row_) : id->is_string() ? id->get<std::string>() : id->dump();
-               const auto answers = question.find("answers");
-               record.has_answers = answers != question.end() && !answers->is_null();
-               check(record.has_answers || !options_.need_label, "the key 'answers' is missing");
-               if (record.has_answers) record.answers = answers_of(*answers);
-             });
+  in_context(
+      [&] { return concat("question ", name_of(question, row_)); },
+      [&] {
+        record.text = text_of(question, "question");
+        record.text_pair = text_of(paragraph, "context");
+        record.has_pair = true;
+        const auto id = question.find("id");
+        record.id = id == question.end() ? std::to_string(row_) : id->is_string() ? id->get<std::string>() : dump_json(*id);
+        const auto answers = question.find("answers");
+        record.has_answers = answers != question.end() && !answers->is_null();
+        check(record.has_answers || !options_.need_label, "the key 'answers' is missing");
+        if (record.has_answers) record.answers = answers_of(*answers);
+      });
 }
 
 }  // namespace berth::data

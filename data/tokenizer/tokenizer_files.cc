@@ -9,6 +9,7 @@
 
 #include "data/check.h"
 #include "data/files/files.h"
+#include "data/json/json.h"
 #include "data/tokenizer/bert_tokenizer.h"
 
 namespace berth::data {
@@ -24,7 +25,8 @@ constexpr const char* kSpecialTokens[][2] = {
 // An object, empty if there is no such file.
 json read_json(const fs::path& path) {
   if (!fs::exists(path)) return json::object();
-  json value = json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
+  constexpr JsonLimits kLimits;
+  json value = parse_json(read_file(path, kLimits.bytes), path.string(), kLimits);
   check(value.is_object(), path, " is not a JSON object: the file is damaged or was not written completely");
   return value;
 }
@@ -38,7 +40,8 @@ const json& member(const json& object, const char* key) {
 }
 
 bool read_bool(const json& value, bool fallback, const fs::path& path, const char* key) {
-  check(value.is_null() || value.is_boolean(), path, ": ", key, " is ", value.dump(), ", but true, false or null was expected");
+  check(value.is_null() || value.is_boolean(), path, ": ", key, " is ", dump_json(value),
+        ", but true, false or null was expected");
   return value.is_null() ? fallback : value.get<bool>();
 }
 
@@ -46,7 +49,7 @@ void check_special_tokens(const json& config, const fs::path& path) {
   for (const auto& [key, expected] : kSpecialTokens) {
     const json& value = member(config, key);
     const json& text = value.is_object() ? member(value, "content") : value;
-    check(text.is_null() || text == expected, path, ": ", key, " is ", text.dump(), ", but only BERT's own ", expected,
+    check(text.is_null() || text == expected, path, ": ", key, " is ", dump_json(text), ", but only BERT's own ", expected,
           " is supported");
   }
 }
@@ -61,7 +64,7 @@ void read_added_token(const json& token, int64_t id, const fs::path& path, Setti
   check(content.is_string() && !content.get_ref<const std::string&>().empty(), path, ": the added token ", id,
         " has no content: the file is damaged");
   for (const char* key : {"normalized", "lstrip", "rstrip", "single_word"})
-    check(!read_bool(member(token, key), false, path, key), path, ": the added token ", content.dump(), " is marked \"", key,
+    check(!read_bool(member(token, key), false, path, key), path, ": the added token ", dump_json(content), " is marked \"", key,
           "\", which is not supported: only tokens that are matched in the raw text as they are (add it as a special token)");
   settings.added.emplace_back(id, content.get<std::string>());
 }
@@ -71,7 +74,7 @@ Settings read_settings(const json& config, const fs::path& config_path, const js
   check_special_tokens(config, config_path);
   const json& normalizer = member(full, "normalizer");
   const json& type = member(normalizer, "type");
-  check(type.is_null() || type == "BertNormalizer", full_path, ": the normalizer is ", type.dump(),
+  check(type.is_null() || type == "BertNormalizer", full_path, ": the normalizer is ", dump_json(type),
         ", but BertNormalizer is needed");
   Settings settings;
   TokenizerOptions& options = settings.options;
@@ -96,7 +99,7 @@ Settings read_settings(const json& config, const fs::path& config_path, const js
   } else {
     for (const json& token : member(full, "added_tokens")) {
       const json& id = member(token, "id");
-      check(id.is_number_unsigned() && id < (1 << 30), full_path, ": an added token has the id ", id.dump());
+      check(id.is_number_unsigned() && id < (1 << 30), full_path, ": an added token has the id ", dump_json(id));
       read_added_token(token, id.get<int64_t>(), full_path, settings);
     }
   }
@@ -107,15 +110,15 @@ Settings read_settings(const json& config, const fs::path& config_path, const js
 std::vector<std::string> tokens_of(const json& full, const fs::path& path) {
   const json& model = member(full, "model");
   const json& type = member(model, "type");
-  check(type.is_null() || type == "WordPiece", path, ": the model is ", type.dump(), ", but WordPiece is needed");
+  check(type.is_null() || type == "WordPiece", path, ": the model is ", dump_json(type), ", but WordPiece is needed");
   const json& vocab = member(model, "vocab");
   check(vocab.is_object() && !vocab.empty(), path, " has no model.vocab: it is not a WordPiece tokenizer");
   std::vector<std::string> tokens(vocab.size());
   for (const auto& [token, id] : vocab.items()) {
-    check(id.is_number_unsigned() && id < tokens.size(), path, ": token \"", token, "\" has the id ", id.dump(), ", but 0 to ",
-          tokens.size() - 1, " were expected");
+    check(id.is_number_unsigned() && id < tokens.size(), path, ": token \"", token, "\" has the id ", dump_json(id),
+          ", but 0 to ", tokens.size() - 1, " were expected");
     std::string& slot = tokens[id.get<size_t>()];
-    check(slot.empty(), path, ": the tokens \"", slot, "\" and \"", token, "\" have the same id ", id.dump());
+    check(slot.empty(), path, ": the tokens \"", slot, "\" and \"", token, "\" have the same id ", dump_json(id));
     slot = token;
   }
   return tokens;
@@ -171,7 +174,7 @@ std::vector<FileDigest> BertTokenizer::save(const fs::path& folder, int model_ma
                                    {"rstrip", false}, {"single_word", false}, {"special", true}};
   }
   if (!added_tokens_.empty()) map["additional_special_tokens"] = added_tokens_;
-  write("special_tokens_map.json", map.dump(2) + "\n");
+  write("special_tokens_map.json", dump_json(map, 2) + "\n");
 
   ordered_json config = map;
   config["added_tokens_decoder"] = decoder;
@@ -180,7 +183,7 @@ std::vector<FileDigest> BertTokenizer::save(const fs::path& folder, int model_ma
   config["tokenize_chinese_chars"] = options_.tokenize_chinese_chars;
   config["model_max_length"] = model_max_length;
   config["tokenizer_class"] = "BertTokenizer";
-  write("tokenizer_config.json", config.dump(2) + "\n");
+  write("tokenizer_config.json", dump_json(config, 2) + "\n");
   return files;
 }
 

@@ -118,7 +118,7 @@ TEST_F(TokenizerFiles, RefusesWhatItCannotFollow) {
   const struct {
     const char *config, *message;
   } cases[] = {
-      {"{", "is not a JSON object"},
+      {"{", "not valid JSON"},
       {"[]", "is not a JSON object"},
       {R"({"do_lower_case": "yes"})", "do_lower_case is \"yes\""},
       {R"({"unk_token": "<unk>"})", "unk_token is \"<unk>\""},

@@ -4,7 +4,8 @@
 usage: include_rules.py SOURCE_DIR ROOMS
 
 ROOMS is rooms.txt of a build folder: the rooms with what they use, as launcher/setup/Rooms.cmake linked them. Prints each include
-that its room does not name, each name that its room does not need, and each room above another that it uses; exits 1 if there is any.
+that its room does not name, each name that its room does not need, each room above another that it uses, and each place that parses
+or prints JSON outside data/json; exits 1 if there is any.
 First it proves itself: for every room, an include of every room and package that it does not name must be found.
 """
 import posixpath
@@ -25,6 +26,9 @@ NARROW = [
     (re.compile(r"mpi\.h"), re.compile(r"trainer/comm/mpi/mpi_check\.h")),
     (re.compile(r"boost/log/(sinks|utility/setup)"), re.compile(r"launcher/logging\.")),
 ]
+
+# JSON goes in and out at one place, which knows limits (data/json/json.h).
+JSON_CALL = re.compile(r"\b(?:\w*json|Json|LogRecord)::(?:parse|accept|sax_parse|from_\w+|to_\w+)\(|\.dump\(|\"_json\b|>>\s*\w*[jJ]son\b")
 
 
 class House:
@@ -80,6 +84,8 @@ class House:
                 needed[room].add(wanted)
                 if not allowed:
                     problems.append(f"{path} includes {header}, but {room} does not use {wanted}")
+        problems += [f"{path} calls {call.group()}: JSON is parsed and printed by data/json/json.h"
+                     for path, text in sorted(files.items()) if not path.startswith("data/json/") for call in JSON_CALL.finditer(text)]
         for room, uses in self.uses.items():
             for name in uses + self.packages[room]:
                 if name not in needed[room] and name not in LINKED_ONLY.get(room, ()):
@@ -121,6 +127,9 @@ def main():
     beside = list(house.includes("data/readers/mutant.cc", '#include "../../trainer/run/train_loop.h"\n', files))
     if [allowed for _, _, allowed in beside] != [False]:
         sys.exit("include rules: an include by a relative path was not found")
+    for call in ("nlohmann::json::parse(text)", "Json::parse(text)", "value.dump(2)", "in >> json", "LogRecord::parse(line)"):
+        if len(house.check({**files, "trainer/run/mutant.cc": call})) != 1:
+            sys.exit(f"include rules: {call} was not found")
     upwards = {**files, "data/check.h": files["data/check.h"] + '#include "trainer/run/train_loop.h"\n'}
     if len(house.check(upwards)) != 1:
         sys.exit("include rules: an include upwards, in data/check.h, was not found")

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/check.h"
+#include "data/json/json.h"
 #include "trainer/checkpoint/byte_source.h"
 
 namespace berth::train {
@@ -15,12 +16,7 @@ using nlohmann::json;
 constexpr std::string_view kFormat = "berth-checkpoint";
 constexpr int kVersion = 1;
 constexpr uint64_t kMaxManifest = 1'000'000;
-constexpr int kMaxDepth = 4;
-
-json parse_shallow(std::string_view text) {
-  const auto guard = [](int depth, json::parse_event_t, json&) { return depth < kMaxDepth; };
-  return json::parse(text, guard, /*allow_exceptions=*/false);
-}
+constexpr size_t kMaxDepth = 4;
 
 bool is_sha256(const json& value) { return value.is_string() && value.get_ref<const std::string&>().size() == 64; }
 
@@ -29,21 +25,21 @@ bool is_sha256(const json& value) { return value.is_string() && value.get_ref<co
 std::string manifest_text(std::span<const data::FileDigest> files) {
   json entries = json::object();
   for (const data::FileDigest& file : files) entries[file.name] = {{"size", file.size}, {"sha256", file.sha256}};
-  return json{{"format", kFormat}, {"version", kVersion}, {"files", entries}}.dump(2) + "\n";
+  return data::dump_json(json{{"format", kFormat}, {"version", kVersion}, {"files", entries}}, 2) + "\n";
 }
 
 std::vector<data::FileDigest> parse_manifest(std::string_view text, const std::string& origin) {
-  const json manifest = parse_shallow(text);
+  const json manifest = data::find_json(text, {.bytes = kMaxManifest, .depth = kMaxDepth}).value_or(nullptr);
   const bool known = manifest.is_object() && manifest.value("format", json()) == kFormat && manifest.contains("files") &&
                      manifest["files"].is_object();
   check(known, origin, ": is not the manifest of a checkpoint: it is damaged");
-  check(manifest.value("version", json()) == kVersion, origin, ": has version ", manifest.value("version", json()).dump(),
-        ", this berth reads ", kVersion);
+  check(manifest.value("version", json()) == kVersion, origin, ": has version ",
+        data::dump_json(manifest.value("version", json())), ", this berth reads ", kVersion);
   std::vector<data::FileDigest> files;
   for (const auto& [name, entry] : manifest["files"].items()) {
     const bool plain = !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos &&
                        name.find('\0') == std::string::npos;
-    check(plain, origin, ": speaks of ", json(name).dump(), ", which is not a file of its folder");
+    check(plain, origin, ": speaks of ", data::dump_json(json(name)), ", which is not a file of its folder");
     const bool complete =
         entry.is_object() && entry.value("size", json()).is_number_unsigned() && is_sha256(entry.value("sha256", json()));
     check(complete, origin, ": lacks size or sha256 of ", name);

@@ -5,6 +5,7 @@
 
 #include "data/check.h"
 #include "data/files/files.h"
+#include "data/json/json.h"
 #include "trainer/checkpoint/hf_names.h"
 #include "trainer/checkpoint/pytorch_bin.h"
 #include "trainer/checkpoint/safetensors.h"
@@ -25,13 +26,13 @@ bool plain_file_name(const std::string& name) {
 
 // The index of a sharded model: {"weight_map": {"tensor": "shard file", …}}.
 std::map<std::string, std::string> read_weight_map(const fs::path& index) {
-  const auto json = nlohmann::json::parse(data::read_file(index, kMaxIndex), nullptr, /*allow_exceptions=*/false);
+  const auto json = data::parse_json(data::read_file(index, kMaxIndex), index.string(), {.bytes = kMaxIndex});
   check(json.is_object() && json.contains("weight_map") && json["weight_map"].is_object(), index.string(),
         ": is not JSON with a \"weight_map\"");
   std::map<std::string, std::string> map;
   for (const auto& [tensor, shard] : json["weight_map"].items()) {
     check(shard.is_string() && plain_file_name(shard.get_ref<const std::string&>()), index.string(), ": ", tensor,
-          " is said to be in ", shard.dump(), "; a shard must be a file of the same folder");
+          " is said to be in ", data::dump_json(shard), "; a shard must be a file of the same folder");
     map[tensor] = shard.get<std::string>();
   }
   return map;

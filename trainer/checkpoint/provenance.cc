@@ -1,6 +1,7 @@
 #include "trainer/checkpoint/provenance.h"
 
 #include "data/files/files.h"
+#include "data/json/json.h"
 
 namespace berth::train {
 namespace {
@@ -9,7 +10,7 @@ using nlohmann::ordered_json;
 
 ordered_json earlier_jobs(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) return ordered_json::array();
-  const ordered_json earlier = ordered_json::parse(data::read_file(path), nullptr, /*allow_exceptions=*/false);
+  const ordered_json earlier = data::find_json<ordered_json>(data::read_file(path)).value_or(nullptr);
   const bool listed = earlier.is_object() && earlier.contains("jobs") && earlier["jobs"].is_array();
   return listed ? earlier["jobs"] : ordered_json::array();
 }
@@ -30,7 +31,7 @@ void write_provenance(const std::filesystem::path& run, const Provenance& proven
                           {"data", provenance.data_sha256},
                           {"model", provenance.model_sha256},
                           {"jobs", jobs}};
-  data::write_durably(path, text.dump(2) + "\n");
+  data::write_durably(path, data::dump_json(text, 2) + "\n");
 }
 
 }  // namespace berth::train

@@ -18,6 +18,7 @@
 
 #include "data/check.h"
 #include "data/files/files.h"
+#include "data/json/json.h"
 
 namespace berth::train {
 namespace {
@@ -55,22 +56,21 @@ std::string environment(const char* name) {
 }
 
 std::string to_text(const OwnerIdentity& owner) {
-  return json{{"host", owner.host},
-              {"boot_id", owner.boot_id},
-              {"pid_namespace", owner.pid_namespace},
-              {"pid", owner.pid},
-              {"start_ticks", owner.start_ticks},
-              {"slurm_job_id", owner.slurm_job_id},
-              {"slurm_restarts", owner.slurm_restarts},
-              {"started", owner.started}}
-             .dump(2) +
-         "\n";
+  const json record{{"host", owner.host},
+                    {"boot_id", owner.boot_id},
+                    {"pid_namespace", owner.pid_namespace},
+                    {"pid", owner.pid},
+                    {"start_ticks", owner.start_ticks},
+                    {"slurm_job_id", owner.slurm_job_id},
+                    {"slurm_restarts", owner.slurm_restarts},
+                    {"started", owner.started}};
+  return data::dump_json(record, 2) + "\n";
 }
 
 // Nothing if it is not a record: nobody can be asked whether he lives then.
 std::optional<OwnerIdentity> parse(const std::string& text) {
   try {
-    const json record = json::parse(text);
+    const json record = data::find_json(text).value_or(nullptr);
     return OwnerIdentity{record.at("host"),        record.at("boot_id"),      record.at("pid_namespace"),  record.at("pid"),
                          record.at("start_ticks"), record.at("slurm_job_id"), record.at("slurm_restarts"), record.at("started")};
   } catch (const json::exception&) {

@@ -2,38 +2,25 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "data/check.h"
+#include "data/json/json.h"
 
 namespace berth::train {
 namespace {
 
-using nlohmann::json;
+using Json = nlohmann::ordered_json;
 
 constexpr uint64_t kMaxHeader = 100'000'000;  // the reference implementation's limit
-constexpr int kMaxDepth = 3;                  // header -> tensor -> shape
+constexpr size_t kMaxDepth = 3;               // header -> tensor -> shape
 constexpr size_t kMaxDims = 64;
 
-json parse_header(const std::string& text, const std::string& file) {
-  std::set<std::string> names;
-  const auto guard = [&](int depth, json::parse_event_t event, json& parsed) {
-    const bool opens = event == json::parse_event_t::object_start || event == json::parse_event_t::array_start;
-    check(!opens || depth < kMaxDepth, file, ": its safetensors header is nested too deeply: the file is damaged");
-    if (event == json::parse_event_t::key && depth == 1) {
-      const std::string& name = parsed.get_ref<const std::string&>();
-      check(names.insert(name).second, file, ": names the tensor ", name, " twice");
-    }
-    return true;
-  };
-  try {
-    json header = json::parse(text, guard);
-    check(header.is_object(), file, ": its safetensors header is not a JSON object");
-    return header;
-  } catch (const json::exception& e) {
-    fail(ExitCode::kBadInput, file, ": its safetensors header is not valid JSON (", e.what(),
-         "): the file is damaged or not a safetensors file");
-  }
+// Equal names are refused, which an object in order sees to.
+Json parse_header(const std::string& text, const std::string& file) {
+  Json header = in_context(file + ": its safetensors header is damaged",
+                           [&] { return data::parse_json<Json>(text, "", {.bytes = kMaxHeader, .depth = kMaxDepth}); });
+  check(header.is_object(), file, ": its safetensors header is not a JSON object");
+  return header;
 }
 
 struct Entry {
@@ -41,26 +28,26 @@ struct Entry {
   uint64_t begin = 0, end = 0;  // within the data
 };
 
-int64_t count_of(const json& value, const std::string& where) {
+int64_t count_of(const Json& value, const std::string& where) {
   check(value.is_number_unsigned() && value.get<uint64_t>() < (uint64_t{1} << 62), where, ": expected a count, found ",
-        value.dump());
+        data::dump_json(value));
   return value.get<int64_t>();
 }
 
-Entry parse_entry(const std::string& name, const json& value, const std::string& file) {
+Entry parse_entry(const std::string& name, const Json& value, const std::string& file) {
   const std::string where = file + ": tensor " + name;
   check(value.is_object() && value.contains("dtype") && value.contains("shape") && value.contains("data_offsets"), where,
         " must have dtype, shape and data_offsets");
-  const json &dtype = value["dtype"], &shape = value["shape"], &offsets = value["data_offsets"];
+  const Json &dtype = value["dtype"], &shape = value["shape"], &offsets = value["data_offsets"];
   check(dtype.is_string() && shape.is_array() && shape.size() <= kMaxDims && offsets.is_array() && offsets.size() == 2, where,
         " has a malformed dtype, shape or data_offsets");
   const auto known = find_dtype(dtype.get_ref<const std::string&>());
-  check(known.has_value(), where, " has type ", dtype.dump(), ", which is not supported");
+  check(known.has_value(), where, " has type ", data::dump_json(dtype), ", which is not supported");
 
   Entry entry;
   entry.info.name = name;
   entry.info.dtype = *known;
-  for (const json& size : shape) entry.info.shape.push_back(count_of(size, where));
+  for (const Json& size : shape) entry.info.shape.push_back(count_of(size, where));
   entry.begin = static_cast<uint64_t>(count_of(offsets[0], where));
   entry.end = static_cast<uint64_t>(count_of(offsets[1], where));
   const auto count = element_count(entry.info.shape);
@@ -74,7 +61,7 @@ Entry parse_entry(const std::string& name, const json& value, const std::string&
   return entry;
 }
 
-std::map<std::string, std::string> parse_metadata(const json& value, const std::string& file) {
+std::map<std::string, std::string> parse_metadata(const Json& value, const std::string& file) {
   std::map<std::string, std::string> metadata;
   check(value.is_object(), file, ": __metadata__ must be an object of strings");
   for (const auto& [key, text] : value.items()) {
@@ -94,7 +81,7 @@ TensorFile parse_safetensors(std::shared_ptr<const ByteSource> bytes) {
         " are allowed: it is damaged or not a safetensors file");
   const std::string header_text = bytes->read_string(8, header_size, "the header");
   check(header_text.starts_with('{'), file, ": does not begin like a safetensors file");
-  const json header = parse_header(header_text, file);
+  const Json header = parse_header(header_text, file);
   const uint64_t data_begin = 8 + header_size, data_size = bytes->size() - data_begin;
 
   TensorFile result{std::move(bytes), {}, {}};
@@ -127,7 +114,7 @@ void write_safetensors(std::vector<TensorView> tensors, const std::function<void
   std::sort(tensors.begin(), tensors.end(), [](const TensorView& a, const TensorView& b) {
     return std::pair(dtype_size(b.dtype), std::string_view(a.name)) < std::pair(dtype_size(a.dtype), std::string_view(b.name));
   });
-  json header = {{"__metadata__", {{"format", "pt"}}}};
+  nlohmann::json header = {{"__metadata__", {{"format", "pt"}}}};
   uint64_t offset = 0;
   for (const TensorView& tensor : tensors) {
     const auto count = element_count(tensor.shape);
@@ -138,7 +125,7 @@ void write_safetensors(std::vector<TensorView> tensors, const std::function<void
         {"dtype", dtype_name(tensor.dtype)}, {"shape", tensor.shape}, {"data_offsets", {offset, offset + tensor.data.size()}}};
     offset += tensor.data.size();
   }
-  std::string text = header.dump();
+  std::string text = data::dump_json(header);
   text.append((8 - text.size() % 8) % 8, ' ');
   std::string size(8, '\0');
   for (size_t i = 0; i < 8; ++i) size[i] = static_cast<char>(text.size() >> (8 * i) & 0xFF);

@@ -5,13 +5,13 @@
 #include <set>
 
 #include "data/check.h"
+#include "data/json/json.h"
 
 namespace berth::train {
 namespace {
 
 using nlohmann::json;
 
-constexpr int kMaxDepth = 64;
 constexpr const char* kNormalizeKey = "berth_normalize";
 
 const std::pair<const char*, Activation> kActivations[] = {
@@ -59,8 +59,8 @@ struct Reader {
     return found && found->get<bool>();
   }
   static std::string excerpt(const json& value) {
-    std::string text = value.dump(-1, ' ', true, json::error_handler_t::replace);
-    return text.size() <= 80 ? text : text.substr(0, 77) + "...";
+    std::string text = data::dump_json(value, -1, /*ascii=*/true);
+    return text.size() <= 80 ? text : concat(text.substr(0, 77), "...");
   }
 };
 
@@ -73,7 +73,7 @@ std::vector<std::string> read_label_names(const Reader& reader) {
       const auto found = labels->find(std::to_string(id));
       check(found != labels->end(), reader.origin, ": id2label has ", names.size(), " entries, but none for id ", id);
       check(found->is_string() || found->is_number_integer(), reader.origin, ": id2label[", id, "] must be a name");
-      names[id] = found->is_string() ? found->get<std::string>() : found->dump();
+      names[id] = found->is_string() ? found->get<std::string>() : data::dump_json(*found);
     }
     return names;
   }
@@ -105,17 +105,7 @@ const char* activation_name(Activation activation) {
 }
 
 BertConfig BertConfig::parse(const std::string& text, const std::string& origin) {
-  json root;
-  // nlohmann parses without recursion but prints with it: a deep file would overflow the stack when it is saved.
-  const auto limit_depth = [&](int depth, json::parse_event_t, json&) {
-    check(depth <= kMaxDepth, origin, ": brackets nested deeper than ", kMaxDepth);
-    return true;
-  };
-  try {
-    root = json::parse(text, limit_depth);
-  } catch (const json::exception& e) {
-    fail(ExitCode::kBadInput, origin, " is not valid JSON: ", e.what());
-  }
+  json root = data::parse_json(text, origin);
   check(root.is_object(), origin, " must hold a JSON object");
   const Reader reader{root, origin};
 
@@ -184,7 +174,7 @@ void BertConfig::validate(const std::string& origin) const {
 }
 
 std::string BertConfig::to_json(const std::string& architecture) const {
-  json root = original_json.empty() ? json::object() : json::parse(original_json);
+  json root = original_json.empty() ? json::object() : data::parse_json(original_json, "config.json");
   root["architectures"] = {architecture};
   root["model_type"] = "bert";
   root["vocab_size"] = vocab_size;
@@ -218,7 +208,7 @@ std::string BertConfig::to_json(const std::string& architecture) const {
     root["label2id"][label_names[id]] = id;
   }
   check_internal(label_names.empty() || root["label2id"].size() == label_names.size(), "label names must be distinct");
-  return root.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+  return data::dump_json(root, 2) + "\n";
 }
 
 }  // namespace berth::train

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <vector>
 
+#include "data/json/json.h"
 #include "trainer/metrics/metrics.h"
 
 namespace berth::train {
@@ -16,7 +17,7 @@ using Row = std::vector<std::string>;
 // Numbers with more than four decimals are rounded to four.
 std::string cell(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
-  const std::string text = value.is_null() ? "nan" : value.dump();
+  const std::string text = value.is_null() ? "nan" : data::dump_json(value);
   const size_t point = text.find('.');
   if (!value.is_number_float() || point == std::string::npos) return text;
   if (text.size() - point - 1 <= 4 && text.find('e') == std::string::npos) return text;
@@ -51,6 +52,7 @@ std::string line(const Row& row, const std::vector<size_t>& widths) {
 
 std::string closing_table(const Json& history) {
   std::vector<Row> rows;
+  std::vector<std::string> metrics;
   Json training_loss = "No log";
   for (const Json& record : history) {
     if (record.contains("loss")) training_loss = record["loss"];
@@ -58,17 +60,17 @@ std::string closing_table(const Json& history) {
     if (rows.empty()) {
       rows.push_back({"Training Loss", "Epoch", "Step", "Validation Loss"});
       for (const auto& [name, value] : record.items())
-        if (is_metric(name)) rows[0].push_back(title(name));
+        if (is_metric(name)) metrics.push_back(name), rows[0].push_back(title(name));
     }
-    Row row{cell(training_loss), cell(record["epoch"]), cell(record["step"]), cell(record["eval_loss"])};
-    for (const auto& [name, value] : record.items())
-      if (is_metric(name)) row.push_back(cell(value));
+    Row row{cell(training_loss), cell(record.value("epoch", Json())), cell(record.value("step", Json())),
+            cell(record["eval_loss"])};
+    for (const std::string& name : metrics) row.push_back(cell(record.value(name, Json())));
     rows.push_back(std::move(row));
   }
   if (rows.empty()) return "";
   std::vector<size_t> widths(rows[0].size());
   for (const Row& row : rows)
-    for (size_t i = 0; i < widths.size(); ++i) widths[i] = std::max(widths[i], row.at(i).size());
+    for (size_t i = 0; i < widths.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
   Row rule;
   for (size_t width : widths) {
     rule.emplace_back(width, '-');

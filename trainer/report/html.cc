@@ -8,6 +8,7 @@
 
 #include "data/check.h"
 #include "data/files/files.h"
+#include "data/json/json.h"
 #include "data/words.h"
 #include "trainer/metrics/metrics.h"
 #include "trainer/report/html_style.h"
@@ -27,7 +28,7 @@ std::string text_of(const Json& value) {
     std::snprintf(text, sizeof(text), "%.5g", value.get<double>());
     return text;
   }
-  if (!value.is_array()) return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (!value.is_array()) return data::dump_json(value);
   return joined(value, ", ", text_of);
 }
 
@@ -39,23 +40,25 @@ std::string section(const std::string& title, const std::string& body) {
   return body.empty() ? "" : concat("<section><h2>", escape_html(title), "</h2>", body, "</section>\n");
 }
 
+using Flat = std::vector<std::pair<std::string, const Json*>>;
+
 // Names and values; objects inside get dotted names. What is null was not given.
-void collect(const Json& object, const std::string& prefix, Json& flat) {
+void collect(const Json& object, const std::string& prefix, Flat& flat) {
   for (const auto& [key, value] : object.items()) {
     if (value.is_object()) {
       collect(value, prefix + key + ".", flat);
     } else if (!value.is_null()) {
-      flat[prefix + key] = value;
+      flat.emplace_back(prefix + key, &value);
     }
   }
 }
 
 std::string key_table(const Json& object) {
   if (!object.is_object() || object.empty()) return "";
-  Json flat = Json::object();
+  Flat flat;
   collect(object, "", flat);
   std::string out = "<table class=\"keys\">";
-  for (const auto& [key, value] : flat.items()) out += concat("<tr><th>", escape_html(key), "</th>", cell(value), "</tr>");
+  for (const auto& [key, value] : flat) out += concat("<tr><th>", escape_html(key), "</th>", cell(*value), "</tr>");
   return out + "</table>";
 }
 
@@ -120,7 +123,8 @@ std::string charts(const std::vector<LogRecord>& records) {
 // Training Loss | Epoch | Step | Validation Loss | metrics, a row an evaluation, as in the model cards of transformers.
 std::string evaluation_table(const std::vector<LogRecord>& records) {
   std::vector<std::string> names = {"Training Loss", "Epoch", "Step", "Validation Loss"};
-  for (const std::string& name : eval_metrics(records)) names.push_back(name);
+  const std::vector<std::string> metrics = eval_metrics(records);
+  names.insert(names.end(), metrics.begin(), metrics.end());
   std::vector<Json> rows;
   Json training_loss;
   for (const LogRecord& record : records) {
@@ -130,7 +134,7 @@ std::string evaluation_table(const std::vector<LogRecord>& records) {
                 {"Epoch", record.value("epoch", Json())},
                 {"Step", record["step"]},
                 {"Validation Loss", record["eval_loss"]}};
-    for (const std::string& name : eval_metrics(records)) row[name] = record.value("eval_" + name, Json());
+    for (const std::string& name : metrics) row[name] = record.value("eval_" + name, Json());
     rows.push_back(std::move(row));
   }
   return row_table(names, rows);
@@ -184,9 +188,7 @@ Json other_provenance(const Json& provenance) {
 
 Json read_json(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) return nullptr;
-  const Json json = Json::parse(data::read_file(path), nullptr, /*allow_exceptions=*/false);
-  check(!json.is_discarded(), path.string(), " is not JSON; it is damaged, or not berth's");
-  return json;
+  return data::parse_json<Json>(data::read_file(path), path.string());
 }
 
 }  // namespace

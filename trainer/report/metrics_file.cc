@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "data/files/files.h"
+#include "data/json/json.h"
 
 namespace berth::train {
 namespace {
@@ -26,7 +27,7 @@ std::filesystem::path cut(const std::filesystem::path& path, int64_t resume_step
   }
   std::string text;
   for (const LogRecord& record : records) {
-    if (is_kept(record, resume_step)) text += record.dump() + "\n";
+    if (is_kept(record, resume_step)) text += data::dump_json(record) + "\n";
   }
   data::write_durably(path, text);
   return path;
@@ -51,7 +52,7 @@ std::vector<LogRecord> read_records(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) return records;
   std::istringstream lines(data::read_file(path));
   for (std::string line; std::getline(lines, line);) {
-    if (LogRecord record = LogRecord::parse(line, nullptr, false); is_record(record)) records.push_back(std::move(record));
+    if (auto record = data::find_json<LogRecord>(line); record && is_record(*record)) records.push_back(*std::move(record));
   }
   return records;
 }
@@ -59,7 +60,7 @@ std::vector<LogRecord> read_records(const std::filesystem::path& path) {
 MetricsFile::MetricsFile(const std::filesystem::path& path, int64_t resume_step, const LogRecord& history)
     : file_(cut(path, resume_step, history)) {}
 
-void MetricsFile::append(const LogRecord& record) { file_.append(record.dump() + "\n"); }
+void MetricsFile::append(const LogRecord& record) { file_.append(data::dump_json(record) + "\n"); }
 
 void MetricsFile::log(const LogReport& report) { append(make_record(report.step, scalars(report))); }
 

@@ -6,6 +6,7 @@
 #include <boost/log/trivial.hpp>
 
 #include "data/check.h"
+#include "data/json/json.h"
 
 namespace berth::train {
 
@@ -21,8 +22,9 @@ nlohmann::ordered_json describe_environment(comm::Communicator& comm, const nloh
   if (comm.rank() == 0 && !stored.is_null())
     for (const auto& [key, value] : now.items())
       if (stored.value(key, nlohmann::ordered_json()) != value)
-        BOOST_LOG_TRIVIAL(warning) << "resumed with other " << key << " (" << stored.value(key, nlohmann::ordered_json()).dump()
-                                   << " before, " << value.dump()
+        BOOST_LOG_TRIVIAL(warning) << "resumed with other " << key << " ("
+                                   << data::dump_json(stored.value(key, nlohmann::ordered_json())) << " before, "
+                                   << data::dump_json(value)
                                    << " now): the same samples in the same order, but results are equal to rounding only";
   return now;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "data/check.h"
+#include "data/json/json.h"
 #include "data/words.h"
 
 namespace berth::train {
@@ -84,9 +85,9 @@ void check_fixed_options(const Json& began, const Json& now, const std::vector<s
     if (name == "data")
       changes.push_back("--data holds other samples");
     else if (name == "num_samples")
-      changes.push_back(concat("the training split has ", value.dump(), " samples, now ", now[name].dump()));
+      changes.push_back(concat("the training split has ", data::dump_json(value), " samples, now ", data::dump_json(now[name])));
     else
-      changes.push_back(concat(flag(name), " ", value.dump(), ", now ", now[name].dump()));
+      changes.push_back(concat(flag(name), " ", data::dump_json(value), ", now ", data::dump_json(now[name])));
   }
   check_usage(
       changes.empty(), origin, ": this run began with other options (", joined(changes, "; "),

@@ -1,5 +1,7 @@
 #include "trainer/run/run_state.h"
 
+#include <algorithm>
+
 #include "data/check.h"
 
 namespace berth::train {
@@ -50,13 +52,13 @@ std::string RunState::to_json(double epoch) const {
                     {"fixed_options", fixed_options},
                     {"run_log", run_log},
                     {"environment", environment}};
-  return state.dump(2) + "\n";
+  return data::dump_json(state, 2) + "\n";
 }
 
 RunState RunState::parse(const std::string& text, const std::string& origin) {
   RunState s;
   try {
-    const Json state = Json::parse(text);
+    const Json state = data::parse_json<Json>(text, "", kStateLimits);
     s.global_step = state.at("global_step");
     s.horizon.total_steps = state.at("max_steps");
     if (!state.at("best_metric").is_null()) s.best.metric = state.at("best_metric").get<double>();
@@ -98,6 +100,13 @@ RunState RunState::parse(const std::string& text, const std::string& origin) {
   } catch (const Json::exception& error) {
     fail(ExitCode::kBadInput, origin, ": not a training state that berth can resume: ", error.what());
   }
+  const auto is_record = [](const Json& record) {
+    return record.is_object() && record.value("step", Json()).is_number_integer();
+  };
+  check(s.log_history.is_array() && std::all_of(s.log_history.begin(), s.log_history.end(), is_record), origin,
+        ": its log_history is not a list of records with a step");
+  for (const Json* part : {&s.fixed_options, &s.run_log, &s.environment})
+    check(part->is_null() || part->is_object(), origin, ": a part of \"berth\" is a JSON ", part->type_name(), ", not an object");
   const data::SamplePosition& start = s.horizon.start;
   check(start.step >= 0 && start.step <= s.global_step && start.epoch >= 0 && start.sample >= 0 &&
             start.sample < s.horizon.num_samples,

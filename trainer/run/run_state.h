@@ -6,10 +6,14 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "data/json/json.h"
 #include "trainer/run/best_model.h"
 #include "trainer/run/horizon.h"
 
 namespace berth::train {
+
+// A log history of ten values for each of a million steps.
+inline constexpr data::JsonLimits kStateLimits{.bytes = uint64_t{1} << 30, .values = 32'000'000};
 
 struct RunState {
   // Position.

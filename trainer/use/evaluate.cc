@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "data/check.h"
+#include "data/json/json.h"
 #include "data/pipeline/sampler.h"
 #include "trainer/use/host_logits.h"
 
@@ -47,13 +48,13 @@ Metrics broadcast_metrics(Metrics metrics, comm::Communicator& comm) {
     names.push_back({metric.name, metric.kind});
     values.push_back(metric.value);
   }
-  std::string bytes = comm.rank() == 0 ? names.dump() : "";
+  std::string bytes = comm.rank() == 0 ? data::dump_json(names) : "";
   std::string raw(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(double));
   comm.broadcast(bytes, 0);
   comm.broadcast(raw, 0);
   if (comm.rank() == 0) return metrics;
   size_t i = 0;
-  for (const auto& pair : nlohmann::json::parse(bytes)) {
+  for (const auto& pair : data::parse_json(bytes, "", data::kOwnJson, ExitCode::kInternal)) {
     double value = 0;
     std::memcpy(&value, raw.data() + i++ * sizeof(double), sizeof(double));
     metrics.push_back({pair[0].get<std::string>(), value, pair[1].get<MetricKind>()});

@@ -4,6 +4,7 @@
 
 #include "data/check.h"
 #include "data/files/files.h"
+#include "data/json/json.h"
 #include "trainer/checkpoint/model_path.h"
 #include "trainer/comm/agree.h"
 #include "trainer/tasks/instance.h"
@@ -14,7 +15,7 @@ namespace {
 
 // The task that a config.json names: its class, and for sequence classification its problem_type.
 data::TaskKind task_of(const std::string& text, const std::string& origin) {
-  const auto json = nlohmann::json::parse(text, nullptr, false);
+  const auto json = data::parse_json(text, origin);
   check(json.is_object(), origin, ": not a JSON object");
   const auto classes = json.value("architectures", nlohmann::json::array());
   const std::string name = classes.is_array() && !classes.empty() && classes[0].is_string() ? classes[0].get<std::string>() : "";
@@ -92,13 +93,12 @@ data::BertTokenizer share_tokenizer(const std::filesystem::path& folder, comm::C
   comm::agree_on_root(comm, [&] {
     loaded = data::BertTokenizer::load(folder);
     const data::TokenizerOptions& o = loaded->options();
-    bytes = nlohmann::json{loaded->vocab().tokens(), loaded->added_tokens(), o.do_lower_case,
-                           o.strip_accents.value_or(o.do_lower_case), o.tokenize_chinese_chars}
-                .dump();
+    bytes = data::dump_json(nlohmann::json{loaded->vocab().tokens(), loaded->added_tokens(), o.do_lower_case,
+                                           o.strip_accents.value_or(o.do_lower_case), o.tokenize_chinese_chars});
   });
   comm.broadcast(bytes, 0);
   if (loaded) return *std::move(loaded);
-  const auto json = nlohmann::json::parse(bytes);
+  const auto json = data::parse_json(bytes, "", data::kOwnJson, ExitCode::kInternal);
   return {data::Vocab(json[0].get<std::vector<std::string>>()),
           {.do_lower_case = json[2], .strip_accents = json[3].get<bool>(), .tokenize_chinese_chars = json[4]},
           json[1].get<std::vector<std::string>>()};

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "data/check.h"
+#include "data/json/json.h"
 #include "data/text/normalize.h"
 #include "trainer/comm/agree.h"
 #include "trainer/tasks/instance.h"
@@ -14,6 +15,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 using Tensors = std::vector<at::Tensor>;
+
+Json parse_own(const std::string& text) { return data::parse_json<Json>(text, "", data::kOwnJson, ExitCode::kInternal); }
 
 // What the features need of a record.
 Json to_json(const data::Record& r) {
@@ -54,11 +57,11 @@ std::vector<data::Record> share_window(comm::Communicator& comm, const PredictOp
     }
     Json all = Json::array();
     for (const data::Record& one : window) all.push_back(to_json(one));
-    shared = all.dump();
+    shared = data::dump_json(all);
   });
   comm.broadcast(shared, 0);
   if (comm.rank() != 0)
-    for (const Json& one : Json::parse(shared)) window.push_back(from_json(one));
+    for (const Json& one : parse_own(shared)) window.push_back(from_json(one));
   return window;
 }
 
@@ -158,11 +161,11 @@ bool predict(std::span<const LoadedModel> models, comm::Communicator& comm, cons
     comm.all_reduce_sum(std::span<int64_t>(&wishes, 1));
     if (wishes > 0) return false;
     if (window.empty()) return true;
-    const auto gathered = comm.gather(own.dump(), 0);
+    const auto gathered = comm.gather(data::dump_json(own), 0);
     comm::agree_on_root(comm, [&] {
       std::vector<Json> results(window.size());
       for (const std::string& bytes : gathered)
-        for (Json& pair : Json::parse(bytes)) results[pair[0].get<size_t>()] = std::move(pair[1]);
+        for (Json& pair : parse_own(bytes)) results[pair[0].get<size_t>()] = std::move(pair[1]);
       for (size_t i = 0; i < window.size(); ++i) emit(window[i], results[i]);
     });
   }

@@ -7,6 +7,7 @@
 
 #include "data/check.h"
 #include "data/files/sha256.h"
+#include "data/json/json.h"
 #include "data/words.h"
 #include "trainer/checkpoint/byte_source.h"
 #include "trainer/checkpoint/hf_names.h"
@@ -100,15 +101,14 @@ PretrainedReport read_folder(const fs::path& folder, ParameterStore& parameters,
 }
 
 std::string to_json(const PretrainedReport& report) {
-  return nlohmann::json{{"missing", report.missing},
-                        {"mismatched", report.mismatched},
-                        {"unexpected", report.unexpected},
-                        {"sha256", report.sha256}}
-      .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return data::dump_json(nlohmann::json{{"missing", report.missing},
+                                        {"mismatched", report.mismatched},
+                                        {"unexpected", report.unexpected},
+                                        {"sha256", report.sha256}});
 }
 
 PretrainedReport from_json(const std::string& text) {
-  const auto json = nlohmann::json::parse(text);
+  const auto json = data::parse_json(text, "", data::kOwnJson, ExitCode::kInternal);
   return {json.at("missing"), json.at("mismatched"), json.at("unexpected"), json.at("sha256")};
 }
 
