@@ -30,7 +30,7 @@ int run_train(const TrainCommand& command, const std::string& command_line, cons
     const train::RunFolder folder(command.options, rank.comm);
     train::TrainHooks hooks{.stop = [] { return stop_signal() != 0; }, .version = version(), .options = all_options};
     if (rank.comm.rank() == 0) {
-      log_to_file(command.options.output_dir / "berth.log", log_level);
+      log_to_file(command.options.output_dir / "berth.log", log_level, rank.console);
       BOOST_LOG_TRIVIAL(info) << "berth " << command_line;
       BOOST_LOG_TRIVIAL(info) << rank.comm.description();
       hooks.sinks.push_back(std::make_unique<TrainProgress>(rank.console, !command.disable_tqdm));

@@ -1,6 +1,5 @@
 #include "launcher/logging.h"
 
-#include <boost/core/null_deleter.hpp>
 #include <boost/date_time/posix_time/posix_time.hpp>
 #include <boost/log/attributes/constant.hpp>
 #include <boost/log/attributes/value_extraction.hpp>
@@ -8,11 +7,11 @@
 #include <boost/log/expressions.hpp>
 #include <boost/log/sinks/basic_sink_backend.hpp>
 #include <boost/log/sinks/sync_frontend.hpp>
-#include <boost/log/sinks/text_ostream_backend.hpp>
 #include <boost/log/utility/setup/common_attributes.hpp>
-#include <fstream>
+#include <sstream>
 
 #include "data/check.h"
+#include "data/files/record_file.h"
 
 namespace berth::launch {
 namespace {
@@ -25,12 +24,16 @@ severity_level severity_of(const log::record_view& record) {
   return log::extract_or_default<severity_level>("Severity", record, severity_level::info);
 }
 
-std::string time_of(const log::record_view& record, const char* format) {
-  const auto time = log::extract<boost::posix_time::ptime>("TimeStamp", record);
+std::string formatted(const boost::posix_time::ptime& time, const char* format) {
   std::ostringstream out;
   out.imbue(std::locale(out.getloc(), new boost::posix_time::time_facet(format)));  // the locale owns the facet
-  if (time) out << *time;
+  out << time;
   return out.str();
+}
+
+std::string time_of(const log::record_view& record, const char* format) {
+  const auto time = log::extract<boost::posix_time::ptime>("TimeStamp", record);
+  return time ? formatted(*time, format) : "";
 }
 
 std::string text_of(const log::record_view& record) {
@@ -47,6 +50,22 @@ class ConsoleBackend : public sinks::basic_sink_backend<sinks::synchronized_feed
  private:
   std::shared_ptr<Console> console_;
   int rank_;
+};
+
+// Tells the console of its own failures: they cannot be log records, which are being written just then.
+class FileBackend : public sinks::basic_formatted_sink_backend<char, sinks::synchronized_feeding> {
+ public:
+  FileBackend(const std::filesystem::path& path, std::shared_ptr<Console> console)
+      : file_(
+            path, [path] { return path; }, [console = std::move(console)](const std::string& what) { warn(*console, what); }) {}
+  void consume(const log::record_view&, const string_type& line) { file_.append(line + "\n"); }
+
+ private:
+  static void warn(Console& console, const std::string& what) {
+    const std::string time = formatted(boost::posix_time::second_clock::local_time(), "%H:%M:%S");
+    console.line(console_line(severity_level::warning, time, 0, what, console.style()));
+  }
+  data::RecordFile file_;
 };
 
 void format_for_file(const log::record_view& record, log::formatting_ostream& out) {
@@ -91,13 +110,8 @@ void start_logging(std::shared_ptr<Console> console, const std::string& level, i
   core->add_sink(sink);
 }
 
-void log_to_file(const std::filesystem::path& path, const std::string& level) {
-  auto file = boost::make_shared<std::ofstream>(path, std::ios::app);
-  check(file->good(), "cannot write the log file ", path.string(), "; may you write in that folder?");
-  auto backend = boost::make_shared<sinks::text_ostream_backend>();
-  backend->add_stream(file);
-  backend->auto_flush(true);
-  auto sink = boost::make_shared<sinks::synchronous_sink<sinks::text_ostream_backend>>(backend);
+void log_to_file(const std::filesystem::path& path, const std::string& level, std::shared_ptr<Console> console) {
+  auto sink = boost::make_shared<sinks::synchronous_sink<FileBackend>>(boost::make_shared<FileBackend>(path, std::move(console)));
   sink->set_formatter(&format_for_file);
   sink->set_filter(log::trivial::severity >= parse_log_level(level));
   log::core::get()->add_sink(sink);

@@ -20,8 +20,9 @@ boost::log::trivial::severity_level parse_log_level(const std::string& name);
 // Replaces all sinks by the console. Call it once rank is known; before that Boost.Log's default prints to the console too.
 void start_logging(std::shared_ptr<Console> console, const std::string& level, int rank);
 
-// Rank 0, after start_logging. Throws Error(kBadInput) if the file cannot be written.
-void log_to_file(const std::filesystem::path& path, const std::string& level);
+// Rank 0, after start_logging. If the file cannot be written, the console says so, and what is missing is written later
+// (data/files/record_file.h).
+void log_to_file(const std::filesystem::path& path, const std::string& level, std::shared_ptr<Console> console);
 
 // Closes the file and goes back to Boost.Log's default.
 void stop_logging();

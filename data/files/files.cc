@@ -187,7 +187,14 @@ AppendFile::AppendFile(const fs::path& path)
 AppendFile::~AppendFile() { ::close(fd_); }
 
 void AppendFile::append(std::string_view bytes) {
-  if (const int error = write_all(fd_, bytes)) fail_io(ExitCode::kInternal, path_, "written", error);
+  if (torn_at_ && ::ftruncate(fd_, *torn_at_) != 0) fail_io(ExitCode::kInternal, path_, "written", errno);
+  torn_at_.reset();
+  if (bytes.empty()) return;
+  const off_t end = ::lseek(fd_, 0, SEEK_END);
+  const int error = write_all(fd_, bytes);
+  if (error == 0) return;
+  if (::ftruncate(fd_, end) != 0) torn_at_ = end;
+  fail_io(ExitCode::kInternal, path_, "written", error);
 }
 
 }  // namespace berth::data

@@ -5,11 +5,14 @@
 // otherwise (`failure`: kBadInput where the user chose the file).
 #pragma once
 
+#include <sys/types.h>
+
 #include <array>
 #include <chrono>
 #include <cstdint>
 #include <ctime>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -97,7 +100,8 @@ FileDigest write_durably(const std::filesystem::path& path, std::string_view byt
 // Makes creations, renames and removals in `folder` (empty: the working folder) permanent.
 void sync_folder(const std::filesystem::path& folder, ExitCode failure = ExitCode::kInternal);
 
-// A file that only grows. Each append is one write to the operating system: nothing stays in this process.
+// A file that only grows, by one writer. Each append is one write to the operating system: nothing stays in this process, and of
+// one that fails nothing stays in the file.
 class AppendFile {
  public:
   explicit AppendFile(const std::filesystem::path& path);  // made if it is not there
@@ -109,6 +113,7 @@ class AppendFile {
  private:
   std::filesystem::path path_;
   int fd_ = -1;
+  std::optional<off_t> torn_at_;  // where the file is to be cut before the next append
 };
 
 }  // namespace berth::data

@@ -58,7 +58,7 @@ TEST_F(LoggingTest, FileIsAppendedWithTimeRankAndSeverity) {
   for (const char* text : {"first job", "second job"}) {
     Pipe pipe;
     start_logging(std::make_shared<Console>(pipe.write_end()), "warning", 0);
-    log_to_file(path, "info");
+    log_to_file(path, "info", std::make_shared<Console>(pipe.write_end()));
     BOOST_LOG_TRIVIAL(info) << text;
     BOOST_LOG_TRIVIAL(debug) << "not here";
     stop_logging();
@@ -71,7 +71,27 @@ TEST_F(LoggingTest, FileIsAppendedWithTimeRankAndSeverity) {
   EXPECT_TRUE(std::regex_match(text.str(), std::regex(line + "first job\n" + line + "second job\n"))) << text.str();
 }
 
-TEST_F(LoggingTest, FileThatCannotBeWrittenIsAnError) { EXPECT_THROW(log_to_file("/no/such/folder/berth.log", "info"), Error); }
+TEST_F(LoggingTest, FileThatCannotBeWrittenIsSaidOnTheConsole) {
+  const test::TempDir folder;
+  const fs::path path = folder / "not there/berth.log";
+  Pipe pipe;
+  const auto console = std::make_shared<Console>(pipe.write_end());
+  start_logging(console, "warning", 0);
+  log_to_file(path, "info", console);
+  BOOST_LOG_TRIVIAL(info) << "first";
+  fs::create_directory(path.parent_path());
+  BOOST_LOG_TRIVIAL(info) << "second";
+  stop_logging();
+  const std::string said = std::regex_replace(pipe.close_and_read(), std::regex("\\d\\d:\\d\\d:\\d\\d"), "T");
+  EXPECT_EQ(said,
+            "T warning: " + path.string() +
+                ": cannot be written: No such file or directory; work goes on, and what is missing there is written when that "
+                "works again\nT warning: " +
+                path.string() + ": written again, nothing is lost\n");
+  std::ostringstream text;
+  text << std::ifstream(path).rdbuf();
+  EXPECT_TRUE(std::regex_match(text.str(), std::regex(".*info: first\n.*info: second\n"))) << text.str();
+}
 
 TEST(ConsoleLine, HasColorOnlyWhereTheTerminalHas) {
   using boost::log::trivial::severity_level;

@@ -1,5 +1,6 @@
 #include "trainer/report/metrics_file.h"
 
+#include <boost/log/trivial.hpp>
 #include <cmath>
 #include <sstream>
 
@@ -17,20 +18,11 @@ bool is_kept(const LogRecord& record, int64_t resume_step) {
   return is_record(record) && record["step"].get<int64_t>() <= resume_step && !record.contains("train_runtime");
 }
 
-// Cuts the file before it is opened for appending.
-std::filesystem::path cut(const std::filesystem::path& path, int64_t resume_step, const LogRecord& history) {
-  std::vector<LogRecord> records;
-  if (std::filesystem::exists(path)) {
-    records = read_records(path);
-  } else {
-    records.assign(history.begin(), history.end());
-  }
+std::string earlier_lines(const LogRecord& history, int64_t resume_step) {
   std::string text;
-  for (const LogRecord& record : records) {
+  for (const LogRecord& record : history)
     if (is_kept(record, resume_step)) text += data::dump_json(record) + "\n";
-  }
-  data::write_durably(path, text);
-  return path;
+  return text;
 }
 
 }  // namespace
@@ -58,7 +50,13 @@ std::vector<LogRecord> read_records(const std::filesystem::path& path) {
 }
 
 MetricsFile::MetricsFile(const std::filesystem::path& path, int64_t resume_step, const LogRecord& history)
-    : file_(cut(path, resume_step, history)) {}
+    : file_(
+          path,
+          [path, text = earlier_lines(history, resume_step)] {
+            data::write_durably(path, text);
+            return path;
+          },
+          [](const std::string& what) { BOOST_LOG_TRIVIAL(warning) << what; }) {}
 
 void MetricsFile::append(const LogRecord& record) { file_.append(data::dump_json(record) + "\n"); }
 

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "data/files/files.h"
+#include "data/files/record_file.h"
 #include "trainer/report/report.h"
 
 namespace berth::train {
@@ -30,9 +30,9 @@ std::vector<LogRecord> read_records(const std::filesystem::path& path);
 
 class MetricsFile : public Sink {
  public:
-  // Goes on after step `resume_step`: later records, and the closing one, are cut off first (atomically). 0 starts afresh.
-  // `history` is the checkpoint's log history (a JSON array), which stands in where the file is missing: a resume into another
-  // folder.
+  // Goes on after step `resume_step`: what `history`, the checkpoint's log history (a JSON array), has up to there, but for a closing
+  // record, takes the place of what the file holds (atomically), so that records that an earlier job could not write are there, too.
+  // 0 starts afresh. Failures are warnings (data/files/record_file.h).
   MetricsFile(const std::filesystem::path& path, int64_t resume_step,
               const nlohmann::ordered_json& history = nlohmann::ordered_json::array());
 
@@ -42,7 +42,7 @@ class MetricsFile : public Sink {
 
  private:
   void append(const LogRecord& record);
-  data::AppendFile file_;
+  data::RecordFile file_;
 };
 
 }  // namespace berth::train

@@ -1,6 +1,8 @@
 #include "trainer/report/results.h"
 
+#include <boost/log/trivial.hpp>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "data/files/files.h"
 #include "data/json/json.h"
@@ -26,6 +28,34 @@ void write_results(const std::filesystem::path& folder, const std::string& split
   if (!all.is_object()) all = nlohmann::json::object();
   all.update(results);
   write_sorted(all_path, all);
+}
+
+ResultsSink::~ResultsSink() {
+  if (failure_.empty()) return;
+  write_waiting();
+  for (const auto& [split, values] : waiting_)
+    BOOST_LOG_TRIVIAL(warning) << (folder_ / (split + "_results.json")).string()
+                               << " or all_results.json beside it was not written: " << failure_;
+}
+
+void ResultsSink::write(const std::string& split, Metrics values) {
+  waiting_[split] = std::move(values);
+  write_waiting();
+}
+
+void ResultsSink::write_waiting() {
+  try {
+    while (!waiting_.empty()) {
+      const auto& [split, values] = *waiting_.begin();
+      write_results(folder_, split, values);
+      waiting_.erase(waiting_.begin());
+    }
+    if (!failure_.empty()) BOOST_LOG_TRIVIAL(warning) << folder_.string() << ": results are written again, nothing is lost";
+    failure_.clear();
+  } catch (const std::exception& error) {
+    if (failure_.empty()) BOOST_LOG_TRIVIAL(warning) << error.what() << "; the run goes on, and these results are written later";
+    failure_ = error.what();
+  }
 }
 
 }  // namespace berth::train

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 
 #include "trainer/report/report.h"
@@ -12,16 +13,25 @@ namespace berth::train {
 // Writes `folder`/`split`_results.json and merges the values into all_results.json. `split` is "train", "eval", "test".
 void write_results(const std::filesystem::path& folder, const std::string& split, const Metrics& values);
 
-// Writes each report's results as it comes: train_results.json at the end of the run, eval_results.json after each evaluation.
+// Writes each report's results as it comes: train_results.json at the end of the run, eval_results.json after each evaluation. What
+// cannot be written is tried again with the next ones and at the end; the first failure is a warning, and what is lost then.
 class ResultsSink : public Sink {
  public:
   explicit ResultsSink(std::filesystem::path folder) : folder_(std::move(folder)) {}
+  ~ResultsSink() override;
+  ResultsSink(const ResultsSink&) = delete;
+  ResultsSink& operator=(const ResultsSink&) = delete;
   void log(const LogReport&) override {}
-  void eval(const EvalReport& report) override { write_results(folder_, report.prefix, scalars(report)); }
-  void finish(const TrainSummary& summary) override { write_results(folder_, "train", scalars(summary)); }
+  void eval(const EvalReport& report) override { write(report.prefix, scalars(report)); }
+  void finish(const TrainSummary& summary) override { write("train", scalars(summary)); }
 
  private:
+  void write(const std::string& split, Metrics values);
+  void write_waiting();
+
   std::filesystem::path folder_;
+  std::map<std::string, Metrics> waiting_;  // by split
+  std::string failure_;                     // "": they were written
 };
 
 }  // namespace berth::train

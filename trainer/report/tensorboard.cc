@@ -4,11 +4,12 @@
 
 #include <algorithm>
 #include <boost/crc.hpp>
+#include <boost/log/trivial.hpp>
 #include <chrono>
 #include <cmath>
 
 #include "data/check.h"
-#include "data/files/files.h"
+#include "data/files/record_file.h"
 #include "trainer/report/event.pb.h"
 
 namespace berth::train {
@@ -98,7 +99,9 @@ std::vector<std::string> read_frames(std::string_view bytes, const std::string& 
 }
 
 struct TensorBoard::Writer {
-  explicit Writer(const std::filesystem::path& folder) : file(new_file(folder)) {}
+  explicit Writer(const std::filesystem::path& folder)
+      : file(
+            folder, [folder] { return new_file(folder); }, [](const std::string& what) { BOOST_LOG_TRIVIAL(warning) << what; }) {}
 
   void write(events::Event& event, int64_t step) {
     event.set_wall_time(now());
@@ -118,7 +121,7 @@ struct TensorBoard::Writer {
     write(event, step);
   }
 
-  data::AppendFile file;
+  data::RecordFile file;
 };
 
 TensorBoard::TensorBoard(const std::filesystem::path& folder, int64_t resume_step) : writer_(std::make_unique<Writer>(folder)) {

@@ -30,7 +30,7 @@ std::vector<std::string> read_frames(std::string_view bytes, const std::string& 
 
 class TensorBoard : public Sink {
  public:
-  // Writes a new file in `folder` (made if it is not there); `resume_step` as in MetricsFile.
+  // Writes a new file in `folder` (made if it is not there); `resume_step` and failures as in MetricsFile.
   TensorBoard(const std::filesystem::path& folder, int64_t resume_step);
   ~TensorBoard() override;
 

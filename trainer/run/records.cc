@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <boost/log/trivial.hpp>
 
-#include "trainer/checkpoint/provenance.h"
 #include "trainer/checkpoint/run_owner.h"
-#include "trainer/comm/agree.h"
 #include "trainer/report/closing_table.h"
 #include "trainer/report/metrics_file.h"
 #include "trainer/report/results.h"
@@ -25,30 +23,39 @@ std::unique_ptr<RunLog> open_log(const TrainOptions& options, const RunState& st
   return std::make_unique<RunLog>(std::move(sinks), state.run_log, state.log_history);
 }
 
-void record_provenance(const TrainOptions& options, const TrainSetup& setup, const std::string& version,
-                       const nlohmann::ordered_json& all_options, comm::Communicator& comm) {
+Provenance provenance_of(const TrainSetup& setup, const std::string& version, const nlohmann::ordered_json& all_options,
+                         comm::Communicator& comm) {
   const OwnerIdentity self = OwnerIdentity::of_this_process();
   std::vector<std::string> hosts = comm.gather(self.host, 0);
-  comm::agree_on_root(comm, [&] {
-    std::sort(hosts.begin(), hosts.end());
-    hosts.erase(std::unique(hosts.begin(), hosts.end()), hosts.end());
-    write_provenance(options.output_dir, {.berth_version = version,
-                                          .options = all_options,
-                                          .data_sha256 = setup.dataset->info().source_sha256,
-                                          .model_sha256 = setup.model_sha256,
-                                          .job = {.slurm_job_id = self.slurm_job_id,
-                                                  .hosts = hosts,
-                                                  .ranks = comm.size(),
-                                                  .started = self.started,
-                                                  .from_step = setup.state.global_step}});
-  });
+  std::sort(hosts.begin(), hosts.end());
+  hosts.erase(std::unique(hosts.begin(), hosts.end()), hosts.end());
+  return {.berth_version = version,
+          .options = all_options,
+          .data_sha256 = setup.dataset->info().source_sha256,
+          .model_sha256 = setup.model_sha256,
+          .job = {.slurm_job_id = self.slurm_job_id,
+                  .hosts = hosts,
+                  .ranks = comm.size(),
+                  .started = self.started,
+                  .from_step = setup.state.global_step}};
+}
+
+bool try_to_record(const std::filesystem::path& name, const std::function<void()>& write) {
+  try {
+    write();
+    return true;
+  } catch (const std::exception& error) {
+    BOOST_LOG_TRIVIAL(warning) << name.string() << " was not written: " << error.what() << "; the run goes on without it";
+    return false;
+  }
 }
 
 void write_closing_table(const std::filesystem::path& run, const nlohmann::ordered_json& log_history) {
   const std::string table = closing_table(log_history);
   if (table.empty()) return;
   BOOST_LOG_TRIVIAL(info) << "the evaluations of this run:\n" << table;
-  data::write_durably(run / "training_results.md", table);
+  const std::filesystem::path path = run / "training_results.md";
+  try_to_record(path, [&] { data::write_durably(path, table); });
 }
 
 }  // namespace berth::train

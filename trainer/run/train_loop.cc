@@ -42,6 +42,7 @@ class TrainLoop {
   bool stops_early() const { return state_.best.stops_early(options_.eval_save.early_stopping_patience); }
   bool save(std::string_view why = "");
   void remember_log();
+  void record_provenance();
   void finish();
 
   const TrainOptions& options_;
@@ -52,6 +53,8 @@ class TrainLoop {
   const RunPlan& plan_ = setup_.plan;
   Saving saving_;
   std::unique_ptr<RunLog> log_;  // rank 0
+  Provenance provenance_;
+  bool provenance_recorded_ = false;  // rank 0
   Clock::time_point last_step_ = Clock::now();
 };
 
@@ -59,7 +62,8 @@ TrainOutcome TrainLoop::run() {
   if (state_.complete) return TrainOutcome::kDone;
   state_.environment = describe_environment(comm_, state_.environment);
   comm::agree_on_root(comm_, [&] { log_ = open_log(options_, state_, std::move(hooks_.sinks)); });
-  record_provenance(options_, setup_, hooks_.version, hooks_.options, comm_);
+  provenance_ = provenance_of(setup_, hooks_.version, hooks_.options, comm_);
+  record_provenance();
   if (log_) log_->started(state_.global_step, state_.horizon.total_steps);
   if (!train_to_the_end()) {
     if (!save("stopped early"))
@@ -175,6 +179,12 @@ void TrainLoop::remember_log() {
   state_.log_history = log_->log_history();
 }
 
+void TrainLoop::record_provenance() {
+  if (!log_ || provenance_recorded_) return;
+  provenance_recorded_ =
+      try_to_record(options_.output_dir / "provenance.json", [&] { write_provenance(options_.output_dir, provenance_); });
+}
+
 void TrainLoop::finish() {
   saving_.load_best();
   state_.complete = true;
@@ -182,6 +192,7 @@ void TrainLoop::finish() {
     log_->finish();
     remember_log();
     write_closing_table(options_.output_dir, state_.log_history);
+    record_provenance();
     saving_.write_final_model();
   });
 }

@@ -97,21 +97,84 @@ TEST_F(ReportTest, MetricsFileIsOneCurveOverResumes) {
     metrics.eval(eval_at(40));
   }
   append(file("metrics.jsonl"), "{\"step\":50,\"lo");
+  const auto history = LogRecord::parse(R"([{"step":10,"loss":1.0},{"step":20,"loss":0.5},{"step":30,"train_runtime":1}])");
   {
-    MetricsFile metrics(file("metrics.jsonl"), 20);
-    EXPECT_EQ(steps_in_metrics(), (std::vector<int64_t>{10, 20}));
+    MetricsFile metrics(file("metrics.jsonl"), 20, history);
+    EXPECT_EQ(data::read_file(file("metrics.jsonl")), "{\"step\":10,\"loss\":1.0}\n{\"step\":20,\"loss\":0.5}\n");
     metrics.log(log_at(30));
     metrics.finish({.step = 30});
   }
   EXPECT_EQ(steps_in_metrics(), (std::vector<int64_t>{10, 20, 30, 30}));
-  MetricsFile after_the_end(file("metrics.jsonl"), 30);
-  EXPECT_EQ(steps_in_metrics(), (std::vector<int64_t>{10, 20, 30})) << "the closing record is written anew";
+  MetricsFile after_the_end(file("metrics.jsonl"), 30, history);
+  EXPECT_EQ(steps_in_metrics(), (std::vector<int64_t>{10, 20})) << "the closing record is written anew";
 }
 
-TEST_F(ReportTest, MetricsFileThatIsMissingIsMadeFromTheHistory) {
-  MetricsFile metrics(file("metrics.jsonl"), 20,
-                      LogRecord::parse(R"([{"step":10,"loss":1.0},{"step":20,"loss":0.5},{"step":30,"loss":0.1}])"));
-  EXPECT_EQ(steps_in_metrics(), (std::vector<int64_t>{10, 20}));
+class ReportOnAFullDisk : public ReportTest {
+ protected:
+  // The first `visits` writes succeed, the next one leaves half of it, and then the disk has room again.
+  static void fail_after(int visits) { ::setenv("BERTH_FAILPOINT", concat("write@", visits + 1, ":SHORT").c_str(), 1); }
+  ~ReportOnAFullDisk() override { ::unsetenv("BERTH_FAILPOINT"); }
+
+  void report_to(Sink& sink) {
+    for (int64_t step : {10, 20, 30}) sink.log(log_at(step));
+    sink.eval(eval_at(30));
+    sink.finish({.step = 30});
+  }
+  std::string metrics_file() {
+    {
+      MetricsFile metrics(file("metrics.jsonl"), 10, LogRecord::parse(R"([{"step":10,"loss":1.0}])"));
+      report_to(metrics);
+    }
+    return data::read_file(file("metrics.jsonl"));
+  }
+  // What it says, times apart.
+  std::vector<std::string> tensorboard() {
+    const test::TempDir folder;
+    {
+      TensorBoard board(folder.path(), 0);
+      report_to(board);
+    }
+    std::vector<std::string> said;
+    for (const auto& entry : fs::directory_iterator(folder.path()))
+      for (const std::string& payload : read_frames(data::read_file(entry.path()), "test")) {
+        events::Event event;
+        event.ParseFromString(payload);
+        event.clear_wall_time();
+        said.push_back(event.SerializeAsString());
+      }
+    return said;
+  }
+};
+
+TEST_F(ReportOnAFullDisk, LosesNothingOnceThereIsRoomAgain) {
+  const std::string metrics = metrics_file();
+  const std::vector<std::string> events = tensorboard();
+  ASSERT_EQ(events.size(), 7u);
+  for (int visits = 0; visits < 6; ++visits) {
+    fail_after(visits);
+    EXPECT_EQ(metrics_file(), metrics) << visits;
+  }
+  for (int visits = 0; visits < 7; ++visits) {
+    fail_after(visits);
+    EXPECT_EQ(tensorboard(), events) << visits;
+  }
+}
+
+TEST_F(ReportOnAFullDisk, ResultsAreWrittenLater) {
+  std::map<std::string, std::string> whole;
+  for (int visits = -1; visits < 4; ++visits) {
+    if (visits >= 0) fail_after(visits);
+    {
+      ResultsSink results(folder_);
+      results.eval(eval_at(20));
+      results.finish({.step = 20});
+    }
+    for (const char* name : {"eval_results.json", "train_results.json", "all_results.json"}) {
+      const std::string text = data::read_file(file(name));
+      EXPECT_EQ(text, whole.emplace(name, text).first->second) << visits;
+      fs::remove(file(name));
+    }
+  }
 }
 
 TEST_F(ReportTest, DamagedLinesAreLeftOut) {
