@@ -60,6 +60,15 @@ std::string name_of(const Json& question, int64_t row) {
   return id->is_string() ? id->get<std::string>() : dump_json(*id);
 }
 
+// Bytes at which what is copied stops, as TextFile::append_until wants them.
+struct Stops {
+  bool at[256] = {};
+  explicit constexpr Stops(std::string_view bytes) {
+    for (const char c : bytes) at[static_cast<unsigned char>(c)] = true;
+  }
+};
+constexpr Stops kStringStops("\"\\"), kNameStops("{}[],:\" \t\n\r");
+
 bool is_space(int c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
 }  // namespace
@@ -85,16 +94,31 @@ void SquadReader::expect(char wanted) {
   file_.get();
 }
 
+void SquadReader::check_length(const std::string& element) const {
+  // Not by check(), whose arguments would be made for each piece.
+  if (element.size() > kMaxRecordBytes) fail(ExitCode::kBadInput, where(), " is longer than ", kMaxRecordBytes >> 20, " MiB");
+}
+
+// Appends what follows up to the first of `stops`, and returns that, still to be read; -1 at the end of the file.
+int SquadReader::read_until(const bool (&stops)[256], std::string& text) {
+  for (;;) {
+    check_length(text);
+    const int c = file_.peek();
+    if (c < 0 || stops[c]) return c;
+    file_.append_until(stops, text);
+  }
+}
+
 // Appends the string that starts here, quotes included.
 void SquadReader::read_string(std::string& text) {
   text += static_cast<char>(file_.get());
-  for (bool escaped = false;;) {
-    const int c = file_.get();
-    if (c < 0) malformed("the end of a string, not of the file");
-    check(text.size() <= kMaxRecordBytes, where(), " is longer than ", kMaxRecordBytes >> 20, " MiB");
-    text += static_cast<char>(c);
-    if (c == '"' && !escaped) return;
-    escaped = c == '\\' && !escaped;
+  for (;;) {
+    const int stop = read_until(kStringStops.at, text);
+    if (stop >= 0) text += static_cast<char>(file_.get());
+    if (stop == '"') return;
+    const int escaped = file_.get();  // behind a backslash
+    if (escaped < 0) malformed("the end of a string, not of the file");
+    text += static_cast<char>(escaped);
   }
 }
 
@@ -104,7 +128,7 @@ void SquadReader::read_value(std::string& text) {
   do {
     const int c = skip_space();
     if (c < 0) malformed("a value, not the end of the file");
-    check(text.size() <= kMaxRecordBytes, where(), " is longer than ", kMaxRecordBytes >> 20, " MiB");
+    check_length(text);
     if (c == '"') {
       read_string(text);
     } else if (c == '{' || c == '[' || c == '}' || c == ']' || c == ',' || c == ':') {
@@ -112,9 +136,7 @@ void SquadReader::read_value(std::string& text) {
       if (depth < 0 || (depth == 0 && (c == ',' || c == ':'))) malformed("a value");
       text += static_cast<char>(file_.get());
     } else {  // a number or a name
-      for (int d = c; d >= 0 && !is_space(d) && std::string_view("{}[],:\"").find(static_cast<char>(d)) == std::string_view::npos;
-           d = file_.peek())
-        text += static_cast<char>(file_.get());
+      read_until(kNameStops.at, text);
       text += depth > 0 ? " " : "";
     }
   } while (depth > 0);

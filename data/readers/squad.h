@@ -33,6 +33,8 @@ class SquadReader final : public RecordReader {
   bool next_element();
   void begin_object();
   void read_value(std::string& text);
+  void check_length(const std::string& element) const;
+  int read_until(const bool (&stops)[256], std::string& text);
   void read_string(std::string& text);
   int skip_space();
   void expect(char wanted);

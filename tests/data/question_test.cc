@@ -134,6 +134,19 @@ TEST_F(QuestionFile, SquadIsReadArticleByArticle) {
   EXPECT_EQ(records[2].answers[0].start, -1);
 }
 
+// Files are read in blocks of 1 MiB: wherever one ends, a string goes on.
+TEST_F(QuestionFile, SquadIsTheSameWhereverABlockEnds) {
+  const std::string text = R"(\"\\\\\\\\\")";
+  for (size_t before = (1 << 20) - 60; before < (1 << 20) - 10; ++before) {
+    std::string bytes = R"({"version": ")";
+    bytes.resize(before, 'x');
+    bytes += R"(", "data": [{"question": "q", "context": ")" + text + R"(", "answers": [], "n": 12}]})";
+    const auto records = read(bytes);
+    ASSERT_EQ(records.size(), 1u);
+    EXPECT_EQ(records[0].text_pair, R"("\\\\")") << before;
+  }
+}
+
 TEST_F(QuestionFile, FlatRowsStandOnLinesInListsAndInData) {
   const std::string a = row("a", "good film", "film", 5), b = row("b", "good", "", -1);
   for (const std::string& bytes : {a + b, a + "\n  " + b + "\n", "[" + a + "," + b + "]", R"({"data": [)" + a + "," + b + "]}"}) {
