@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -117,25 +118,16 @@ std::string sha256_file(const fs::path& path) {
   return digest.hex();
 }
 
-fs::path temporary_name(const fs::path& path) {
-  fs::path name = path;
-  name += concat(kTempMark, ::getpid());
-  return name;
-}
-
-DurableFile::DurableFile(fs::path path, ExitCode failure)
-    : path_(std::move(path)), temporary_(temporary_name(path_)), failure_(failure) {
+DurableFile::DurableFile(fs::path path, ExitCode failure) : path_(std::move(path)), failure_(failure) {
   std::error_code unknown;
   const fs::file_status there = fs::status(path_, unknown);
   if (fs::exists(there) && !fs::is_regular_file(there))
     fail(failure_, path_.string(), ": is there and not a regular file; it is not replaced");
-  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
-  if (fd_ < 0) fail_to_be("written", errno);
-}
-
-DurableFile::~DurableFile() {
-  if (fd_ >= 0) ::close(fd_);
-  if (!committed_) ::unlink(temporary_.c_str());
+  try {
+    temporary_.emplace(path_);
+  } catch (const std::system_error& error) {
+    fail_to_be("written", error.code().value());
+  }
 }
 
 void DurableFile::fail_to_be(const char* what, int error) const { fail_io(failure_, path_, what, error); }
@@ -143,22 +135,26 @@ void DurableFile::fail_to_be(const char* what, int error) const { fail_io(failur
 void DurableFile::write(std::string_view bytes) {
   while (!bytes.empty()) {
     const std::string_view piece = bytes.substr(0, kWritePiece);
-    if (const int error = write_all(fd_, piece)) fail_to_be("written", error);
+    if (const int error = write_all(temporary_->fd(), piece)) fail_to_be("written", error);
     sha256_.update(piece);
     size_ += piece.size();
     bytes.remove_prefix(piece.size());
   }
 }
 
-FileDigest DurableFile::commit() {
+void DurableFile::finish() {
   if (const int error = injected_error("sync")) fail_to_be("written to disk", error);
-  if (::fsync(fd_) != 0) fail_to_be("written to disk", errno);
-  // Network file systems report a full quota on close; the file is then not to be trusted.
-  const int closed = ::close(std::exchange(fd_, -1)), reason = closed == 0 ? injected_error("close") : errno;
+  if (::fsync(temporary_->fd()) != 0) fail_to_be("written to disk", errno);
+  // Network file systems report a full quota on close; the file is then not to be trusted. The lock goes with the last descriptor.
+  const int copy = ::dup(temporary_->fd());
+  const int closed = copy < 0 ? -1 : ::close(copy), reason = closed == 0 ? injected_error("close") : errno;
   if (reason != 0) fail_to_be("closed", reason);
+}
+
+FileDigest DurableFile::commit() {
+  finish();
   if (const int error = injected_error("rename")) fail_to_be("renamed", error);
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_to_be("renamed", errno);
-  committed_ = true;
+  if (::rename(temporary().c_str(), path_.c_str()) != 0) fail_to_be("renamed", errno);
   return {path_.filename().string(), size_, sha256_.hex()};
 }
 

@@ -20,6 +20,7 @@
 
 #include "data/check.h"
 #include "data/files/sha256.h"
+#include "data/files/temporary.h"
 
 namespace berth::data {
 
@@ -61,36 +62,30 @@ struct FileDigest {
   std::string sha256;
 };
 
-// Part of the temporary names; whatever carries it after a job has ended is waste.
-inline constexpr std::string_view kTempMark = ".tmp-berth-";
-// `path` with the mark and this process's number: where it is written until it is whole.
-std::filesystem::path temporary_name(const std::filesystem::path& path);
-
-// A file that is there whole, on disk, or not at all: written under its temporary name, synced, closed, and only then renamed.
-// Without commit(), or if that fails, the temporary file is removed and an older file of that name stays.
+// A file that is there whole, on disk, or not at all: written under a temporary name (temporary.h), synced, closed, and only then
+// renamed. Without commit(), or if that fails, the temporary file is removed and an older file of that name stays. What killed
+// processes left of `path` is removed, too.
 class DurableFile {
  public:
   // Begins `path`, where nothing but a regular file may stand (a device would be replaced). Errors, also of write() and commit(),
   // carry `failure`.
   explicit DurableFile(std::filesystem::path path, ExitCode failure = ExitCode::kInternal);
-  ~DurableFile();
-  DurableFile(const DurableFile&) = delete;
-  DurableFile& operator=(const DurableFile&) = delete;
 
   // For a library that writes files by name: the temporary file, empty at first. To be closed there before commit().
-  const std::filesystem::path& temporary() const { return temporary_; }
+  const std::filesystem::path& temporary() const { return temporary_->path(); }
 
   void write(std::string_view bytes);
+  // The first half of commit(): all that was written is on disk, under the temporary name.
+  void finish();
   // Gives the file its name; the name itself is on disk after sync_folder(). The digest is of what went through write(). Once.
   FileDigest commit();
 
  private:
   [[noreturn]] void fail_to_be(const char* what, int error) const;
 
-  std::filesystem::path path_, temporary_;
+  std::filesystem::path path_;
   ExitCode failure_;
-  int fd_ = -1;
-  bool committed_ = false;
+  std::optional<TemporaryFile> temporary_;
   uint64_t size_ = 0;
   Sha256 sha256_;
 };

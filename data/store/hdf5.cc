@@ -79,6 +79,17 @@ std::vector<std::string> read_fixed_strings(hid_t attribute, const char* name) {
   return values;
 }
 
+// File access without HDF5's locks: many read at once, and what is being written is locked already (data/files/temporary.h).
+Handle without_locks() {
+  Handle access = property_list(H5P_FILE_ACCESS);
+#if H5_VERSION_GE(1, 10, 7)
+  ok(H5Pset_file_locking(access, false, true), "cannot turn HDF5's file locking off");
+#else
+  setenv("HDF5_USE_FILE_LOCKING", "FALSE", 1);
+#endif
+  return access;
+}
+
 }  // namespace
 
 void fail_with_reason(std::string_view what) {
@@ -99,20 +110,14 @@ void fail_with_reason(std::string_view what) {
 
 Handle create_file(const std::filesystem::path& path) {
   set_up();
-  Handle access = property_list(H5P_FILE_ACCESS), creation = without_times(H5P_FILE_CREATE);
+  Handle access = without_locks(), creation = without_times(H5P_FILE_CREATE);
   ok(H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110), "cannot choose the HDF5 format");
   return {H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation, access), "cannot create the file"};
 }
 
 Handle open_file(const std::filesystem::path& path) {
   set_up();
-  Handle access = property_list(H5P_FILE_ACCESS);
-#if H5_VERSION_GE(1, 10, 7)
-  ok(H5Pset_file_locking(access, false, true), "cannot turn HDF5's file locking off");
-#else
-  setenv("HDF5_USE_FILE_LOCKING", "FALSE", 1);
-#endif
-  return {H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), "the file is damaged or truncated"};
+  return {H5Fopen(path.c_str(), H5F_ACC_RDONLY, without_locks()), "the file is damaged or truncated"};
 }
 
 Handle create_group(hid_t parent, const char* name) {

@@ -13,7 +13,7 @@
 
 namespace berth::data {
 
-// Writes to `<path>.tmp-berth-<pid>` (files.h); commit() syncs and renames. Without commit() the destructor removes it.
+// Writes under a temporary name (files.h); commit() syncs and renames. Without commit() the destructor removes it.
 // Errors (a full disk, no permission) are Error(kBadInput). For one thread at a time.
 class DatasetWriter {
  public:

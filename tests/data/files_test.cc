@@ -175,10 +175,71 @@ TEST_F(FilesTest, WhatCannotBeBegunIsNotTouched) {
   expect_error([&] { DurableFile(folder_ / "no/a"); }, ExitCode::kInternal, folder_ / "no/a",
                "cannot be written: No such file or directory");
   expect_error([&] { DurableFile(folder_ / "no/a", ExitCode::kBadInput); }, ExitCode::kBadInput, folder_ / "no/a", "written");
-  // In the way of the temporary file: not ours, so it stays.
-  fs::create_directory(temporary_name(folder_ / "a"));
-  expect_error([&] { DurableFile(folder_ / "a"); }, ExitCode::kInternal, folder_ / "a", "cannot be written");
-  EXPECT_TRUE(fs::exists(temporary_name(folder_ / "a")));
+}
+
+class TemporaryNames : public FilesTest {
+ protected:
+  // Of this process; in another container all may have its number.
+  fs::path mine(const std::string& further = "") const { return folder_ / concat("a", kTempMark, ::getpid(), further); }
+};
+
+TEST_F(TemporaryNames, WhatKilledProcessesLeftIsRemovedByTheNextWriter) {
+  for (const fs::path& left : {mine(), mine("-2"), folder_ / concat("a", kTempMark, 1)}) write_bytes(left, "half");
+  EXPECT_EQ(with_failpoint("sync", [&] { return write_durably(folder_ / "a", "killed").size; }), -1);
+  EXPECT_EQ(names().size(), 1u) << "what the killed one began";
+  write_bytes(folder_ / concat("b", kTempMark, 1), "another file's");
+  write_durably(folder_ / "a", "new");
+  EXPECT_EQ(names(), (std::vector<std::string>{"a", concat("b", kTempMark, 1)}));
+  EXPECT_EQ(read_bytes(folder_ / "a"), "new");
+}
+
+TEST_F(TemporaryNames, WhatIsInTheWayAndNotOursStays) {
+  fs::create_directory(mine());
+  fs::create_symlink("/dev/null", mine("-2"));
+  {
+    DurableFile file(folder_ / "a");
+    EXPECT_EQ(file.temporary(), mine("-3"));
+  }
+  EXPECT_EQ(names(), (std::vector<std::string>{mine().filename(), mine("-2").filename()}));
+}
+
+TEST_F(TemporaryNames, SeveralMayWriteOneFile) {
+  auto first = std::make_unique<DurableFile>(folder_ / "a");
+  DurableFile second(folder_ / "a");
+  EXPECT_EQ(second.temporary(), mine("-2"));
+  first->write("first");
+  second.write("second");
+  first.reset();
+  second.commit();
+  EXPECT_EQ(read_bytes(folder_ / "a"), "second");
+  EXPECT_EQ(names(), std::vector<std::string>{"a"});
+}
+
+TEST_F(TemporaryNames, OnlyItsOwnFileIsRemoved) {
+  {
+    const DurableFile file(folder_ / "a");
+    fs::remove(mine());
+    write_bytes(mine(), "another's");
+  }
+  EXPECT_EQ(read_bytes(mine()), "another's");
+}
+
+// Of many that write one file and of whom each takes the others' files for waste where it can, all succeed.
+TEST_F(TemporaryNames, ManyWriteOneFileAtOnce) {
+  std::vector<pid_t> children;
+  for (int i = 0; i < 6; ++i) {
+    children.push_back(::fork());
+    if (children.back() != 0) continue;
+    for (int round = 0; round < 50; ++round) write_durably(folder_ / "a", concat("whole ", i));
+    ::_exit(0);
+  }
+  for (const pid_t child : children) {
+    int status = 0;
+    EXPECT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+  }
+  EXPECT_TRUE(read_bytes(folder_ / "a").starts_with("whole "));
+  EXPECT_EQ(names(), std::vector<std::string>{"a"});
 }
 
 TEST_F(FilesTest, OnlyRegularFilesAreReplaced) {

@@ -1,4 +1,6 @@
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -68,6 +70,17 @@ TEST(Ordered, TheFirstErrorInTheOrderOfTheItemsWins) {
     EXPECT_EQ(thrown(threads, -1, 999, -1), "transform 999");
   }
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // whose own memory exceeds the limit
+// In a child process with too little memory for the stacks of so many threads.
+TEST(Ordered, WorksWithTheThreadsThatTheSystemGives) {
+  const auto with_little_memory = [] {
+    const rlimit most{rlim_t{300} << 20, rlim_t{300} << 20};
+    ::_exit(::setrlimit(RLIMIT_AS, &most) == 0 && squares(1000) == squares(1) ? 0 : 1);
+  };
+  EXPECT_EXIT(with_little_memory(), ::testing::ExitedWithCode(0), "");
+}
+#endif
 
 TEST(StratifiedSplit, GivesEachLabelItsShareAndIsDeterministic) {
   const struct {

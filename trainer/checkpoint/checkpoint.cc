@@ -36,10 +36,16 @@ std::optional<int64_t> step_of(const std::string& name) {
 
 // Out of sight first, so that a removal that is cut short leaves no damaged checkpoint.
 void remove_folder(const fs::path& folder) {
-  const fs::path waste = data::temporary_name(folder);
-  std::error_code ignored;
-  fs::rename(folder, waste, ignored);
-  fs::remove_all(ignored ? folder : waste, ignored);
+  std::error_code error;
+  if (!fs::exists(folder, error)) return;
+  fs::path waste = folder;
+  try {
+    waste = data::make_temporary_folder(folder);
+    fs::rename(folder, waste);
+  } catch (const std::system_error&) {
+    fs::remove_all(folder, error);
+  }
+  fs::remove_all(waste, error);
 }
 
 void write_parts(const fs::path& folder, const CheckpointParts& parts) {
@@ -102,26 +108,20 @@ bool is_complete(const fs::path& folder) {
   }
 }
 
-// A temporary file of a process of this host that is still at work: of a prediction into the run folder, say.
-bool is_being_written(const std::string& name) {
-  const std::string pid = name.substr(name.find(data::kTempMark) + data::kTempMark.size());
-  return pid != std::to_string(::getpid()) && pid.find_first_not_of("0123456789") == std::string::npos &&
-         fs::exists("/proc/" + pid);
-}
-
 }  // namespace
 
 std::string save_checkpoint(const fs::path& run, const CheckpointParts& parts) {
-  const fs::path final = folder_of(run, parts.step), temporary = data::temporary_name(final);
+  const fs::path final = folder_of(run, parts.step);
+  fs::path temporary;
   try {
-    fs::remove_all(temporary);
-    fs::create_directories(temporary);
+    fs::create_directories(run);
+    temporary = data::make_temporary_folder(final);
     write_parts(temporary, parts);
     publish(temporary, final);
     return "";
   } catch (const std::exception& error) {
     std::error_code ignored;
-    fs::remove_all(temporary, ignored);
+    if (!temporary.empty()) fs::remove_all(temporary, ignored);
     return concat(final.string(), " was not saved: ", error.what());
   }
 }
@@ -177,7 +177,14 @@ void remove_leftovers(const fs::path& run) {
   for (const auto& entry : fs::directory_iterator(run, ignored)) entries.push_back(entry.path());
   for (const fs::path& entry : entries) {
     const std::string name = entry.filename().string();
-    if (name.find(data::kTempMark) != std::string::npos && !is_being_written(name)) fs::remove_all(entry, ignored);
+    if (name.find(data::kTempMark) != std::string::npos) {
+      // Folders are the owner's; a file may be another program's, of a prediction into the run folder, say.
+      if (fs::is_directory(fs::symlink_status(entry, ignored))) {
+        fs::remove_all(entry, ignored);
+      } else {
+        data::remove_if_waste(entry);
+      }
+    }
     if (!name.starts_with(kPrefix) || !name.ends_with(kOldMark)) continue;
     const fs::path current = run / name.substr(0, name.size() - kOldMark.size());
     if (fs::exists(current)) {

@@ -65,7 +65,8 @@ struct CheckpointSearch {
 CheckpointSearch find_newest_valid(const std::filesystem::path& run,
                                    std::span<const std::chrono::milliseconds> waits = data::kReadWaits);
 
-// Removes what jobs that died in mid-save left behind, but not what a live process of this host is writing. To be called once the run folder is owned (run_owner.h).
+// Removes what jobs that died in mid-save left behind, but not the files that a live process is writing. To be called once the run
+// folder is owned (run_owner.h).
 void remove_leftovers(const std::filesystem::path& run);
 
 // Renames the checkpoints of later steps to checkpoint-<step>.superseded, so that a run that goes on from `step` (-1: from the

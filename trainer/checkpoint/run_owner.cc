@@ -157,10 +157,7 @@ std::optional<std::string> stale_record(const fs::path& run, const fs::path& pat
 
 // Gives `written` the name `path`, which must be free: of several that try at once one wins.
 bool take_free(const fs::path& written, const fs::path& path) {
-  if (::link(written.c_str(), path.c_str()) == 0) {
-    ::unlink(written.c_str());
-    return true;
-  }
+  if (::link(written.c_str(), path.c_str()) == 0) return true;
   if (errno == EEXIST) return false;
   // No hard links on this file system: the last of several wins, which the others see before they save.
   if (::rename(written.c_str(), path.c_str()) == 0) return true;
@@ -246,18 +243,15 @@ RunOwner::RunOwner(const fs::path& run, const OwnerIdentity& identity, OwnerOpti
   std::error_code error;
   fs::create_directories(run, error);
   check(!error, run.string(), ": cannot be made: ", error.message());
-  const fs::path written = concat(record_.string(), ".new", data::kTempMark, identity.pid);
+  std::optional<data::DurableFile> written;
   try {
-    data::write_durably(written, text_);
+    written.emplace(record_);
+    written->write(text_);
+    written->finish();
   } catch (const Error& failure) {
     fail(ExitCode::kBadInput, run.string(), ": the output folder cannot be written (", failure.what(), ")");
   }
-  try {
-    take(run, written, record_, identity, options);
-  } catch (const Error&) {
-    ::unlink(written.c_str());
-    throw;
-  }
+  take(run, written->temporary(), record_, identity, options);
   heart_ = std::make_unique<Heart>(record_, text_, options.heartbeat);
 }
 
