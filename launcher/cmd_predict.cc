@@ -8,6 +8,7 @@
 #include "data/json/json.h"
 #include "data/readers/reader.h"
 #include "launcher/signals.h"
+#include "launcher/stoppable_input.h"
 #include "trainer/comm/agree.h"
 #include "trainer/use/load_model.h"
 #include "trainer/use/predict.h"
@@ -45,9 +46,19 @@ std::function<bool(data::Record&)> open_input(const PredictCommand& command, dat
                   std::filesystem::is_directory(command.input),
               command.input.string(),
               ": a .txt may hold columns of words or plain sentences; say which (--format conll or text)");
-  const std::filesystem::path path = standard_input ? "/dev/stdin" : command.input;
-  return [reader = std::shared_ptr<data::RecordReader>(data::open_reader(path, options))](data::Record& record) {
-    return reader->next(record);
+  if (!standard_input)
+    return [reader = std::shared_ptr<data::RecordReader>(data::open_reader(command.input, options))](data::Record& record) {
+      return reader->next(record);
+    };
+  return [input = std::make_shared<StoppableInput>(), options,
+          reader = std::shared_ptr<data::RecordReader>()](data::Record& record) mutable {
+    try {
+      if (!reader) reader = data::open_reader(input->path(), options);
+      return reader->next(record);
+    } catch (const Error&) {
+      if (stop_signal() != 0) return false;  // cut off
+      throw;
+    }
   };
 }
 

@@ -41,7 +41,6 @@ int run_prepare(PrepareCommand command, const std::string& command_line, const s
   load_augment_model(command);
   command.options.validate();
   command.options.command = "berth " + command_line;
-  install_signal_handlers();
   const auto console = std::make_shared<Console>();
   start_logging(console, log_level, 0);
   int code = 0;

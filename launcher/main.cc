@@ -4,9 +4,13 @@
 #include "data/check.h"
 #include "launcher/cmd_prepare.h"
 #include "launcher/options.h"
+#include "launcher/signals.h"
 
 namespace berth::launch {
 namespace {
+
+// Run before the constructors of the libraries: libtorch's take a good part of a second, in which a signal would end the process.
+__attribute__((section(".preinit_array"), used)) void (*listen_first)() = install_signal_handlers;
 
 // Before MPI is up, only its launchers' environments tell the rank. Errors are printed once.
 bool is_first_rank() {
@@ -22,8 +26,14 @@ int dispatch(const CommandLine& line) {
     int operator()(const TrainCommand& command) const { return run_train(command, line.text, line.options, line.log_level); }
     int operator()(const EvaluateCommand& command) const { return run_evaluate(command, line.log_level); }
     int operator()(const PredictCommand& command) const { return run_predict(command, line.log_level); }
-    int operator()(const InspectOptions& options) const { return run_inspect(options, std::cout); }
-    int operator()(const ReportCommand& command) const { return run_report(command, std::cout); }
+    int operator()(const InspectOptions& options) const {
+      restore_signals();
+      return run_inspect(options, std::cout);
+    }
+    int operator()(const ReportCommand& command) const {
+      restore_signals();
+      return run_report(command, std::cout);
+    }
   };
   return std::visit(Run{line}, line.command);
 }

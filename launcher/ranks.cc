@@ -7,14 +7,16 @@
 #include "launcher/logging.h"
 #include "launcher/mpi_session.h"
 #include "launcher/signals.h"
+#include "launcher/start_watch.h"
 #include "trainer/kernels/compute.h"
 
 namespace berth::launch {
 namespace {
 
-std::unique_ptr<comm::Communicator> connect(const DeviceOptions& options) {
+std::unique_ptr<comm::Communicator> connect(const DeviceOptions& options, StartWatch& watch) {
   comm::CommOptions comm_options{.timeout_seconds = options.timeout};
   auto comm = comm::make_mpi_communicator(comm_options);
+  watch.started();
   comm_options.gpu = choose_gpu(options.device, comm->local_rank(), comm->local_size(), train::visible_gpus());
   if (comm_options.gpu >= 0) comm = comm::make_nccl_communicator(std::move(comm), comm_options);
   train::set_compute_threads(options.threads > 0 ? options.threads : choose_threads(*comm));
@@ -25,9 +27,9 @@ std::unique_ptr<comm::Communicator> connect(const DeviceOptions& options) {
 
 int on_all_ranks(const DeviceOptions& options, const std::string& log_level, const std::function<int(Rank&)>& work) {
   parse_log_level(log_level);
-  install_signal_handlers();
+  StartWatch watch(options.timeout);
   const int code = run_ranks([&] {
-    const auto comm = connect(options);
+    const auto comm = connect(options, watch);
     const auto console = std::make_shared<Console>();
     start_logging(console, log_level, comm->rank());
     if (comm->rank() == 0) BOOST_LOG_TRIVIAL(debug) << comm->description();

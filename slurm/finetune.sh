@@ -56,13 +56,14 @@ mkdir -p "$(dirname "$OUTPUT_DIR")"
 say "job $SLURM_JOB_ID, attempt $attempt: $(counted "$SLURM_NTASKS" rank) on $(counted "$SLURM_JOB_NUM_NODES" node) ($SLURM_JOB_NODELIST), run folder $OUTPUT_DIR"
 
 # run COMMAND…: in the background, because bash runs traps only between foreground commands; signals are passed on, and the wait
-# is repeated when one has interrupted it.
+# is repeated when one has interrupted it. A program that was asked to end before it listened is ended by the signal (128 + its number): it
+# had not begun, so nothing is lost, as with 75.
 asked=0 interrupted=0 terminated=0 child=
 pass_on() {
   asked=1 interrupted=1
   [ -z "$child" ] || kill -USR1 "$child" 2>/dev/null
 }
-trap pass_on USR1
+trap pass_on USR1 USR2 HUP
 trap 'terminated=1; pass_on' TERM
 run() {
   local code
@@ -71,6 +72,7 @@ run() {
   child=$!
   while interrupted=0; wait "$child"; code=$?; [ "$interrupted" = 1 ]; do :; done
   child=
+  [ "$asked" = 0 ] || [ "$code" != "$((128 + $(kill -l USR1)))" ] || code=75
   return "$code"
 }
 

@@ -1,7 +1,9 @@
 // mpi_session's start-up check and signals; how jobs of several ranks end is in tests/mpi/.
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 
+#include <cstdlib>
 #include <map>
 #include <string>
 
@@ -29,6 +31,37 @@ TEST(LaunchProblem, IsSrunWithoutPmi) {
   EXPECT_NE(found.find("--mpi=pmix"), std::string::npos);
 }
 
+// Each in a process of its own.
+void exit_with_signal_after(int signal) {
+  install_signal_handlers();
+  raise(signal);
+  std::_Exit(stop_signal());
+}
+TEST(Signals, AHangUpCountsUnlessNohupIgnoresIt) {
+  EXPECT_EXIT(exit_with_signal_after(SIGHUP), testing::ExitedWithCode(SIGHUP), "");
+  const auto nohup = [] {
+    signal(SIGHUP, SIG_IGN);
+    exit_with_signal_after(SIGHUP);
+  };
+  EXPECT_EXIT(nohup(), testing::ExitedWithCode(0), "");
+}
+
+TEST(Signals, EndCommandsThatDoNotPoll) {
+  const auto later = [] {
+    install_signal_handlers();
+    restore_signals();
+    raise(SIGTERM);
+  };
+  EXPECT_EXIT(later(), testing::KilledBySignal(SIGTERM), "");
+  const auto earlier = [] {
+    install_signal_handlers();
+    raise(SIGUSR2);
+    restore_signals();
+  };
+  EXPECT_EXIT(earlier(), testing::KilledBySignal(SIGUSR2), "");
+}
+
+// The last one: from here on this process has had a signal.
 TEST(Signals, SetOneFlagThatKeepsTheFirst) {
   install_signal_handlers();
   EXPECT_EQ(stop_signal(), 0);
@@ -39,6 +72,8 @@ TEST(Signals, SetOneFlagThatKeepsTheFirst) {
   raise(SIGINT);
   EXPECT_EQ(stop_signal(), SIGUSR1);
   EXPECT_EXIT(raise(SIGINT), testing::ExitedWithCode(130), "");
+  pollfd readable{stop_signal_fd(), POLLIN, 0};
+  EXPECT_EQ(poll(&readable, 1, 0), 1);
 }
 
 }  // namespace

@@ -68,6 +68,17 @@ TEST_F(UseJob, StandardInputIsPredictedInOrderWhateverItsSize) {
   EXPECT_EQ(read_jsonl(at("jsonl.jsonl")).size(), 4500u) << "what predict writes, it reads";
 }
 
+// The shell keeps the pipe open, so predict waits for more.
+TEST_F(UseJob, ASignalEndsThePredictionThatWaitsForInput) {
+  const std::string fifo = at("fifo"), out = at("stopped.jsonl");
+  const JobResult stopped =
+      run_shell("mkfifo " + fifo + "; exec 3<>" + fifo + "; timeout 100 " + BERTH_BINARY_DIR + "/berth predict --model " +
+                at("run") + " --input - --output " + out + " <" + fifo + " & seq 100 >" + fifo + "; until ls " + out +
+                "*.tmp-berth-* >/dev/null 2>&1; do sleep 0.05; done; kill -TERM $!; wait $!");
+  EXPECT_EQ(stopped.exit_code, 143) << stopped.err;
+  EXPECT_NE(stopped.err.find("stopped on request"), std::string::npos) << stopped.err;
+}
+
 TEST_F(UseJob, PredictionsThatCannotBeWrittenLeaveOtherFilesAlone) {
   for (const char* name : {"mine", "mine.tmp"}) std::ofstream(at(name)) << name;
   const JobResult full =

@@ -54,6 +54,15 @@ expect "from a checkpoint" grep -Eq 'stopped at step [1-9][0-9]*: requeueing' st
 expect "whose log was kept" grep -q 'attempt 1:' stopped.log
 expect "and the weights are those of the undisturbed job" cmp runs/whole/model.safetensors runs/stopped/model.safetensors
 
+# A berth that is signalled while its libraries are loaded.
+printf '#!/bin/sh\n[ "$1" != train ] || [ -e begun ] || { touch begun; exec sleep 100; }\nexec %s "$@"\n' "$BERTH" >late
+chmod +x late
+job=$(BERTH=$PWD/late TRAIN_OPTIONS="--from-scratch --max-steps 20" submit early)
+expect "a job begins" wait_until 120 test -e begun
+scancel --signal=USR1 --batch "$job"
+expect "signalled before it listens, it ends well" ends "$job" COMPLETED
+expect "after one requeue" restarts "$job" 1
+
 job=$(submit cancelled)
 expect "a job is under way" wait_until 120 steps_logged cancelled
 scancel "$job"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# mpirun_job_test.sh BERTH: TERM and INT to slurm/mpirun_job.sh become a checkpoint and exit code 75, and the same command goes on to the end.
+# mpirun_job_test.sh BERTH: a signal to slurm/mpirun_job.sh becomes a checkpoint and exit code 75, and the same command goes on to the end.
 set -euo pipefail
 set -m # or background jobs would ignore INT
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -22,7 +22,7 @@ fail() {
 lines() { if [ -s run/metrics.jsonl ]; then wc -l <run/metrics.jsonl; else echo 0; fi; }
 more_lines_than() { [ "$(lines)" -gt "$1" ]; }
 
-for signal in TERM INT none; do
+for signal in TERM INT HUP USR2 none; do
   before=$(lines)
   "$here/../../slurm/mpirun_job.sh" mpirun -np 2 "$berth" train --model tiny --from-scratch --data demo.h5 --output-dir run --max-steps 3000 \
     --logging-steps 20 --per-device-train-batch-size 16 >>train.log 2>&1 &
@@ -39,3 +39,11 @@ for signal in TERM INT none; do
   echo "ok: signal $signal, exit code $code, $(lines) lines of metrics"
 done
 [ -f run/model.safetensors ] || fail "no final model"
+
+# Asked before it listens (as sleep never does), a job is ended by the signal: nothing is lost.
+"$here/../../slurm/mpirun_job.sh" sh -c 'touch began; exec sleep 100' &
+wait_until 120 test -e began
+kill -s USR1 $!
+code=0
+wait $! || code=$?
+[ "$code" = 75 ] || fail "signalled before it listened: exit code $code, not 75"

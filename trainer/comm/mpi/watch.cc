@@ -24,8 +24,8 @@ void Watch::look(Clock::time_point now) {
   if (now < next_look_) return;
   next_look_ = now + kInterval;
   if (calls_mpi_) host_.roll_call().answer();
-  if (timeout_seconds_ > 0 && std::chrono::duration<double>(now - start_).count() > timeout_seconds_)
-    host_.report_hang(operation_);
+  const std::chrono::duration<double> waited = waited_.look(now);
+  if (timeout_seconds_ > 0 && waited.count() > timeout_seconds_) host_.report_hang(operation_);
 }
 
 }  // namespace berth::comm

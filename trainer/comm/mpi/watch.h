@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "trainer/comm/mpi/mpi_host.h"
+#include "trainer/comm/running_time.h"
 
 namespace berth::comm {
 
@@ -12,8 +13,8 @@ namespace berth::comm {
 // round of time slices, while a sleeper is woken promptly.) Now and then it answers roll calls.
 class Watch {
  public:
-  // `calls_mpi`: this thread may call MPI. A wait longer than timeout_seconds ends the job with a report that names `operation`;
-  // 0: another thread watches.
+  // `calls_mpi`: this thread may call MPI. A wait of more than timeout_seconds in which this process ran ends the job with a report
+  // that names `operation`; 0: another thread watches.
   Watch(MpiHost& host, const char* operation, bool calls_mpi, double timeout_seconds);
   void pause();
   void look() { look(Clock::now()); }  // the part of pause() that does not wait
@@ -32,6 +33,7 @@ class Watch {
   double timeout_seconds_;
   Clock::time_point start_ = Clock::now();
   Clock::time_point next_look_ = start_ + kInterval;
+  RunningTime waited_{start_};
 };
 
 }  // namespace berth::comm

@@ -24,6 +24,7 @@
 #include "data/check.h"
 #include "trainer/comm/communicator.h"
 #include "trainer/comm/gpu.h"
+#include "trainer/comm/running_time.h"
 
 namespace berth::comm {
 namespace {
@@ -73,14 +74,13 @@ class NcclCommunicator final : public Communicator {
   std::string description() const override;
 
  private:
-  using Clock = std::chrono::steady_clock;
   static constexpr auto kInterval = std::chrono::milliseconds(100);
   struct Job {
     Ticket ticket;
     const char* name;
     at::Tensor tensor;  // held until the stream is through with it
     at::cuda::CUDAEvent done;
-    Clock::time_point start;
+    RunningTime::Clock::duration start;  // running_ when it was enqueued
   };
 
   void check_one_gpu_each() const;
@@ -96,9 +96,9 @@ class NcclCommunicator final : public Communicator {
   double timeout_seconds_;
   c10::cuda::CUDAStream stream_;
   Ticket started_ = 0;
-  const Clock::time_point born_ = Clock::now();
 
   std::mutex mutex_;           // guards what follows
+  RunningTime running_;        // since the beginning, as the thread looks
   ncclComm_t comm_ = nullptr;  // null until NCCL has connected the ranks; then it stays
   std::condition_variable wake_;
   std::deque<Job> jobs_;  // in order; those that are done go from the front
@@ -159,7 +159,7 @@ Ticket NcclCommunicator::enqueue(const char* name, const at::Tensor& tensor, con
   call(stream_.stream());
   done.record(stream_);
   const std::lock_guard lock(mutex_);
-  jobs_.push_back({started_, name, tensor, std::move(done), Clock::now()});
+  jobs_.push_back({started_, name, tensor, std::move(done), running_.elapsed()});
   return started_++;
 }
 
@@ -187,13 +187,14 @@ void NcclCommunicator::wait(Ticket ticket) {
 
 void NcclCommunicator::look_after_jobs() {
   const c10::cuda::CUDAGuard guard(device_);
-  const auto hangs = [&](Clock::time_point start) {
-    return std::chrono::duration<double>(Clock::now() - start).count() > timeout_seconds_;
+  const auto hangs = [&](RunningTime::Clock::duration start) {
+    return std::chrono::duration<double>(running_.elapsed() - start).count() > timeout_seconds_;
   };
   std::unique_lock lock(mutex_);
   while (!wake_.wait_for(lock, kInterval, [this] { return stop_; })) {
+    running_.look();
     if (!comm_) {
-      if (hangs(born_)) host_->report_hang("NCCL to connect the ranks");
+      if (hangs({})) host_->report_hang("NCCL to connect the ranks");
       continue;
     }
     while (!jobs_.empty() && jobs_.front().done.query()) jobs_.pop_front();
