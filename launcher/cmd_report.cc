@@ -6,7 +6,10 @@
 namespace berth::launch {
 
 int run_report(const ReportCommand& command, std::ostream& out) {
-  out << train::write_report(command.run).string() << "\n";
+  const auto page = train::write_report(command.run);
+  check(page.has_value(), command.run.string(),
+        " has neither metrics.jsonl nor all_results.json: it is not a run folder, or nothing has been logged yet");
+  out << page->string() << "\n";
   return static_cast<int>(ExitCode::kOk);
 }
 

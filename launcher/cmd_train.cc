@@ -12,10 +12,10 @@
 namespace berth::launch {
 namespace {
 
-// The run stands without its page.
+// The run stands without its page; one that was stopped before its first log has none.
 void write_page(const std::filesystem::path& run) {
   try {
-    BOOST_LOG_TRIVIAL(info) << "the run on one page: " << train::write_report(run).string();
+    if (const auto page = train::write_report(run)) BOOST_LOG_TRIVIAL(info) << "the run on one page: " << page->string();
   } catch (const std::exception& error) {
     BOOST_LOG_TRIVIAL(warning) << "report.html was not written: " << error.what();
   }

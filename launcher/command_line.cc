@@ -36,9 +36,22 @@ std::vector<std::string> join_flag_values(const CLI::App& app, const std::vector
   return joined;
 }
 
-// Replaces "--config FILE" by the file's options, put first so that the command line wins.
-std::vector<std::string> expand_config(const std::vector<std::string>& arguments) {
+// The first name of the option that `argument` gives; if there is none of that name, all before "=".
+std::string option_in(const CLI::App& app, const std::string& argument) {
+  const std::string name = argument.substr(0, argument.find('='));
+  const CLI::Option* option = name.starts_with("--") ? app.get_option_no_throw(name) : nullptr;
+  return option == nullptr ? name : option->get_name();
+}
+
+// An option takes one value, unless its values are a list or each of them is taken when it is met.
+bool takes_one(const CLI::Option& option) { return option.get_expected_max() <= 1 && !option.get_trigger_on_parse(); }
+
+// Replaces "--config FILE" by the file's options, but for those that the command line gives, or a later file.
+std::vector<std::string> expand_config(const CLI::App& app, const std::vector<std::string>& arguments) {
   std::vector<std::string> from_file, rest;
+  const auto forget = [&](const std::string& option) {
+    std::erase_if(from_file, [&](const std::string& earlier) { return option_in(app, earlier) == option; });
+  };
   for (size_t i = 0; i < arguments.size(); ++i) {
     const bool separate = arguments[i] == "--config";
     if (!separate && !arguments[i].starts_with("--config=")) {
@@ -46,9 +59,17 @@ std::vector<std::string> expand_config(const std::vector<std::string>& arguments
       continue;
     }
     check_usage(!separate || i + 1 < arguments.size(), "--config needs a file");
-    for (const std::string& option : read_config_file(separate ? arguments[++i] : arguments[i].substr(9)))
-      from_file.push_back(canonical(option));
+    const std::string path = separate ? arguments[++i] : arguments[i].substr(9);
+    for (const ConfigOption& given : read_config_file(path)) {
+      const std::string name = canonical("--" + given.name);
+      const CLI::Option* option = app.get_option_no_throw(name);
+      check_usage(given.values.size() == 1 || option == nullptr || !takes_one(*option), path, ": option ", given.name,
+                  " is a list of ", given.values.size(), " values; it takes one");
+      forget(option_in(app, name));
+      for (const std::string& value : given.values) from_file.push_back(name + "=" + value);
+    }
   }
+  for (const std::string& argument : rest) forget(option_in(app, argument));
   from_file.insert(from_file.end(), rest.begin(), rest.end());
   return from_file;
 }
@@ -131,7 +152,7 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments) {
 
   std::vector<std::string> rest;
   for (size_t i = 1; i < arguments.size(); ++i) rest.push_back(canonical(arguments[i]));
-  rest = join_flag_values(app, expand_config(rest));
+  rest = join_flag_values(app, expand_config(app, rest));
   std::reverse(rest.begin(), rest.end());  // CLI11 parses from the back
   try {
     app.parse(rest);

@@ -45,7 +45,12 @@ struct HelpRequested {
 // Throws Error(kUsage) with a hint, or HelpRequested.
 CommandLine parse_command_line(const std::vector<std::string>& arguments);
 
-// The options of --config FILE as command line arguments ("--name", "value", …). JSON if the name ends in .json, else TOML.
-std::vector<std::string> read_config_file(const std::string& path);
+// An option of a --config file.
+struct ConfigOption {
+  std::string name;                 // as it stands there, without "--"
+  std::vector<std::string> values;  // several: a list
+};
+// The options of --config FILE in their order there. JSON if the name ends in .json, else TOML. Throws Error(kUsage).
+std::vector<ConfigOption> read_config_file(const std::string& path);
 
 }  // namespace berth::launch

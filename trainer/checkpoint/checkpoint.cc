@@ -195,10 +195,13 @@ void remove_leftovers(const fs::path& run) {
   }
 }
 
+void supersede(const fs::path& path) {
+  if (fs::exists(path)) fs::rename(path, free_name(path, ".superseded"));
+}
+
 void supersede_after(const fs::path& run, int64_t step) {
-  for (const Checkpoint& checkpoint : list_checkpoints(run)) {
-    if (checkpoint.step > step) fs::rename(checkpoint.folder, free_name(checkpoint.folder, ".superseded"));
-  }
+  for (const Checkpoint& checkpoint : list_checkpoints(run))
+    if (checkpoint.step > step) supersede(checkpoint.folder);
 }
 
 std::vector<fs::path> rotate_checkpoints(const fs::path& run, int64_t limit, std::optional<int64_t> best_step) {

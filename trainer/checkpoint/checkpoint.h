@@ -69,6 +69,8 @@ CheckpointSearch find_newest_valid(const std::filesystem::path& run,
 // folder is owned (run_owner.h).
 void remove_leftovers(const std::filesystem::path& run);
 
+// Renames `path`, if it is there, to <path>.superseded, with a number if that is taken.
+void supersede(const std::filesystem::path& path);
 // Renames the checkpoints of later steps to checkpoint-<step>.superseded, so that a run that goes on from `step` (-1: from the
 // start) is not mixed up with them.
 void supersede_after(const std::filesystem::path& run, int64_t step);

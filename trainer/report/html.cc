@@ -207,15 +207,14 @@ std::string render_html(const RunReport& report) {
                 section("Provenance", key_table(other_provenance(provenance))), "</main></body></html>\n");
 }
 
-std::filesystem::path write_report(const std::filesystem::path& run) {
+std::optional<std::filesystem::path> write_report(const std::filesystem::path& run) {
   // The name of a run given as "." or "runs/a/" too.
   std::filesystem::path name = std::filesystem::weakly_canonical(run).filename();
   const RunReport report{.name = name.string(),
                          .records = read_records(run / "metrics.jsonl"),
                          .results = read_json(run / "all_results.json"),
                          .provenance = read_json(run / "provenance.json")};
-  check(!report.records.empty() || report.results.is_object(), run.string(),
-        " has neither metrics.jsonl nor all_results.json: it is not a run folder, or nothing has been logged yet");
+  if (report.records.empty() && !report.results.is_object()) return std::nullopt;
   const std::filesystem::path path = run / "report.html";
   data::write_durably(path, render_html(report));
   return path;

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,8 +20,7 @@ struct RunReport {
 
 std::string render_html(const RunReport& report);
 
-// Reads `run`'s files, writes run/report.html and returns its path. Throws Error(kBadInput) if `run` has neither metrics nor
-// results.
-std::filesystem::path write_report(const std::filesystem::path& run);
+// Reads `run`'s files, writes run/report.html and returns its path. Nothing if `run` has neither metrics nor results yet.
+std::optional<std::filesystem::path> write_report(const std::filesystem::path& run);
 
 }  // namespace berth::train

@@ -19,6 +19,15 @@ std::string seen_from(const fs::path& run, const fs::path& path) {
   return folder.parent_path() == base ? folder.filename().string() : folder.string();
 }
 
+// A run begins anew: what is there is another run's, but for berth.log, which tells of all jobs.
+void supersede_run(const fs::path& run) {
+  supersede_after(run, -1);
+  for (const char* record : {"metrics.jsonl", "tensorboard", "train_results.json", "eval_results.json", "test_results.json",
+                             "all_results.json", "training_results.md", "report.html", "provenance.json"})
+    supersede(run / record);
+  fs::remove(run / kTrainerStateFile);
+}
+
 // Where to go on from.
 struct Choice {
   fs::path folder;
@@ -82,8 +91,7 @@ RunFolder::RunFolder(const TrainOptions& options, comm::Communicator& comm) {
     owner_ = std::make_unique<RunOwner>(folder, OwnerIdentity::of_this_process(), owner_options);
     remove_leftovers(folder);
     if (options.overwrite_output_dir) {
-      supersede_after(folder, -1);
-      fs::remove(folder / kTrainerStateFile);
+      supersede_run(folder);
     } else if (options.resume.from == Resume::From::kNothing) {
       check_usage(!holds_a_run(folder), "--output-dir ", folder.string(),
                   " holds a run already: give another folder, leave --resume-from-checkpoint away to go on with it, or "

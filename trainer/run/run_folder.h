@@ -24,7 +24,7 @@ class RunFolder {
  public:
   // A collective call. Makes the folder and takes it (run_owner.h), or throws AgreedError: it cannot be written, a live job owns
   // it, or it holds a run and --resume-from-checkpoint none did not say --overwrite-output-dir. With overwrite_output_dir,
-  // checkpoints that are there are renamed to *.superseded.
+  // checkpoints and records that are there are renamed to *.superseded.
   RunFolder(const TrainOptions& options, comm::Communicator& comm);
 
   // A collective call. Damaged checkpoints are set aside with a warning. A checkpoint that is named is where a branch of the run

@@ -257,6 +257,15 @@ TEST_F(ReportTest, EventFilesBeginWithVersionAndSessionAndSortByTime) {
   EXPECT_EQ(read[3].summary().value_size(), 2);
 }
 
+TEST_F(ReportTest, AnEventSaysThatAValueIsZero) {
+  TensorBoard(folder_, 0).log({.step = 10});
+  const fs::path written = fs::directory_iterator(folder_)->path();
+  events::Event event;
+  ASSERT_TRUE(event.ParseFromString(read_frames(data::read_file(written), "test").at(2)));
+  ASSERT_EQ(event.summary().value_size(), 6);
+  for (const auto& value : event.summary().value()) EXPECT_TRUE(value.has_simple_value()) << value.tag();
+}
+
 TEST_F(ReportTest, RunLogAveragesOverTheIntervalAndLeavesSkippedStepsOut) {
   std::vector<std::unique_ptr<Sink>> sinks;
   sinks.push_back(std::make_unique<MetricsFile>(file("metrics.jsonl"), 0));

@@ -106,6 +106,22 @@ TEST_F(RunFolderTest, AfreshOnlyWhereThereIsNoRunOrItMayBeOverwritten) {
   EXPECT_TRUE(list_checkpoints(run()).empty());
 }
 
+TEST_F(RunFolderTest, AnOverwrittenRunsRecordsAreSetAside) {
+  const std::vector<std::string> records{"metrics.jsonl", "all_results.json", "train_results.json", "provenance.json",
+                                         "tensorboard/events"};
+  for (const std::string& name : records) test::write_bytes(run() / name, "the earlier run's");
+  test::write_bytes(run() / "berth.log", "all jobs'");
+  resume(options());
+  for (const std::string& name : records) EXPECT_TRUE(fs::exists(run() / name)) << name;
+  TrainOptions o = options();
+  o.overwrite_output_dir = true;
+  resume(o);
+  for (const std::string& name : records) EXPECT_FALSE(fs::exists(run() / name)) << name;
+  EXPECT_EQ(test::read_bytes(run() / "metrics.jsonl.superseded"), "the earlier run's");
+  EXPECT_TRUE(fs::exists(run() / "tensorboard.superseded/events"));
+  EXPECT_EQ(test::read_bytes(run() / "berth.log"), "all jobs'");
+}
+
 TEST_F(RunFolderTest, AFileInItsPlaceIsBadInput) {
   TrainOptions o = options();
   o.output_dir = test::write_bytes(folder_ / "file", "x");
