@@ -125,6 +125,7 @@ int run_predict(const PredictCommand& command, const std::string& log_level) {
   return on_all_ranks(command.device, log_level, [&](Rank& rank) {
     comm::Communicator& comm = rank.comm;
     train::PredictOptions options = command.options;
+    options.origin = !command.text.empty() ? "--text" : command.input == "-" ? "standard input" : command.input.string();
     const std::vector<train::LoadedModel> models = train::load_models(command.models, options.bf16, comm);
     const data::TaskKind task = models[0].kind();
     options.features.max_length = command.max_length.value_or(data::task_info(task).max_length);

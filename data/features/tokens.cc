@@ -1,6 +1,8 @@
 #include "data/features/tokens.h"
 
 #include <algorithm>
+#include <array>
+#include <optional>
 #include <utility>
 
 #include "data/features/offsets.h"
@@ -20,6 +22,28 @@ TokenFeatures::TokenFeatures(const BertTokenizer& tokenizer, FeatureOptions opti
   }
 }
 
+// Where the words of a record stand, in code points of the words joined by spaces, or its text.
+class TokenFeatures::Places {
+ public:
+  explicit Places(const Record& record) {
+    if (record.words.empty()) texts_.emplace_back(record.text);
+    for (const std::string& word : record.words) {
+      starts_.push_back(texts_.empty() ? 0 : starts_.back() + texts_.back().size() + 1);
+      texts_.emplace_back(word);
+    }
+  }
+  std::array<int32_t, 2> operator()(const Token& token) const {
+    if (starts_.empty()) return texts_[0](token);
+    const auto word = static_cast<size_t>(token.word);
+    const auto [from, to] = texts_[word](token);
+    return {starts_[word] + from, starts_[word] + to};
+  }
+
+ private:
+  std::vector<int32_t> starts_;  // of each word; empty if there is only a text
+  std::vector<CodePointOffsets> texts_;
+};
+
 void TokenFeatures::make(const Record& record, std::vector<Sample>& samples) const {
   std::vector<Token> tokens;
   if (record.words.empty())
@@ -28,12 +52,13 @@ void TokenFeatures::make(const Record& record, std::vector<Sample>& samples) con
     tokenizer_.tokenize_words(record.words, tokens);
   std::vector<int32_t> tags;
   for (const std::string& tag : record.tags) tags.push_back(labels_.index(tag));
+  const auto places = offsets_ ? std::make_optional<Places>(record) : std::nullopt;
   for (size_t begin = 0;; begin += room_ - room_ / 2) {
     const size_t end = std::min(tokens.size(), begin + room_);
     Sample& sample = samples.emplace_back(cut(tokens, begin, end, tags));
     sample.row = record.row;
     sample.truncated = !windows_ && end < tokens.size();
-    if (offsets_) add_offsets(record, tokens, begin, sample);
+    if (places) add_offsets(*places, tokens, begin, sample);
     if (!windows_ || end == tokens.size()) return;
   }
 }
@@ -56,21 +81,11 @@ Sample TokenFeatures::cut(const std::vector<Token>& tokens, size_t begin, size_t
   return sample;
 }
 
-void TokenFeatures::add_offsets(const Record& record, const std::vector<Token>& tokens, size_t begin, Sample& sample) const {
-  std::vector<int32_t> starts;  // of each word in the joined text
-  std::vector<CodePointOffsets> texts;
-  for (const std::string& word : record.words) {
-    starts.push_back(texts.empty() ? 0 : starts.back() + texts.back().size() + 1);
-    texts.emplace_back(word);
-  }
-  if (record.words.empty()) texts.emplace_back(record.text);
+void TokenFeatures::add_offsets(const Places& places, const std::vector<Token>& tokens, size_t begin, Sample& sample) {
   sample.offsets = {{0, 0}};
   sample.words = {-1};
   for (size_t i = begin; i < begin + sample.input_ids.size() - 2; ++i) {
-    const auto word = static_cast<size_t>(tokens[i].word);
-    const auto [from, to] = texts[starts.empty() ? 0 : word](tokens[i]);
-    const int32_t start = starts.empty() ? 0 : starts[word];
-    sample.offsets.push_back({start + from, start + to});
+    sample.offsets.push_back(places(tokens[i]));
     sample.words.push_back(tokens[i].word);
   }
   sample.offsets.push_back({0, 0});

@@ -19,7 +19,8 @@ class TokenFeatures final : public Features {
  private:
   // Tokens [begin, end) of the sentence between [CLS] and [SEP]. `tags`: of each word, or none.
   Sample cut(const std::vector<Token>& tokens, size_t begin, size_t end, const std::vector<int32_t>& tags) const;
-  void add_offsets(const Record& record, const std::vector<Token>& tokens, size_t begin, Sample& sample) const;
+  class Places;
+  static void add_offsets(const Places& places, const std::vector<Token>& tokens, size_t begin, Sample& sample);
 
   const BertTokenizer& tokenizer_;
   size_t room_;  // for tokens besides [CLS] and [SEP]

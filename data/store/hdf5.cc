@@ -11,7 +11,9 @@ namespace berth::data::h5 {
 namespace {
 
 constexpr uint64_t kMaxAttributeBytes = uint64_t{64} << 20;
+constexpr uint64_t kMaxStrings = 1'000'000;  // of an attribute: label names, source files
 constexpr uint64_t kMaxChunkBytes = uint64_t{16} << 20;
+constexpr size_t kMaxNumberBytes = 8;
 
 // Comes before HDF5's first use in each thread. Where HDF5 is built thread-safe, each thread has an error stack of its own, which
 // is printed unless told otherwise. After a write that failed, HDF5 1.10 crashes in its clean-up at exit: berth closes its files
@@ -50,8 +52,8 @@ Handle open_attribute(hid_t object, const char* name, H5T_class_t kind) {
   check(has_attribute(object, name), "the attribute '", name, "' is missing");
   Handle attribute(H5Aopen(object, name, H5P_DEFAULT), what);
   Handle type(H5Aget_type(attribute), what);
-  check(H5Tget_class(type) == kind && (kind != H5T_STRING || H5Tis_variable_str(type) == 0), "the attribute '", name,
-        "' is not of the expected type");
+  const bool expected = kind == H5T_STRING ? H5Tis_variable_str(type) == 0 : H5Tget_size(type) <= kMaxNumberBytes;
+  check(H5Tget_class(type) == kind && expected, "the attribute '", name, "' is not of the expected type");
   return attribute;
 }
 
@@ -61,14 +63,27 @@ void check_hard(hid_t parent, const char* name) {
   check(H5Lget_info(parent, name, &link, H5P_DEFAULT) >= 0 && link.type == H5L_TYPE_HARD, "'", name, "' is a link to elsewhere");
 }
 
+// A filter could make more of a chunk than the file has room for: none but the checksum that berth writes.
+void check_filters(hid_t creation, const char* name) {
+  const std::string what = concat("cannot read the filters of the dataset '", name, "'");
+  const int filters = ok(H5Pget_nfilters(creation), what);
+  for (unsigned i = 0; i < static_cast<unsigned>(filters); ++i) {
+    unsigned flags = 0, config = 0;
+    size_t values = 0;
+    const H5Z_filter_t filter = ok(H5Pget_filter2(creation, i, &flags, &values, nullptr, 0, nullptr, &config), what);
+    check(filter == H5Z_FILTER_FLETCHER32, "the dataset '", name, "' is compressed (HDF5 filter ", filter,
+          "), as berth never writes it: undo that (h5repack -f FLET), or prepare the data again");
+  }
+}
+
 std::vector<std::string> read_fixed_strings(hid_t attribute, const char* name) {
   const std::string what = concat("cannot read the attribute '", name, "'");
   Handle type(H5Aget_type(attribute), what);
   Handle space(H5Aget_space(attribute), what);
   const size_t size = H5Tget_size(type);
   const hssize_t count = ok(H5Sget_simple_extent_npoints(space), what);
-  check(size > 0 && size <= kMaxAttributeBytes && static_cast<uint64_t>(count) <= kMaxAttributeBytes / size, "the attribute '",
-        name, "' is too large to be true");
+  check(size > 0 && static_cast<uint64_t>(count) <= std::min(kMaxStrings, kMaxAttributeBytes / size), "the attribute '", name,
+        "' is too large to be true");
   std::vector<char> bytes(size * static_cast<size_t>(count));
   ok(H5Aread(attribute, string_type(size), bytes.data()), what);
   std::vector<std::string> values;
@@ -241,18 +256,22 @@ Handle open_dataset(hid_t parent, const char* name, uint64_t file_size, Shape& s
   Handle dataset(H5Dopen2(parent, name, H5P_DEFAULT), what);
   Handle type(H5Dget_type(dataset), what), space(H5Dget_space(dataset), what), creation(H5Dget_create_plist(dataset), what);
   const H5T_class_t kind = H5Tget_class(type);
-  check(kind == H5T_INTEGER || kind == H5T_FLOAT, "the dataset '", name, "' holds no numbers");
+  check((kind == H5T_INTEGER || kind == H5T_FLOAT) && H5Tget_size(type) <= kMaxNumberBytes, "the dataset '", name,
+        "' holds no numbers");
   const int rank = H5Sget_simple_extent_ndims(space);
   check(rank == 1 || rank == 2, "the dataset '", name, "' has ", rank, " dimensions instead of 1 or 2");
   std::array<hsize_t, 2> dims{0, 1}, chunk{1, 1};
   ok(H5Sget_simple_extent_dims(space, dims.data(), nullptr), what);
   check(H5Pget_layout(creation) == H5D_CHUNKED, "the dataset '", name, "' is not stored in chunks");
+  check_filters(creation, name);
   ok(H5Pget_chunk(creation, rank, chunk.data()), what);
   const uint64_t size = std::max<uint64_t>(1, H5Tget_size(type));
   check(chunk[0] > 0 && chunk[1] > 0 && chunk[0] <= kMaxChunkBytes / size / chunk[1], "the dataset '", name,
         "' has chunks of more than ", kMaxChunkBytes, " bytes");
   check(dims[1] <= file_size / size && (dims[1] == 0 || dims[0] <= file_size / size / dims[1]), "the dataset '", name,
         "' claims ", dims[0], " rows, more than the file can hold");
+  check(H5Dget_storage_size(dataset) / size >= dims[0] * dims[1], "the dataset '", name, "' claims ", dims[0],
+        " rows, more than are stored");
   shape = {dims[0], rank == 2 ? dims[1] : 0};
   return dataset;
 }

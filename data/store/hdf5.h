@@ -69,7 +69,8 @@ void append_rows(hid_t dataset, const char* name, hid_t memory_type, uint64_t at
 struct Shape {
   uint64_t rows = 0, width = 0;
 };
-// Opens a dataset and checks that it is made of integers or floats and that its values can lie in a file of `file_size` bytes.
+// Opens a dataset and checks that it is made of integers or floats, that its values can lie in a file of `file_size` bytes and are
+// stored there, and that no filter but the checksum makes more of them.
 Handle open_dataset(hid_t parent, const char* name, uint64_t file_size, Shape& shape);
 void read_rows(hid_t dataset, const char* name, hid_t memory_type, uint64_t at, uint64_t rows, void* values);
 

@@ -12,8 +12,16 @@
 
 namespace berth::data {
 
+namespace {
+
+// The largest of BERT's vocabularies has half a million. A token takes about 70 bytes.
+constexpr size_t kMaxTokens = 4'000'000;
+constexpr uint64_t kMaxBytes = uint64_t{64} << 20;
+
+}  // namespace
+
 Vocab::Vocab(std::vector<std::string> tokens, const std::string& origin) : tokens_(std::move(tokens)) {
-  check(tokens_.size() < (1u << 30), origin, " holds ", tokens_.size(), " tokens, which is too many for a vocabulary");
+  check(tokens_.size() <= kMaxTokens, origin, " holds ", tokens_.size(), " tokens, which is too many for a vocabulary");
   slots_.assign(std::bit_ceil(2 * tokens_.size() + 1), -1);
   for (size_t i = 0; i < tokens_.size(); ++i) {
     check(!find_invalid_utf8(tokens_[i]), origin, ": token ", i, " is not valid UTF-8; a WordPiece vocabulary was expected");
@@ -32,10 +40,12 @@ Vocab::Vocab(std::vector<std::string> tokens, const std::string& origin) : token
 }
 
 Vocab Vocab::load(const std::filesystem::path& vocab_txt) {
-  std::istringstream in(read_file(vocab_txt));
+  std::istringstream in(read_file(vocab_txt, kMaxBytes));
   std::vector<std::string> tokens;
   for (std::string line; std::getline(in, line);) {
     if (line.ends_with('\r')) line.pop_back();
+    check(tokens.size() < kMaxTokens, vocab_txt.string(), " holds more than ", kMaxTokens,
+          " lines, which are too many for a vocabulary");
     tokens.push_back(std::move(line));
   }
   return Vocab(std::move(tokens), vocab_txt.string());

@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <hdf5.h>
 
 #include <algorithm>
 #include <numeric>
@@ -168,6 +169,36 @@ TEST(Store, SaysWhatIsWrongWithAFile) {
   }
   const std::string error = error_of([&] { Dataset::open(good)->split("test"); });
   EXPECT_NE(error.find("no split 'test'; it has: train, validation"), std::string::npos) << error;
+}
+
+// A file of a few KB with filters could make any amount of memory out of a chunk, and rows that were never stored cost nothing.
+TEST(Store, OnlyWhatIsStoredAsBerthStoresItIsRead) {
+  const TempDir folder;
+  const auto path = folder / "data.h5";
+  const auto replace = [&](const char* name, bool deflate, hsize_t written) {
+    write_dataset(path, TaskKind::kSequenceClassification, 100);
+    const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDWR, H5P_DEFAULT), train = H5Gopen2(file, "train", H5P_DEFAULT);
+    ASSERT_GE(H5Ldelete(train, name, H5P_DEFAULT), 0);
+    const hsize_t rows = 100, chunk = 10;
+    const hid_t space = H5Screate_simple(1, &rows, nullptr), creation = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(creation, 1, &chunk);
+    if (deflate) H5Pset_deflate(creation, 9);
+    const hid_t dataset = H5Dcreate2(train, name, H5T_NATIVE_INT64, space, H5P_DEFAULT, creation, H5P_DEFAULT);
+    const std::vector<int64_t> values(100, 1);
+    const hsize_t begin = 0;
+    H5Sselect_hyperslab(space, H5S_SELECT_SET, &begin, nullptr, &written, nullptr);
+    if (written > 0) H5Dwrite(dataset, H5T_NATIVE_INT64, space, space, H5P_DEFAULT, values.data());
+    H5Dclose(dataset), H5Pclose(creation), H5Sclose(space), H5Gclose(train), H5Fclose(file);
+  };
+  const auto error = [&] { return error_of([&] { read_everything(path); }); };
+  replace("rows", false, 100);
+  EXPECT_EQ(error(), "");
+  replace("rows", true, 100);
+  EXPECT_NE(error().find("'rows' is compressed (HDF5 filter 1)"), std::string::npos) << error();
+  replace("rows", false, 90);
+  EXPECT_NE(error().find("'rows' claims 100 rows, more than are stored"), std::string::npos) << error();
+  replace("rows", false, 0);
+  EXPECT_NE(error().find("more than are stored"), std::string::npos) << error();
 }
 
 TEST(Store, ValuesOutOfRangeAreRefused) {

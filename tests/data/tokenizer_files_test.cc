@@ -108,6 +108,13 @@ TEST_F(TokenizerFiles, CopiesOfAVocabularyAreIndependent) {
   EXPECT_EQ(second.find("c"), -1);
 }
 
+TEST_F(TokenizerFiles, AVocabularyHasABoundedNumberOfTokens) {
+  write("vocab.txt", kVocab + std::string(4'000'000, '\n'));
+  EXPECT_NE(error().find("vocab.txt holds more than 4000000 lines"), std::string::npos) << error();
+  write("vocab.txt", std::string((64 << 20) + 1, 'x'));
+  EXPECT_NE(error().find("vocab.txt: has 67108865 bytes"), std::string::npos) << error();
+}
+
 TEST_F(TokenizerFiles, RefusesWhatItCannotFollow) {
   EXPECT_NE(error().find("neither vocab.txt nor tokenizer.json"), std::string::npos) << error();
   write("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\nhello\n");

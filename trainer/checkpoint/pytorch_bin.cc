@@ -235,11 +235,25 @@ TensorFile read_legacy_form(const std::shared_ptr<const ByteSource>& bytes) {
   return result;
 }
 
+// Tensors may share a storage (tied weights); but those of a whole model cannot all be one.
+void check_total(const TensorFile& file) {
+  constexpr uint64_t kMostTimes = 4;
+  uint64_t left = kMostTimes * file.bytes->size();
+  for (const TensorInfo& tensor : file.tensors) {
+    const auto elements = static_cast<uint64_t>(element_count(tensor.shape).value_or(0));
+    check(elements <= left / dtype_size(tensor.dtype), file.bytes->name(), ": its tensors have more than ", kMostTimes,
+          " times the file's bytes: they share or repeat their values");
+    left -= elements * dtype_size(tensor.dtype);
+  }
+}
+
 }  // namespace
 
 TensorFile parse_pytorch_bin(const std::shared_ptr<const ByteSource>& bytes) {
   check(bytes->size() > 0, bytes->name(), ": is empty");
-  return looks_like_zip(*bytes) ? read_zip_form(bytes) : read_legacy_form(bytes);
+  TensorFile file = looks_like_zip(*bytes) ? read_zip_form(bytes) : read_legacy_form(bytes);
+  check_total(file);
+  return file;
 }
 
 }  // namespace berth::train

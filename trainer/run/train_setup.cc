@@ -131,12 +131,17 @@ BertConfig load_config(TrainSetup& setup, const TrainOptions& options, comm::Com
   return config;
 }
 
-void load_weights(TrainSetup& setup, const TrainOptions& options, comm::Communicator& comm) {
+void make_model(TrainSetup& setup, const BertConfig& config, const TrainOptions& options, comm::Communicator& comm) {
+  const data::TaskKind task = setup.dataset->info().task;
+  const bool from_files = !options.from_scratch || setup.resumed;
+  const PretrainedOptions taking{.allow_new_head = !setup.resumed,
+                                 .ignore_mismatched_sizes = options.model_options.ignore_mismatched_sizes};
+  if (from_files) check_pretrained(setup.model_folder, architecture_of(task).parameters(config, true), comm, taking);
+  setup.model = std::make_unique<ModelInstance>(config, task, comm, static_cast<int64_t>(options.ddp_bucket_cap_mb * (1 << 20)),
+                                                options.model_options.freeze);
   setup.model->initialize(options.seed);
-  if (options.from_scratch && !setup.resumed) return;
-  const PretrainedReport report = load_pretrained(
-      setup.model_folder, setup.model->parameters(), comm,
-      {.allow_new_head = !setup.resumed, .ignore_mismatched_sizes = options.model_options.ignore_mismatched_sizes});
+  if (!from_files) return;
+  const PretrainedReport report = load_pretrained(setup.model_folder, setup.model->parameters(), comm, taking);
   setup.model_sha256 = report.sha256;
   if (comm.rank() != 0 || setup.resumed) return;
   if (!report.missing.empty())
@@ -155,10 +160,7 @@ TrainSetup set_up(const TrainOptions& options, const RunFolder& folder, comm::Co
   choose_model_folder(setup, point, options, comm);
   const BertConfig config = load_config(setup, options, comm);
   fix_options(setup, config, options, comm);
-  setup.model =
-      std::make_unique<ModelInstance>(config, setup.dataset->info().task, comm,
-                                      static_cast<int64_t>(options.ddp_bucket_cap_mb * (1 << 20)), options.model_options.freeze);
-  load_weights(setup, options, comm);
+  make_model(setup, config, options, comm);
   setup.optimizer = std::make_unique<AdamW>(setup.model->parameters(), options.optimizer);
   if (setup.resumed) {
     load_named_tensors(setup.model_folder / kOptimizerFile, setup.optimizer->state(), comm);

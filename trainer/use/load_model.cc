@@ -52,11 +52,13 @@ LoadedModel fill(const BertConfig& config, const std::filesystem::path& folder, 
                  comm::Communicator& comm) {
   LoadedModel loaded{.folder = folder, .model = nullptr, .tokenizer = share_tokenizer(folder, comm)};
   comm::agree(comm, [&] {
-    check(loaded.tokenizer->vocab().size() <= config.vocab_size, folder.string(), ": its vocabulary has ",
-          loaded.tokenizer->vocab().size(), " tokens, its config.json a vocab_size of ", config.vocab_size);
+    check(loaded.tokenizer->vocab().size() <= config.vocab_size, (folder / "config.json").string(), ": vocab_size ",
+          config.vocab_size, " is smaller than the vocabulary of ", loaded.tokenizer->vocab().size(), " tokens beside it");
   });
+  const PretrainedOptions all_of_it{.allow_new_head = false};
+  check_pretrained(folder, architecture_of(task).parameters(config, true), comm, all_of_it);
   loaded.model = std::make_shared<ModelInstance>(config, task, comm);
-  load_pretrained(folder, loaded.model->parameters(), comm, {.allow_new_head = false});
+  load_pretrained(folder, loaded.model->parameters(), comm, all_of_it);
   if (bf16) loaded.model->parameters().enable_compute_copy();
   return loaded;
 }

@@ -80,13 +80,21 @@ std::vector<std::vector<size_t>> make_groups(const std::vector<data::Record>& wi
 
 // The records as the models' training texts were: cleaned as those.
 NewTexts make_texts(const std::vector<data::Record>& window, const std::vector<size_t>& group, const data::Features& features,
-                    const data::NormalizeOptions& normalize, const data::BertTokenizer& tokenizer) {
+                    const data::NormalizeOptions& normalize, const data::BertTokenizer& tokenizer,
+                    const PredictOptions& options) {
   NewTexts texts;
   texts.tokenizer = &tokenizer;
   for (size_t index : group) {
     data::Record record = window[index];
     data::normalize(record, normalize);
-    in_context([&] { return concat("row ", record.row); }, [&] { features.make(record, texts.samples); });
+    const size_t before = texts.samples.size();
+    in_context([&] { return concat(options.origin, ": row ", record.row); },
+               [&] {
+                 features.make(record, texts.samples);
+                 check(std::ssize(texts.samples) - static_cast<int64_t>(before) <= options.row_windows, "the text of ",
+                       bytes_of(record), " bytes does not fit into ", options.row_windows, " windows of ",
+                       options.features.max_length, " tokens: split it into several rows");
+               });
     texts.record_of.resize(texts.samples.size(), texts.records.size());
     texts.records.push_back(std::move(record));
   }
@@ -151,8 +159,9 @@ bool predict(std::span<const LoadedModel> models, comm::Communicator& comm, cons
     Json own = Json::array();
     comm::agree(comm, [&] {
       for (size_t g = static_cast<size_t>(comm.rank()); g < groups.size() && !stop(); g += static_cast<size_t>(comm.size())) {
-        const NewTexts texts = make_texts(window, groups[g], *features, models[0].config().normalize, tokenizer);
-        std::vector<Json> results = predict_group(models, texts, comm.device(), options);
+        const NewTexts texts = make_texts(window, groups[g], *features, models[0].config().normalize, tokenizer, options);
+        std::vector<Json> results =
+            in_context(options.origin, [&] { return predict_group(models, texts, comm.device(), options); });
         check_internal(results.size() == groups[g].size(), results.size(), " predictions for ", groups[g].size(), " records");
         for (size_t i = 0; i < results.size(); ++i) own.push_back({groups[g][i], std::move(results[i])});
       }

@@ -53,49 +53,64 @@ void read_parameter(const ModelWeights& weights, const ModelWeights::Entry& entr
   if (!in_place) parameter.value.detach().copy_(values);
 }
 
-// True if `entry` can fill `parameter`. A head of another shape goes to `report` if that is allowed, otherwise it is an error.
-bool fits(const ModelWeights& weights, const ModelWeights::Entry& entry, const Parameter& parameter,
-          const PretrainedOptions& options, PretrainedReport& report) {
-  const at::IntArrayRef found = entry.tensor->shape, expected = parameter.value.sizes();
+// What one parameter of a model is called, and its shape.
+struct Wanted {
+  std::string name;
+  std::vector<int64_t> shape;
+};
+
+// True if `entry` can fill `wanted`. A head of another shape goes to `report` if that is allowed, otherwise it is an error.
+bool fits(const ModelWeights& weights, const ModelWeights::Entry& entry, const Wanted& wanted, const PretrainedOptions& options,
+          PretrainedReport& report) {
+  const at::IntArrayRef found = entry.tensor->shape, expected = wanted.shape;
   if (found == expected) return true;
-  const bool may_differ = options.ignore_mismatched_sizes && options.allow_new_head && !belongs_to_encoder(parameter.name);
+  const bool may_differ = options.ignore_mismatched_sizes && options.allow_new_head && !belongs_to_encoder(wanted.name);
   check(may_differ, weights.file_of(entry), ": ", entry.in_file, " is ", shape_text(found), " in the file, expected ",
-        shape_text(expected), ": ", shape_advice(parameter.name, found, expected));
+        shape_text(expected), ": ", shape_advice(wanted.name, found, expected));
   report.mismatched.push_back(
       concat(entry.in_file, ": ", shape_text(found), " in the file, ", shape_text(expected), " in the model"));
   return false;
 }
 
-void check_missing(const fs::path& folder, const PretrainedReport& report, const PretrainedOptions& options) {
+void check_missing(const ModelWeights& weights, const PretrainedReport& report, const PretrainedOptions& options) {
   std::vector<std::string> needed;
   for (const std::string& name : report.missing) {
     if (belongs_to_encoder(name) || !options.allow_new_head) needed.push_back(name);
   }
   if (needed.empty()) return;
-  fail(ExitCode::kBadInput, folder.string(), ": its weights lack ", needed.size(), " tensors that the model needs (",
-       listed(needed, 3), "): they are not of the BERT model that its config.json describes",
+  fail(ExitCode::kBadInput, listed(weights.files(), 2, [](const fs::path& file) { return file.string(); }), ": lacks ",
+       counted(needed.size(), "tensor"), " that the model needs (", listed(needed, 3),
+       "): these are not the weights of the BERT model that its config.json describes",
        options.allow_new_head ? "" : " with this task's head");
 }
 
-PretrainedReport read_folder(const fs::path& folder, ParameterStore& parameters, const PretrainedOptions& options) {
-  const ModelWeights weights = ModelWeights::open(folder);
-  PretrainedReport report;
+// The tensor of each parameter, null where it keeps its values; what cannot be taken is an error.
+std::vector<const ModelWeights::Entry*> match(const ModelWeights& weights, const std::vector<Wanted>& parameters,
+                                              const PretrainedOptions& options, PretrainedReport& report) {
   std::set<std::string> used;
-  std::vector<std::pair<Parameter*, const ModelWeights::Entry*>> matches;
-  for (Parameter& parameter : parameters.parameters()) {
+  std::vector<const ModelWeights::Entry*> matches;
+  for (const Wanted& parameter : parameters) {
     const auto found = weights.tensors().find(parameter.name);
-    if (found != weights.tensors().end()) used.insert(parameter.name);
-    if (found != weights.tensors().end() && fits(weights, found->second, parameter, options, report)) {
-      matches.emplace_back(&parameter, &found->second);
-    } else {
-      report.missing.push_back(parameter.name);
-    }
+    const bool there = found != weights.tensors().end();
+    if (there) used.insert(parameter.name);
+    matches.push_back(there && fits(weights, found->second, parameter, options, report) ? &found->second : nullptr);
+    if (matches.back() == nullptr) report.missing.push_back(parameter.name);
   }
-  check_missing(folder, report, options);
+  check_missing(weights, report, options);
   for (const auto& [name, entry] : weights.tensors()) {
     if (!entry.redundant && !used.contains(name)) report.unexpected.push_back(entry.in_file);
   }
-  for (const auto& [parameter, entry] : matches) read_parameter(weights, *entry, *parameter);
+  return matches;
+}
+
+PretrainedReport read_folder(const fs::path& folder, ParameterStore& store, const PretrainedOptions& options) {
+  const ModelWeights weights = ModelWeights::open(folder);
+  PretrainedReport report;
+  std::vector<Wanted> wanted;
+  for (const Parameter& parameter : store.parameters()) wanted.push_back({parameter.name, parameter.value.sizes().vec()});
+  const auto matches = match(weights, wanted, options, report);
+  for (size_t i = 0; i < matches.size(); ++i)
+    if (matches[i] != nullptr) read_parameter(weights, *matches[i], store.parameters()[i]);
   for (const fs::path& path : weights.files()) report.sha256[path.filename().string()] = data::sha256_file(path);
   return report;
 }
@@ -113,6 +128,16 @@ PretrainedReport from_json(const std::string& text) {
 }
 
 }  // namespace
+
+void check_pretrained(const fs::path& folder, const std::vector<ParameterSpec>& specs, comm::Communicator& comm,
+                      const PretrainedOptions& options) {
+  comm::agree_on_root(comm, [&] {
+    std::vector<Wanted> wanted;
+    for (const ParameterSpec& spec : specs) wanted.push_back({spec.name, spec.shape});
+    PretrainedReport report;
+    match(ModelWeights::open(folder), wanted, options, report);
+  });
+}
 
 PretrainedReport load_pretrained(const fs::path& folder, ParameterStore& parameters, comm::Communicator& comm,
                                  const PretrainedOptions& options) {

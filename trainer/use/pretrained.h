@@ -32,6 +32,11 @@ struct PretrainedReport {
   std::map<std::string, std::string> sha256;  // weight file name -> digest
 };
 
+// Throws what load_pretrained would for the names and shapes of parameters, before there is a model: the sizes that a config.json
+// claims are believed, and memory taken for them, only if the weights have them. A collective call; rank 0 alone reads.
+void check_pretrained(const std::filesystem::path& folder, const std::vector<ParameterSpec>& specs, comm::Communicator& comm,
+                      const PretrainedOptions& options = {});
+
 // Fills `parameters` from `folder`, fp32 whatever the files hold. A collective call: rank 0 alone reads, the others get its
 // values by broadcast, bucket by bucket, and the same report. Throws AgreedError(kBadInput): no weights, damaged files, wrong
 // shapes, values that are not finite, a missing encoder.

@@ -44,11 +44,13 @@ class Substitution {
     const std::vector<ParameterSpec> specs = architecture.parameters(config_, false);
     std::vector<std::string> frozen;
     for (const ParameterSpec& spec : specs) frozen.push_back(spec.name);
+    const PretrainedOptions all_of_it{.allow_new_head = false};
+    check_pretrained(folder, specs, *comm_, all_of_it);
     parameters_ = std::make_unique<ParameterStore>(specs, *comm_, 25 << 20, frozen);
-    load_pretrained(folder, *parameters_, *comm_, {.allow_new_head = false});
+    load_pretrained(folder, *parameters_, *comm_, all_of_it);
     model_ = architecture.make(config_, *parameters_);
-    check(tokenizer_.vocab().size() <= config_.vocab_size, folder.string(), ": its vocabulary has ", tokenizer_.vocab().size(),
-          " tokens, its config.json a vocab_size of ", config_.vocab_size);
+    check(tokenizer_.vocab().size() <= config_.vocab_size, (folder / "config.json").string(), ": vocab_size ", config_.vocab_size,
+          " is smaller than the vocabulary of ", tokenizer_.vocab().size(), " tokens beside it");
     refuse_word_pieces();
   }
 

@@ -48,7 +48,7 @@ TEST_F(PretrainedTest, FillsTheEncoderAndReportsTheRest) {
   EXPECT_EQ(report.sha256.at("model.safetensors"), data::sha256_file(folder_ / "model.safetensors"));
   EXPECT_TRUE(store_[kWords].value.is_leaf());
   expect_refused([&] { load({.allow_new_head = false}); },
-                 {"lack 2 tensors", "bert.pooler.dense.bias, classifier.weight", "this task's head"});
+                 {"model.safetensors: lacks 2 tensors", "bert.pooler.dense.bias, classifier.weight", "this task's head"});
 }
 
 TEST_F(PretrainedTest, RefusesWrongShapesWithBoth) {
@@ -68,7 +68,21 @@ TEST_F(PretrainedTest, RefusesWrongShapesWithBoth) {
 
 TEST_F(PretrainedTest, RefusesAnotherModelsWeights) {
   file({{"roberta.embeddings.word_embeddings.weight", {5, 2}}});
-  expect_refused([&] { load(); }, {"lack 2 tensors that the model needs", kWords});
+  expect_refused([&] { load(); }, {"model.safetensors: lacks 2 tensors that the model needs", kWords});
+}
+
+// Names and shapes are enough for it: no model of 16 TB is made first.
+TEST_F(PretrainedTest, SizesAreBelievedIfTheWeightsHaveThem) {
+  const auto check_sizes = [&](const std::vector<int64_t>& words, PretrainedOptions options = {}) {
+    check_pretrained(folder_.path(), {{kWords, words}, {"classifier.weight", {3, 2}}}, *comm_, options);
+  };
+  file({{kWords, {5, 2}}, {"classifier.weight", {4, 2}}});
+  expect_refused([&] { check_sizes({1 << 26, 65536}); }, {"model.safetensors", "[5, 2] in the file, expected [67108864, 65536]"});
+  expect_refused([&] { check_sizes({5, 2}); }, {"model.safetensors: classifier.weight is [4, 2]"});
+  check_sizes({5, 2}, {.ignore_mismatched_sizes = true});
+  file({{kWords, {5, 2}}});
+  check_sizes({5, 2});
+  expect_refused([&] { check_sizes({5, 2}, {.allow_new_head = false}); }, {"lacks 1 tensor", "classifier.weight"});
 }
 
 TEST_F(PretrainedTest, RefusesValuesThatAreNotFinite) {

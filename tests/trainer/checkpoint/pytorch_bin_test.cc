@@ -78,6 +78,17 @@ TEST(PytorchBin, SharedListsCannotMultiply) {
   expect_refused([&] { parse(pickle + "."); }, {"again and again"});
 }
 
+// A stride of 0 makes any shape out of one element; so do many tensors of one storage.
+TEST(PytorchBin, TensorsHaveNoMoreElementsThanTheFile) {
+  std::string bytes = read_bytes(golden("zip.bin"));
+  const auto replace_all = [&](const std::string& from, const std::string& to) {
+    for (size_t at = bytes.find(from); at != std::string::npos; at = bytes.find(from, at + 1)) bytes.replace(at, from.size(), to);
+  };
+  replace_all("K\4K\3\x86", "K\xffK\xff\x86");
+  replace_all("K\3K\1\x86", std::string("K\0K\0\x86", 5));
+  expect_refused([&] { parse(bytes); }, {"m.bin", "more than 4 times the file's bytes"});
+}
+
 class DamagedBin : public ::testing::TestWithParam<const char*> {
  protected:
   static void read_all(const std::string& bytes) {
