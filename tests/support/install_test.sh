@@ -1,14 +1,41 @@
 #!/usr/bin/env bash
-# install_test.sh BUILD-FOLDER: `make install`'s tree works by itself: the program starts with no library path set, and the batch script
-# and what it needs lie beside each other.
+# install_test.sh BUILD-FOLDER: what `cmake --install` makes, with a umask that lets nobody else read, works by itself and for everyone: the
+# program starts as another user, with nothing of the builder's folders, and the batch script and what it needs lie beside each other.
 set -euo pipefail
-prefix=$(mktemp -d "${TMPDIR:-/tmp}/berth-install.XXXXXX")
-trap 'rm -rf "$prefix"' EXIT
-cmake --install "$1" --prefix "$prefix" >/dev/null
-env -u LD_LIBRARY_PATH "$prefix/bin/berth" --version
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+fail() { echo "install_test.sh: $*" >&2; exit 1; }
+folder=$(mktemp -d "${TMPDIR:-/tmp}/berth-install.XXXXXX")
+trap 'rm -rf "$folder"' EXIT
+chmod 755 "$folder"
+prefix=$folder/opt/berth
+(umask 077 && cmake --install "$1" --prefix "$prefix" >/dev/null)
+
+unreadable=$(find "$folder" ! -perm -o=r -o -type d ! -perm -o=x)
+[ -z "$unreadable" ] || fail "not readable for everyone: $unreadable"
+
+# As another user, where this one may become one.
+other() {
+  if [ "$(id -u)" = 0 ]; then set -- setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; fi
+  (cd / && env -i PATH="$PATH" HOME=/nonexistent "$@")
+}
+other "$prefix/bin/berth" --version
+torch=$(sed -n 's/^TORCH_DIR:[A-Z]*=//p' "$1/CMakeCache.txt")
+for program in "$prefix"/bin/*; do
+  path=$(readelf -d "$program" | sed -n 's/.*(RUNPATH).*\[\(.*\)\]/\1/p')
+  [[ $path == '$ORIGIN/../lib/berth'* ]] || fail "$program has the RUNPATH $path"
+  libraries=$(other ldd "$program")
+  ! grep -F -e "$(dirname "$torch")/" -e "$1/" <<<"$path:$libraries" || fail "$program needs the builder's folders"
+done
+grep -q "libtorch_cpu.so => $prefix/" <<<"$(other ldd "$prefix/bin/berth" | sed 's|/bin/\.\./|/|')" || fail "berth comes without libtorch"
+
 for file in slurm/finetune.sh slurm/mpirun_job.sh launcher/setup/get_model.sh launcher/setup/wheels.sh launcher/setup/mpi_env.sh \
   launcher/setup/model.txt data/demo/train.csv; do
-  [ -f "$prefix/share/berth/$file" ] || { echo "share/berth/$file is not installed" >&2; exit 1; }
+  [ -f "$prefix/share/berth/$file" ] || fail "share/berth/$file is not installed"
 done
 model=$(BERTH_MODEL='' "$prefix/share/berth/launcher/setup/get_model.sh" --where)
 echo "its get_model.sh points to $model"
+
+# What was not built yet.
+said=$(cmake -D BERTH_PROGRAMS="$folder/berth" -D BERTH_BUILD=build -P "$here/../../launcher/setup/Install.cmake" 2>&1) &&
+  fail "installs what is not there"
+grep -q 'cmake --build build --target programs' <<<"$(tr -s '\n ' ' ' <<<"$said")" || fail "does not say what to run: $said"

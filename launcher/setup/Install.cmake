@@ -1,0 +1,44 @@
+# Run by `cmake --install` before anything else, with
+#   BERTH_PROGRAMS   what is installed if it is built; the first must be
+#   BERTH_FOLDERS    under the prefix, where things go to; the first takes the libraries
+#   BERTH_TORCH_ROOT
+# The installed program needs no folder of whoever built it: the libraries that it takes from there come along. All is readable for
+# everyone, whatever the umask.
+foreach(program ${BERTH_PROGRAMS})
+  if(EXISTS ${program})
+    list(APPEND built ${program})
+  elseif(NOT built)
+    message(FATAL_ERROR "${program} is not built yet; run: cmake --build ${BERTH_BUILD} --target programs")
+  else()
+    message(STATUS "Not built, not installed: ${program} (cmake --build ${BERTH_BUILD} --target programs)")
+  endif()
+endforeach()
+
+set(readable OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+foreach(folder ${BERTH_FOLDERS})
+  set(path $ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}/${folder})
+  unset(made)
+  while(NOT EXISTS ${path})
+    list(PREPEND made ${path})
+    get_filename_component(path ${path} DIRECTORY)
+  endwhile()
+  foreach(path ${made})
+    file(MAKE_DIRECTORY ${path})
+    file(CHMOD ${path} DIRECTORY_PERMISSIONS ${readable})
+  endforeach()
+endforeach()
+
+# What cannot be found here (the driver of a GPU) or was found twice is nothing to worry about.
+file(GET_RUNTIME_DEPENDENCIES EXECUTABLES ${built} RESOLVED_DEPENDENCIES_VAR libraries UNRESOLVED_DEPENDENCIES_VAR missing
+     CONFLICTING_DEPENDENCIES_PREFIX twice)
+foreach(name ${twice_FILENAMES})
+  list(APPEND libraries ${twice_${name}})
+endforeach()
+list(GET BERTH_FOLDERS 0 destination)
+foreach(library ${libraries})
+  string(FIND ${library} ${BERTH_TORCH_ROOT}/ at)
+  if(at EQUAL 0)
+    file(INSTALL ${library} DESTINATION ${CMAKE_INSTALL_PREFIX}/${destination} TYPE SHARED_LIBRARY FOLLOW_SYMLINK_CHAIN
+         PERMISSIONS ${readable})
+  endif()
+endforeach()
