@@ -32,10 +32,10 @@ all: deps
 	@cmake --build --preset $(PRESET)
 
 test: all
-	@model=$$(launcher/setup/get_model.sh) && BERTH_MODEL=$$model ctest --preset $(PRESET) -j $(JOBS)
+	@model=$$(launcher/setup/get_model.sh) && BERTH_MODEL=$$model ctest --preset $(PRESET) -j $(JOBS) -LE soak
 
 test-fast: all
-	@ctest --preset $(PRESET) -j $(JOBS) -LE 'mpi|slurm|reference|datasets|install'
+	@ctest --preset $(PRESET) -j $(JOBS) -LE 'mpi|slurm|reference|datasets|install|soak'
 
 demo: deps
 	@cmake --preset $(PRESET) --log-level=WARNING

@@ -1,5 +1,6 @@
 #include "trainer/run/environment.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <torch/headeronly/version.h>
 

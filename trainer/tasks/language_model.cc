@@ -8,6 +8,7 @@
 #include "data/check.h"
 #include "trainer/metrics/language_model.h"
 #include "trainer/tasks/payload.h"
+#include "trainer/torch.h"
 
 namespace berth::train {
 namespace {
