@@ -23,7 +23,36 @@ size_t sequence_length(const unsigned char* p, size_t left) {
   return !overlong && !too_high && continues(2) && continues(3) ? 4 : 0;
 }
 
+bool is_control(unsigned char first, unsigned char second) {
+  return first < 0x20 || first == 0x7F || (first == 0xC2 && second < 0xA0);
+}
+
+std::string escaped(std::string_view text, bool keep_lines) {
+  constexpr const char* kHex = "0123456789abcdef";
+  const auto* p = reinterpret_cast<const unsigned char*>(text.data());
+  std::string out;
+  for (size_t i = 0, length; i < text.size(); i += length) {
+    length = sequence_length(p + i, text.size() - i);
+    const bool plain = length > 0 && !is_control(p[i], p[i + length - 1]);
+    length = std::max<size_t>(length, 1);
+    if (plain || (keep_lines && p[i] == '\n')) {
+      out += text.substr(i, length);
+      continue;
+    }
+    for (size_t byte = i; byte < i + length; ++byte) {
+      out += "\\x";
+      out += kHex[p[byte] >> 4];
+      out += kHex[p[byte] & 15];
+    }
+  }
+  return out;
+}
+
 }  // namespace
+
+std::string printable(std::string_view text) { return escaped(text, false); }
+
+std::string printable_lines(std::string_view text) { return escaped(text, true); }
 
 std::optional<size_t> find_invalid_utf8(std::string_view text) {
   const auto* p = reinterpret_cast<const unsigned char*>(text.data());

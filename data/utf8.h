@@ -17,6 +17,12 @@ std::optional<size_t> find_invalid_utf8(std::string_view text);
 int64_t count_code_points(std::string_view text);
 std::string_view slice_code_points(std::string_view text, int64_t begin, int64_t end);
 
+// `text` for a terminal, which must not obey what stands in files: control characters (U+0000 to U+001F, U+007F to U+009F) and bytes
+// that are not UTF-8 are shown as "\x1b", each byte of them.
+std::string printable(std::string_view text);
+// The same but for the ends of lines, which stay.
+std::string printable_lines(std::string_view text);
+
 // Reads each byte as the code point of the same number (ISO 8859-1).
 std::string latin1_to_utf8(std::string_view bytes);
 

@@ -7,6 +7,7 @@
 #include "data/files/files.h"
 #include "data/json/json.h"
 #include "data/readers/reader.h"
+#include "data/utf8.h"
 #include "launcher/signals.h"
 #include "launcher/stoppable_input.h"
 #include "trainer/comm/agree.h"
@@ -76,7 +77,7 @@ class Output {
   void operator()(const data::Record& record, const Json& prediction) {
     const std::string described = for_people_ ? task_.describe(record, prediction) : "";
     if (!described.empty()) {
-      std::cout << described << "\n";
+      std::cout << data::printable_lines(described) << "\n";
       return;
     }
     Json line{{"row", record.row}, {"text", record.text}};

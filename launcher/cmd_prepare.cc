@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "data/check.h"
+#include "data/utf8.h"
 #include "launcher/logging.h"
 #include "launcher/progress.h"
 #include "launcher/signals.h"
@@ -45,10 +46,10 @@ int run_prepare(PrepareCommand command, const std::string& command_line, const s
   start_logging(console, log_level, 0);
   int code = 0;
   try {
-    std::cout << data::describe(prepare(command.options, console)) << std::flush;
+    std::cout << data::printable_lines(data::describe(prepare(command.options, console))) << std::flush;
   } catch (const Error& error) {
     if (stop_signal() == 0) throw;
-    std::cerr << "berth: " << error.what() << "\n";
+    std::cerr << error_line(error.what());
     code = 128 + stop_signal();
   }
   stop_logging();

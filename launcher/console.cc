@@ -9,6 +9,9 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "data/check.h"
+#include "data/utf8.h"
+
 namespace berth::launch {
 namespace {
 
@@ -49,6 +52,8 @@ int open_launchers_terminal(int fd) {
 }
 
 }  // namespace
+
+std::string error_line(std::string_view what) { return concat("berth: ", data::printable(what), "\n"); }
 
 TerminalStyle TerminalStyle::detect(bool is_terminal, const std::function<std::string(const char*)>& environment) {
   TerminalStyle style;

@@ -9,6 +9,10 @@
 
 namespace berth::launch {
 
+// "berth: " and what went wrong, with a line end: how a job's one error is printed. Control characters, which may be a file's, are
+// escaped.
+std::string error_line(std::string_view what);
+
 // What the terminal can do.
 struct TerminalStyle {
   bool terminal = false;  // lines can be redrawn: a terminal, and not TERM=dumb

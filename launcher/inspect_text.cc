@@ -1,25 +1,19 @@
 #include <algorithm>
-#include <cctype>
 #include <cstdio>
 
 #include "data/json/json.h"
+#include "data/utf8.h"
 #include "launcher/cmd_inspect.h"
 
 namespace berth::launch {
 namespace {
 
+using data::printable;
 using Json = nlohmann::ordered_json;
 
 bool is_table(const Json& value) {
   return value.is_array() && !value.empty() &&
          std::all_of(value.begin(), value.end(), [](const Json& row) { return row.is_object(); });
-}
-
-// Control characters of file content must not reach the terminal.
-std::string printable(std::string text) {
-  std::replace_if(
-      text.begin(), text.end(), [](unsigned char c) { return std::iscntrl(c); }, '?');
-  return text;
 }
 
 std::string scalar(const Json& value) {
@@ -76,7 +70,7 @@ std::string table(const Json& rows, const std::string& indent) {
 
 std::string section(const Json& object, const std::string& indent) {
   size_t width = 0;
-  for (const auto& [key, value] : object.items()) width = std::max(width, columns(key));
+  for (const auto& [key, value] : object.items()) width = std::max(width, columns(printable(key)));
   std::string out;
   for (const auto& [key, value] : object.items()) {
     const std::string name = printable(key);

@@ -12,6 +12,7 @@
 
 #include "data/check.h"
 #include "data/files/record_file.h"
+#include "data/utf8.h"
 
 namespace berth::launch {
 namespace {
@@ -37,7 +38,7 @@ std::string time_of(const log::record_view& record, const char* format) {
 }
 
 std::string text_of(const log::record_view& record) {
-  return log::extract_or_default<std::string>("Message", record, std::string());
+  return data::printable_lines(log::extract_or_default<std::string>("Message", record, std::string()));
 }
 
 class ConsoleBackend : public sinks::basic_sink_backend<sinks::synchronized_feeding> {

@@ -3,6 +3,7 @@
 
 #include "data/check.h"
 #include "launcher/cmd_prepare.h"
+#include "launcher/console.h"
 #include "launcher/options.h"
 #include "launcher/signals.h"
 
@@ -45,10 +46,10 @@ int run(const std::vector<std::string>& arguments) {
     if (is_first_rank()) std::cout << help.what;
     return static_cast<int>(ExitCode::kOk);
   } catch (const Error& error) {
-    if (is_first_rank()) std::cerr << "berth: " << error.what() << "\n";
+    if (is_first_rank()) std::cerr << error_line(error.what());
     return static_cast<int>(error.code());
   } catch (const std::exception& error) {
-    if (is_first_rank()) std::cerr << "berth: internal error: " << error.what() << "\n";
+    if (is_first_rank()) std::cerr << error_line(concat("internal error: ", error.what()));
     return static_cast<int>(ExitCode::kInternal);
   }
 }

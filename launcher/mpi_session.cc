@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "data/check.h"
+#include "launcher/console.h"
 #include "trainer/comm/agree.h"
 #include "trainer/comm/mpi/mpi_check.h"
 
@@ -17,7 +18,7 @@ namespace {
 // Rank 0 prints at once; the others give lower ranks time to end them first.
 [[noreturn]] void end_all(int rank, int code, const std::string& what) {
   std::this_thread::sleep_for(std::chrono::milliseconds(rank == 0 ? 0 : 2000 + 50 * std::min(rank, 100)));
-  std::cerr << "berth: " + what + "\n" << std::flush;
+  std::cerr << error_line(what) << std::flush;
   MPI_Abort(MPI_COMM_WORLD, code);
   std::_Exit(code);
 }
@@ -34,7 +35,7 @@ int run_ranks(const std::function<int()>& body) {
     check_usage(launch_problem(size, std::getenv).empty(), launch_problem(size, std::getenv));
     code = body();
   } catch (const comm::AgreedError& error) {
-    if (rank == 0) std::cerr << concat("berth: ", error.what(), "\n") << std::flush;
+    if (rank == 0) std::cerr << error_line(error.what()) << std::flush;
     code = static_cast<int>(error.code());
   } catch (const Error& error) {
     end_all(rank, static_cast<int>(error.code()), error.what());

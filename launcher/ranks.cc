@@ -43,7 +43,7 @@ int on_all_ranks(const DeviceOptions& options, const std::string& log_level, con
 int end_stopped(const Rank& rank, const std::string& what) {
   int64_t signal = stop_signal();
   rank.comm.all_reduce_max(std::span<int64_t>(&signal, 1));
-  if (rank.comm.rank() == 0) std::cerr << concat("berth: ", what, "\n") << std::flush;
+  if (rank.comm.rank() == 0) std::cerr << error_line(what) << std::flush;
   return static_cast<int>(128 + signal);
 }
 

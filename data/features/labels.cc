@@ -30,9 +30,13 @@ std::vector<std::string> sort_labels(const LabelCounts& counts) {
   return names;
 }
 
+void check_label(const std::string& name) {
+  check(!name.empty() && name.find('\0') == std::string::npos, "a label's name is empty or holds a NUL byte");
+}
+
 LabelSet::LabelSet(std::vector<std::string> names) : names_(std::move(names)) {
   for (const std::string& name : names_) {
-    check(!name.empty() && name.find('\0') == std::string::npos, "a label name is empty or holds a NUL byte");
+    check_label(name);
     check(indexes_.emplace(name, static_cast<int32_t>(indexes_.size())).second, "the label '", name, "' is named twice");
   }
 }

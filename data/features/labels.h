@@ -18,6 +18,9 @@ using LabelCounts = std::map<std::string, int64_t>;
 // Names in the order of their indexes: by value if all are integers, else by their bytes, as Hugging Face's scripts sort them.
 std::vector<std::string> sort_labels(const LabelCounts& counts);
 
+// Throws Error(kBadInput) if it is empty or holds a NUL, which the prepared file ends names with.
+void check_label(const std::string& name);
+
 class LabelSet {
  public:
   // Throws Error(kBadInput) if a name stands twice, is empty or holds a NUL.

@@ -23,7 +23,9 @@ Counts count(const PrepareOptions& options, const TaskInfo& task, const std::fun
   Units units(task);
   for (Record record; reader->next(record);) {
     if (task.has_label_names)
-      for (const std::string& label : labels_of(record)) ++counts.labels[label];
+      for (const std::string& label : labels_of(record))
+        if (++counts.labels[label] == 1)
+          in_context([&] { return concat(options.train_file.string(), ": row ", record.row); }, [&] { check_label(label); });
     check(counts.labels.size() <= kMaxLabels, options.train_file.string(), ": there are more than ", kMaxLabels,
           " different labels in the first ", record.row, " rows; is this the right column?");
     if (units.starts(record)) ++counts.strata[stratum_of(task, record)];

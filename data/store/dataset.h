@@ -40,6 +40,7 @@ struct DatasetInfo {
 class Split {
  public:
   virtual ~Split() = default;
+  virtual const std::filesystem::path& path() const = 0;  // of the file
   virtual const std::string& name() const = 0;
   virtual int64_t size() const = 0;
   virtual std::span<const int32_t> lengths() const = 0;  // [size()] tokens of each sample

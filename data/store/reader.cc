@@ -49,6 +49,7 @@ class Hdf5Split final : public Split {
     keep_in_memory();
   }
 
+  const std::filesystem::path& path() const override { return file_->path; }
   const std::string& name() const override { return name_; }
   int64_t size() const override { return static_cast<int64_t>(lengths_.size()); }
   std::span<const int32_t> lengths() const override { return lengths_; }
@@ -171,6 +172,8 @@ class Hdf5Split final : public Split {
       const bool known = label == kIgnoreIndex || (label >= 0 && label < end);
       check(known, "label ", label, " is out of range");
     }
+    const bool half = shape_ == LabelShape::kSpan && (labels[0] == kIgnoreIndex) != (labels[1] == kIgnoreIndex);
+    check(!half, "the answer's tokens are ", joined(labels, " to "), ", one of which is none");
     batch.labels.insert(batch.labels.end(), labels.begin(), labels.end());
   }
 

@@ -285,10 +285,12 @@ TEST(QuestionStore, GivesBackWhatWasWritten) {
 TEST(QuestionStore, ValuesThatCannotBeAreRefused) {
   const TempDir folder;
   const Question good{.id = "q", .context = "c", .answers = {}};
-  Sample sample = made_up_sample(0, LabelShape::kSpan, 1000, 3), backward = sample, negative = sample, unlabelled = sample;
+  Sample sample = made_up_sample(0, LabelShape::kSpan, 1000, 3), backward = sample, negative = sample, unlabelled = sample,
+         half = sample;
   backward.offsets[1] = {5, 4};
   negative.offsets[0] = {-1, 4};
   unlabelled.labels = {kIgnoreIndex, kIgnoreIndex};
+  half.labels = {kIgnoreIndex, 1};
   const struct {
     const char* name;
     std::vector<Question> questions;
@@ -297,6 +299,7 @@ TEST(QuestionStore, ValuesThatCannotBeAreRefused) {
   } cases[] = {
       {"good", {good}, sample, ""},
       {"unlabelled", {good}, unlabelled, ""},
+      {"half", {good}, half, "half: train: sample 0: the answer's tokens are -100 to 1, one of which is none"},
       {"backward", {good}, backward, "token 1 claims the code points 5 to 4"},
       {"negative", {good}, negative, "token 0 claims the code points -1 to 4"},
       {"no sample", {good, good}, sample, "question 0 has no samples"},

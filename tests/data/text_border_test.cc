@@ -52,6 +52,16 @@ TEST(Utf8, NamesTheFirstBadByte) {
   for (const auto& c : cases) EXPECT_EQ(find_invalid_utf8(c.text), c.position) << c.text;
 }
 
+TEST(Utf8, WhatATerminalWouldObeyIsEscaped) {
+  EXPECT_EQ(printable("plain, é, 中, \xF0\x9F\x98\x80"), "plain, é, 中, \xF0\x9F\x98\x80");
+  EXPECT_EQ(printable(std::string_view("\0\t\n\x1b[31m\x7f", 9)), "\\x00\\x09\\x0a\\x1b[31m\\x7f");
+  EXPECT_EQ(printable("\xC2\x9B"
+                      "2J \xC2\xA0"),
+            "\\xc2\\x9b2J \xC2\xA0");
+  EXPECT_EQ(printable("\xC3\x9B \xFFz \xE4\xB8"), "\xC3\x9B \\xffz \\xe4\\xb8");
+  EXPECT_EQ(printable_lines("a\r\nb"), "a\\x0d\nb");
+}
+
 TEST(Utf8, ReadsLatin1) {
   EXPECT_EQ(latin1_to_utf8("caf\xE9 \xA3\xFF"), "caf\xC3\xA9 \xC2\xA3\xC3\xBF");
   std::string all(256, '\0');

@@ -80,6 +80,7 @@ EvalResult evaluate(const ModelInstance& model, const data::Split& split, comm::
   const auto batches = data::evaluation_batches(split.lengths().subspan(0, static_cast<size_t>(samples)), options.batch_size);
   const int64_t rounds = (static_cast<int64_t>(batches.size()) + comm.size() - 1) / comm.size();
 
+  const auto origin = [&] { return concat(split.path().string(), ": ", split.name()); };
   std::vector<EvalRecord> own;
   data::Batch batch;
   for (int64_t round = 0; round < rounds; ++round) {
@@ -92,7 +93,8 @@ EvalResult evaluate(const ModelInstance& model, const data::Split& split, comm::
     if (index < batches.size()) {
       split.read(batches[index], batch);
       if (options.transform) options.transform(batch, data::kFixedMasks);
-      model.task().record(host_logits(model, batch, comm.device(), options.bf16), batch, options.predictions, own);
+      const std::vector<at::Tensor> logits = host_logits(model, batch, comm.device(), options.bf16);
+      in_context(origin, [&] { model.task().record(logits, batch, options.predictions, own); });
     }
     if (progress) progress(std::min(samples, (round + 1) * comm.size() * options.batch_size), samples);
   }
@@ -104,7 +106,7 @@ EvalResult evaluate(const ModelInstance& model, const data::Split& split, comm::
   if (comm.rank() == 0) {
     check_internal(static_cast<int64_t>(records.size()) == samples, "evaluation gathered ", records.size(), " results for ",
                    samples, " samples");
-    evaluation = model.task().evaluate(records, {model.config(), split, options.predictions});
+    evaluation = in_context(origin, [&] { return model.task().evaluate(records, {model.config(), split, options.predictions}); });
   }
   const Metrics metrics = broadcast_metrics(std::move(evaluation.metrics), comm);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

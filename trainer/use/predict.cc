@@ -152,7 +152,8 @@ bool predict(std::span<const LoadedModel> models, comm::Communicator& comm, cons
   feature_options.label_names = models[0].config().label_names;
   feature_options.offsets = true;
   feature_options.windows = true;
-  const auto features = data::make_features(models[0].kind(), tokenizer, std::move(feature_options));
+  const auto features = in_context((models[0].folder / "config.json").string(),
+                                   [&] { return data::make_features(models[0].kind(), tokenizer, std::move(feature_options)); });
   for (;;) {
     const std::vector<data::Record> window = share_window(comm, options, next, stop);
     const auto groups = make_groups(window, options.batch_size);
