@@ -7,6 +7,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <type_traits>
 
 namespace berth {
@@ -29,6 +30,10 @@ class Error : public std::runtime_error {
  private:
   ExitCode code_;
 };
+
+// What an exception from anywhere means to the user: a path that the file system refuses (a loop of links, a name that is too
+// long) is bad input, whatever else is no Error is internal.
+Error as_error(const std::exception& exception);
 
 // Joins its arguments with operator<<.
 template <class... Parts>
@@ -55,6 +60,12 @@ template <class... Parts>
 void check_usage(bool ok, const Parts&... parts) {
   if (!ok) [[unlikely]]
     fail(ExitCode::kUsage, parts...);
+}
+
+// A number of the command line: Error(kUsage) unless it lies in [lowest, highest] (NaN does not).
+template <class T>
+void check_range(std::string_view name, T value, std::type_identity_t<T> lowest, std::type_identity_t<T> highest) {
+  check_usage(value >= lowest && value <= highest, name, " must lie from ", lowest, " to ", highest, ", got ", value);
 }
 
 // The same for what only a bug in berth can cause: Error(kInternal).

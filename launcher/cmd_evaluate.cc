@@ -10,14 +10,16 @@
 #include "trainer/comm/agree.h"
 #include "trainer/report/metrics_file.h"
 #include "trainer/report/results.h"
+#include "trainer/run/train_options.h"
 #include "trainer/use/evaluate.h"
 #include "trainer/use/load_model.h"
 
 namespace berth::launch {
 
 int run_evaluate(const EvaluateCommand& command, const std::string& log_level) {
-  check_usage(command.per_device_eval_batch_size > 0, "--per-device-eval-batch-size must be positive, got ",
-              command.per_device_eval_batch_size);
+  check_range("--per-device-eval-batch-size", command.per_device_eval_batch_size, 1, train::kMostBatch);
+  check_usage(command.max_eval_samples >= -1 && command.max_eval_samples != 0,
+              "--max-eval-samples must be positive, or -1 for all; got ", command.max_eval_samples);
   command.predictions.validate();
   command.masks.validate();
   return on_all_ranks(command.device, log_level, [&](Rank& rank) {

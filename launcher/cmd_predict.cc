@@ -11,6 +11,7 @@
 #include "launcher/signals.h"
 #include "launcher/stoppable_input.h"
 #include "trainer/comm/agree.h"
+#include "trainer/run/train_options.h"
 #include "trainer/use/load_model.h"
 #include "trainer/use/predict.h"
 
@@ -116,7 +117,7 @@ void check_command(const PredictCommand& command) {
   check_usage(command.text_pair.empty() || command.text_pair.size() == command.text.size(), "there are ", command.text.size(),
               " --text but ", command.text_pair.size(), " --text-pair: give one for each, or none");
   command.options.predictions.validate();
-  check_usage(command.options.batch_size > 0, "--per-device-eval-batch-size must be positive, got ", command.options.batch_size);
+  check_range("--per-device-eval-batch-size", command.options.batch_size, 1, train::kMostBatch);
 }
 
 }  // namespace

@@ -45,12 +45,10 @@ int run(const std::vector<std::string>& arguments) {
   } catch (const HelpRequested& help) {
     if (is_first_rank()) std::cout << help.what;
     return static_cast<int>(ExitCode::kOk);
-  } catch (const Error& error) {
+  } catch (const std::exception& exception) {
+    const Error error = as_error(exception);
     if (is_first_rank()) std::cerr << error_line(error.what());
     return static_cast<int>(error.code());
-  } catch (const std::exception& error) {
-    if (is_first_rank()) std::cerr << error_line(concat("internal error: ", error.what()));
-    return static_cast<int>(ExitCode::kInternal);
   }
 }
 

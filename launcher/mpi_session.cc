@@ -37,10 +37,9 @@ int run_ranks(const std::function<int()>& body) {
   } catch (const comm::AgreedError& error) {
     if (rank == 0) std::cerr << error_line(error.what()) << std::flush;
     code = static_cast<int>(error.code());
-  } catch (const Error& error) {
+  } catch (const std::exception& exception) {
+    const Error error = as_error(exception);
     end_all(rank, static_cast<int>(error.code()), error.what());
-  } catch (const std::exception& error) {
-    end_all(rank, static_cast<int>(ExitCode::kInternal), concat("internal error: ", error.what()));
   }
   BERTH_MPI(MPI_Finalize());
   return code;

@@ -27,6 +27,9 @@ std::unique_ptr<comm::Communicator> connect(const DeviceOptions& options, StartW
 
 int on_all_ranks(const DeviceOptions& options, const std::string& log_level, const std::function<int(Rank&)>& work) {
   parse_log_level(log_level);
+  check_range("--threads", options.threads, 0, 1024);
+  check_usage(options.timeout > 0, "--ddp-timeout must be positive, got ", options.timeout);
+  check_range("--ddp-timeout", options.timeout, 0, 1e9);
   StartWatch watch(options.timeout);
   const int code = run_ranks([&] {
     const auto comm = connect(options, watch);

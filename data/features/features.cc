@@ -12,6 +12,8 @@
 namespace berth::data {
 
 std::unique_ptr<Features> make_features(TaskKind task, const BertTokenizer& tokenizer, FeatureOptions options) {
+  check_usage(options.max_length <= kMostTokens, "a maximum length of ", options.max_length, " tokens is more than berth's ",
+              kMostTokens);
   check_usage(options.max_length >= 5, "a maximum length of ", options.max_length,
               " leaves no room for two texts between [CLS] and [SEP]s");
   switch (task) {

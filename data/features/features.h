@@ -14,6 +14,8 @@
 
 namespace berth::data {
 
+inline constexpr int kMostTokens = 1 << 16;  // of a sample: far more than any BERT has positions
+
 struct FeatureOptions {
   int max_length = 128;                       // tokens, special ones included; longer texts are cut
   std::vector<std::string> label_names = {};  // classes in the order of their indexes
@@ -33,8 +35,8 @@ class Features {
   virtual void make(const Record& record, std::vector<Sample>& samples) const = 0;
 };
 
-// `tokenizer` must outlive the result. Throws Error(kUsage) for a task that cannot be prepared and for a max_length that leaves
-// no room for text.
+// `tokenizer` must outlive the result. Throws Error(kUsage) for a task that cannot be prepared and for a max_length above kMostTokens or
+// that leaves no room for text.
 std::unique_ptr<Features> make_features(TaskKind task, const BertTokenizer& tokenizer, FeatureOptions options);
 
 // `samples` as one batch, numbered from `first_id`.

@@ -70,7 +70,8 @@ double Sampler::epochs(int64_t step) const {
 
 int64_t Sampler::steps_until(double epochs) const {
   const SamplePosition& start = options_.start;
-  const auto steps = [](double number) { return static_cast<int64_t>(std::ceil(std::max(0.0, number))); };
+  constexpr double kMost = 1e18;  // still an int64_t
+  const auto steps = [&](double number) { return static_cast<int64_t>(std::ceil(std::clamp(number, 0.0, kMost))); };
   const double left = epochs - static_cast<double>(start.epoch), per_epoch = static_cast<double>(steps_per_epoch());
   if (start.sample == 0) return start.step + steps(left * per_epoch);
   if (left >= 1) return start.step + first_steps() + steps((left - 1) * per_epoch);

@@ -50,7 +50,7 @@ class Sampler {
   SamplePosition position(int64_t step) const;
   // Epochs done after `step` steps.
   double epochs(int64_t step) const;
-  // How many steps are done when so many epochs are, rounded up.
+  // How many steps are done when so many epochs are, rounded up; about 1e18 at most.
   int64_t steps_until(double epochs) const;
   // The samples of global step `step`, in the order of the epoch's permutation.
   // The last step of an epoch holds fewer unless drop_last.

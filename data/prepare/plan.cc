@@ -102,8 +102,7 @@ void PrepareOptions::validate() const {
               "there is nothing to prepare: name a training, validation or test file");
   check_usage(!tokenizer.empty(), "a tokenizer is needed: a model folder or a vocab.txt");
   check_usage(!output.empty(), "an output file is needed");
-  check_usage(validation_split >= 0 && validation_split < 1, "the validation split must be a fraction from 0 to 1, got ",
-              validation_split);
+  check_usage(validation_split >= 0 && validation_split < 1, "--validation-split must lie in [0, 1), got ", validation_split);
   check_usage(validation_split == 0 || validation_file.empty(), "a validation file and a validation split exclude each other");
   check_usage(validation_split == 0 || !train_file.empty(), "a validation split needs a training file");
   check_usage(!normalize.any() || !info.labels_point_into_text, "the task ", info.name,
@@ -119,7 +118,9 @@ void PrepareOptions::validate() const {
               "--task pretraining reads plain text: a sentence a line, documents separated by blank lines");
   check_usage(reader.label_separator.empty() || info.labels == LabelShape::kMultiHot,
               "a label separator is for --task multi-label: other tasks have one label a row");
-  check_usage(threads >= 0 && threads <= 1024, "the number of threads must be 0 (all cores) to 1024, got ", threads);
+  check_range("--threads", threads, 0, 1024);
+  for (const int64_t samples : {max_train_samples, max_eval_samples, max_predict_samples})
+    check_usage(samples >= -1 && samples != 0, "a largest number of samples must be positive, or -1 for all; got ", samples);
   check_usage(!train_file.empty() || !label_names.empty() || !info.has_label_names,
               "without a training file the label names must be given");
   for (const std::filesystem::path& file : {train_file, validation_file, test_file}) {

@@ -280,7 +280,7 @@ TEST_F(PrepareTest, RefusesOptionsThatMakeNoSense) {
     return error_of([&] { prepare(with); });
   };
   EXPECT_NE(error_with([](auto& with) { with.train_file.clear(); }).find("nothing to prepare"), std::string::npos);
-  EXPECT_NE(error_with([](auto& with) { with.validation_split = 1; }).find("fraction"), std::string::npos);
+  EXPECT_NE(error_with([](auto& with) { with.validation_split = 1; }).find("--validation-split must lie in"), std::string::npos);
   EXPECT_NE(error_with([](auto& with) { with.tokenizer.clear(); }).find("tokenizer"), std::string::npos);
   EXPECT_NE(error_with([](auto& with) { with.output = with.train_file; }).find("would replace the input"), std::string::npos);
   EXPECT_NE(error_with([](auto& with) { with.output = "/nowhere/data.h5"; }).find("folder does not exist"), std::string::npos);

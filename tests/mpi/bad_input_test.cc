@@ -164,6 +164,8 @@ TEST_F(BadInput, TheCommandLine) {
   expect_error(train("run", "--max-steps 1 --lr-scheduler-type linaer"), 2, "cosine");
   expect_error(train("run", "--global-batch-size 2", 3), 2, "3 ranks");
   expect_error(train("run", "--load-best-model-at-end"), 2, "--eval-strategy");
+  expect_error(train("run", "--num-train-epochs 1e30"), 2, "--num-train-epochs 1e+30");
+  expect_error(train("run", "--threads 100000"), 2, "--threads must lie from 0 to 1024");
   expect_no_model("run");
 }
 
@@ -184,6 +186,34 @@ TEST_F(BadInput, Models) {
                "model.safetensors");
   expect_no_model("run");
   for (const char* name : {"other_vocab", "truncated"}) fs::remove_all(at(name));
+}
+
+// What the file system itself refuses, and what no model is asked of it.
+TEST_F(BadInput, PathsAndModelsThatCannotBeUsed) {
+  const std::string data = " --data " + at("data.h5"), rest = data + " --output-dir " + at("run");
+  fs::create_symlink("loop", at("loop"));
+  expect_error(run_berth("train --model " + at("loop") + rest, 2), 3, at("loop") + ": Too many levels of symbolic links");
+  expect_error(run_berth("predict --text a --model " + at("loop")), 3, at("loop"));
+  expect_error(run_berth("inspect " + at("loop")), 3, at("loop"));
+  fs::copy(at("model"), at("sharded"));
+  fs::remove(at("sharded") + "/model.safetensors");
+  const std::string shard = std::string(300, 'a') + ".safetensors";
+  std::ofstream(at("sharded") + "/model.safetensors.index.json")
+      << nlohmann::json{{"weight_map", {{"bert.pooler.dense.bias", shard}}}};
+  expect_error(run_berth("train --model " + at("sharded") + rest, 2), 3, shard + ": File name too long");
+  auto config = nlohmann::json::parse(read_bytes(at("sharded") + "/config.json"));
+  config.erase("id2label");
+  std::ofstream(at("sharded") + "/config.json") << config;
+  expect_error(run_berth("evaluate --model " + at("sharded") + data, 2), 3, "config.json: names no labels");
+  expect_no_model("run");
+  for (const char* name : {"loop", "sharded"}) fs::remove_all(at(name));
+
+  // A path that is not UTF-8 is a path like any other.
+  const std::string latin1 = at("mod\xe8le");
+  fs::copy(at("model"), latin1);
+  EXPECT_EQ(run_berth("train --model " + latin1 + data + " --max-steps 1 --output-dir " + latin1 + "/run").exit_code, 0);
+  EXPECT_EQ(run_berth("evaluate --model " + latin1 + "/run" + data).exit_code, 0);
+  fs::remove_all(latin1);
 }
 
 TEST_F(BadInput, DataSets) {

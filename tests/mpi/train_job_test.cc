@@ -163,15 +163,18 @@ TEST_F(TrainJob, SavesWhenItImprovesOrWhenTheSecondsAreOver) {
 // A learning rate that throws the weights out of fp32's reach: from the second step on nothing is finite, on any rank.
 TEST_F(TrainJob, StepsThatAreNotFiniteEndTheRunOrAreSkippedByAllRanks) {
   const std::string options =
-      "--global-batch-size 12 --max-steps 5 --learning-rate 1e38 --lr-scheduler-type constant --save-strategy no";
+      "--global-batch-size 12 --max-steps 4 --learning-rate 1e38 --lr-scheduler-type constant --save-strategy no";
   const JobResult stopped = train("diverged", options, 2);
   EXPECT_EQ(stopped.exit_code, 4) << stopped.err;
   EXPECT_NE(stopped.err.find("step 2 is not finite: rank "), std::string::npos) << stopped.err;
   EXPECT_FALSE(fs::exists(at("diverged") + "/model.safetensors"));
   const JobResult skipped = train("skipped", options + " --on-nan skip", 2);
   ASSERT_EQ(skipped.exit_code, 0) << skipped.err;
-  EXPECT_NE(skipped.err.find("step 5 is not finite"), std::string::npos) << skipped.err;
+  EXPECT_NE(skipped.err.find("step 4 is not finite"), std::string::npos) << skipped.err;
   EXPECT_EQ(nlohmann::json::parse(read_bytes(at("skipped") + "/trainer_state.json"))["berth"]["optimizer_steps"], 1);
+  const JobResult most = train("mostly_skipped", options + " --on-nan skip --max-steps 60", 2);
+  EXPECT_EQ(most.exit_code, 4) << most.err;
+  EXPECT_NE(most.err.find("the run has diverged"), std::string::npos) << most.err;
 }
 
 TEST_F(TrainJob, ReportsOnlyWhereThereIsSomethingToReportTo) {

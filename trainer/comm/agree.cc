@@ -7,13 +7,11 @@ namespace {
 
 // "" if `work` returned, else the exit code in one byte and the message.
 std::string outcome(const std::function<void()>& work) {
-  const auto failure = [](ExitCode code, const char* what) { return std::string(1, static_cast<char>(code)) + what; };
   try {
     work();
-  } catch (const Error& error) {
-    return failure(error.code(), error.what());
-  } catch (const std::exception& error) {
-    return failure(ExitCode::kInternal, error.what());
+  } catch (const std::exception& exception) {
+    const Error error = as_error(exception);
+    return std::string(1, static_cast<char>(error.code())) + error.what();
   }
   return {};
 }

@@ -48,8 +48,8 @@ void add_probabilities(std::vector<RankedAnswer>& answers) {
 }  // namespace
 
 void SpanOptions::validate() const {
-  check_usage(n_best_size > 0, "--n-best-size must be positive, got ", n_best_size);
-  check_usage(max_answer_length > 0, "--max-answer-length must be positive, got ", max_answer_length);
+  check_range("--n-best-size", n_best_size, 1, 1000);
+  check_range("--max-answer-length", max_answer_length, 1, 1 << 16);
 }
 
 WindowSpans best_spans(std::span<const float> start_logits, std::span<const float> end_logits, size_t context_begin,

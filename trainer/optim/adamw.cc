@@ -34,8 +34,9 @@ void AdamWOptions::validate() const {
   check_usage(weight_decay >= 0 && std::isfinite(weight_decay), "--weight-decay must be a number from 0 on, got ", weight_decay);
   check_usage(beta1 >= 0 && beta1 < 1, "--adam-beta1 must lie in [0, 1), got ", beta1);
   check_usage(beta2 >= 0 && beta2 < 1, "--adam-beta2 must lie in [0, 1), got ", beta2);
-  check_usage(epsilon > 0, "--adam-epsilon must be positive, got ", epsilon);
-  check_usage(max_grad_norm >= 0, "--max-grad-norm must be positive, or 0 for no clipping; got ", max_grad_norm);
+  check_usage(epsilon > 0 && std::isfinite(epsilon), "--adam-epsilon must be positive, got ", epsilon);
+  check_usage(max_grad_norm >= 0 && std::isfinite(max_grad_norm), "--max-grad-norm must be positive, or 0 for no clipping; got ",
+              max_grad_norm);
 }
 
 AdamW::AdamW(ParameterStore& parameters, AdamWOptions options) : parameters_(parameters), options_(options) {

@@ -38,6 +38,8 @@ RunPlan RunPlan::make(const TrainOptions& options, int64_t split_size, int ranks
   h.data_seed = options.data_seed.value_or(options.seed);
   h.schedule = options.lr_scheduler_type;
   h.total_steps = options.max_steps > 0 ? options.max_steps : h.sampler().steps_until(options.num_train_epochs);
+  check_usage(h.total_steps <= kMostSteps, "--num-train-epochs ", options.num_train_epochs, " are more than ", kMostSteps,
+              " steps");
   if (h.start.step == 0) {
     h.schedule_steps = h.total_steps;
     h.warmup_steps = resolve_warmup(options.warmup_steps, options.warmup_ratio, h.total_steps);

@@ -15,6 +15,14 @@ bool RunState::beats_kept() const {
   return metric && (kept.step == 0 || best.is_better(*metric, kept.metric));
 }
 
+std::string RunState::too_many_skipped() const {
+  const int64_t skipped = global_step - optimizer_steps;
+  if (skipped_in_a_row >= kMostSkippedInARow) return concat("the last ", skipped_in_a_row, " steps were all skipped");
+  if (skipped > std::max(kMostSkippedOfFew, horizon.total_steps * kMostSkippedPercent / 100))
+    return concat(skipped, " of ", global_step, " steps were skipped");
+  return "";
+}
+
 std::string RunState::to_json(double epoch) const {
   Json state;
   state["global_step"] = global_step;
@@ -27,6 +35,7 @@ std::string RunState::to_json(double epoch) const {
   state["log_history"] = log_history;
   state["berth"] = {{"samples_seen", samples_seen},
                     {"optimizer_steps", optimizer_steps},
+                    {"skipped_in_a_row", skipped_in_a_row},
                     {"last_eval_step", last_eval_step},
                     {"complete", complete},
                     {"warmup_steps", horizon.warmup_steps},
@@ -67,6 +76,7 @@ RunState RunState::parse(const std::string& text, const std::string& origin) {
     const Json& own = state.at("berth");
     s.samples_seen = own.at("samples_seen");
     s.optimizer_steps = own.at("optimizer_steps");
+    s.skipped_in_a_row = own.value("skipped_in_a_row", int64_t{0});
     s.last_eval_step = own.at("last_eval_step");
     s.complete = own.at("complete");
     s.horizon.warmup_steps = own.at("warmup_steps");

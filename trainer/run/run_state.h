@@ -15,13 +15,19 @@ namespace berth::train {
 // A log history of ten values for each of a million steps.
 inline constexpr data::JsonLimits kStateLimits{.bytes = uint64_t{1} << 30, .values = 32'000'000};
 
+// A run that skips steps which are not finite ends after so many in a row, or more than this share of all its steps, but at least
+// more than these.
+inline constexpr int64_t kMostSkippedInARow = 10;
+inline constexpr int64_t kMostSkippedPercent = 10, kMostSkippedOfFew = 3;
+
 struct RunState {
   // Position.
   int64_t global_step = 0;
   int64_t samples_seen = 0;
-  int64_t optimizer_steps = 0;  // updates made: less than global_step if steps were skipped
-  int64_t last_eval_step = 0;   // the last step after which an evaluation was finished
-  bool complete = false;        // the run has ended: nothing is left to train
+  int64_t optimizer_steps = 0;   // updates made: less than global_step if steps were skipped
+  int64_t skipped_in_a_row = 0;  // steps, up to this one
+  int64_t last_eval_step = 0;    // the last step after which an evaluation was finished
+  bool complete = false;         // the run has ended: nothing is left to train
 
   Horizon horizon;
   BestModel best;
@@ -37,6 +43,8 @@ struct RunState {
   nlohmann::ordered_json log_history = nlohmann::ordered_json::array();  // as transformers has it
   nlohmann::ordered_json environment;                                    // what bit-for-bit equality depends on: environment.h
 
+  // After a step that was not finite and was skipped: why the run has diverged; "" if it may go on.
+  std::string too_many_skipped() const;
   // The metric of the model as it is at this step; unset if it was not evaluated (or not finite).
   std::optional<double> metric_now() const;
   // Whether a checkpoint made now would be the best one kept.

@@ -114,6 +114,12 @@ void TrainLoop::update(TrainStep& train_step, std::span<const data::Batch> batch
   ++state_.global_step;
   state_.samples_seen += result.samples;
   state_.optimizer_steps = setup_.optimizer->steps();
+  state_.skipped_in_a_row = result.finite ? 0 : state_.skipped_in_a_row + 1;
+  if (const std::string why = result.finite ? "" : state_.too_many_skipped(); !why.empty())
+    throw comm::AgreedError(ExitCode::kDiverged,
+                            concat("step ", state_.global_step, ": ", why,
+                                   ": the run has diverged. Start from an earlier checkpoint, or anew, with a "
+                                   "lower --learning-rate, or look at the samples named above"));
   if (!log_) return;
   const Clock::time_point now = Clock::now();
   log_->step({.step = state_.global_step,

@@ -1,6 +1,7 @@
 #include "trainer/run/train_options.h"
 
 #include <array>
+#include <cmath>
 #include <utility>
 
 #include "data/check.h"
@@ -41,20 +42,44 @@ Resume parse_resume(const std::string& choice) {
   return {.from = Resume::From::kFolder, .folder = choice};
 }
 
+void BatchOptions::validate() const {
+  check_range("--per-device-train-batch-size", per_device_train_batch_size, 1, kMostBatch);
+  check_range("--per-device-eval-batch-size", per_device_eval_batch_size, 1, kMostBatch);
+  check_range("--gradient-accumulation-steps", gradient_accumulation_steps, 1, kMostBatch);
+  check_usage(global_batch_size >= 0 && global_batch_size <= kMostSteps,
+              "--global-batch-size must be positive, or 0 for per device x ranks x accumulation; got ", global_batch_size);
+  for (const auto& [name, samples] : {std::pair("train", max_train_samples), std::pair("eval", max_eval_samples)})
+    check_usage(samples >= -1 && samples != 0, "--max-", name, "-samples must be positive, or -1 for all; got ", samples);
+}
+
+void EvalSaveOptions::validate() const {
+  check_range("--eval-steps", eval_steps, 0, kMostSteps);
+  check_range("--eval-delay", eval_delay, 0, kMostSteps);
+  check_usage(save_steps > 0, "--save-steps must be positive, got ", save_steps);
+  check_range("--save-steps", save_steps, 0, kMostSteps);
+  check_range("--save-seconds", save_seconds, 0, 1e9);
+  check_range("--save-total-limit", save_total_limit, 0, kMostSteps);
+  check_range("--early-stopping-patience", early_stopping_patience, 0, kMostSteps);
+  check_usage(std::isfinite(early_stopping_threshold), "--early-stopping-threshold must be a number, got ",
+              early_stopping_threshold);
+  check_usage(eval_strategy != Strategy::kBest, "--eval-strategy best does not exist; use no, steps or epoch");
+  const bool evaluates = eval_strategy != Strategy::kNo;
+  check_usage(evaluates || !load_best_model_at_end, "--load-best-model-at-end needs evaluations: add --eval-strategy epoch");
+  check_usage(evaluates || early_stopping_patience == 0,
+              "--early-stopping-patience needs evaluations: add --eval-strategy epoch");
+  check_usage(evaluates || save_strategy != Strategy::kBest, "--save-strategy best needs evaluations: add --eval-strategy epoch");
+  check_usage(!load_best_model_at_end || save_strategy != Strategy::kNo,
+              "--load-best-model-at-end needs checkpoints: use --save-strategy best, or the one of --eval-strategy");
+}
+
 void TrainOptions::validate() const {
   check_usage(!model.empty(),
               "--model is missing: give the folder of a pretrained BERT (config.json, model.safetensors, vocab.txt)");
   check_usage(!data.empty(), "--data is missing: give the .h5 file that berth prepare wrote");
   check_usage(!output_dir.empty(), "--output-dir is missing: give the folder that the run is to be written to");
   check_usage(num_train_epochs > 0 || max_steps > 0, "--num-train-epochs must be positive, got ", num_train_epochs);
-  check_usage(batch.per_device_train_batch_size > 0, "--per-device-train-batch-size must be positive, got ",
-              batch.per_device_train_batch_size);
-  check_usage(batch.per_device_eval_batch_size > 0, "--per-device-eval-batch-size must be positive, got ",
-              batch.per_device_eval_batch_size);
-  check_usage(batch.gradient_accumulation_steps > 0, "--gradient-accumulation-steps must be positive, got ",
-              batch.gradient_accumulation_steps);
-  check_usage(batch.global_batch_size >= 0,
-              "--global-batch-size must be positive, or 0 for per device x ranks x accumulation; got ", batch.global_batch_size);
+  check_range("--max-steps", max_steps, -1, kMostSteps);
+  batch.validate();
   check_probability(model_options.hidden_dropout_prob, "--hidden-dropout-prob");
   check_probability(model_options.attention_probs_dropout_prob, "--attention-probs-dropout-prob");
   check_probability(model_options.classifier_dropout, "--classifier-dropout");
@@ -62,23 +87,13 @@ void TrainOptions::validate() const {
               "--label-smoothing-factor must lie in [0, 1), got ", model_options.label_smoothing_factor);
   optimizer.validate();
   predictions.validate();
-  check_usage(warmup_steps >= 0, "--warmup-steps must not be negative, got ", warmup_steps);
-  check_usage(warmup_ratio >= 0 && warmup_ratio <= 1, "--warmup-ratio must lie in [0, 1], got ", warmup_ratio);
+  check_range("--warmup-steps", warmup_steps, 0, kMostSteps);
+  check_range("--warmup-ratio", warmup_ratio, 0, 1);
   check_usage(logging.logging_steps > 0, "--logging-steps must be positive, got ", logging.logging_steps);
-  check_usage(eval_save.eval_steps >= 0, "--eval-steps must not be negative, got ", eval_save.eval_steps);
-  check_usage(eval_save.save_steps > 0, "--save-steps must be positive, got ", eval_save.save_steps);
-  check_usage(eval_save.eval_strategy != Strategy::kBest, "--eval-strategy best does not exist; use no, steps or epoch");
-  const bool evaluates = eval_save.eval_strategy != Strategy::kNo;
-  check_usage(evaluates || !eval_save.load_best_model_at_end,
-              "--load-best-model-at-end needs evaluations: add --eval-strategy epoch");
-  check_usage(evaluates || eval_save.early_stopping_patience == 0,
-              "--early-stopping-patience needs evaluations: add --eval-strategy epoch");
-  check_usage(evaluates || eval_save.save_strategy != Strategy::kBest,
-              "--save-strategy best needs evaluations: add --eval-strategy epoch");
-  check_usage(!eval_save.load_best_model_at_end || eval_save.save_strategy != Strategy::kNo,
-              "--load-best-model-at-end needs checkpoints: use --save-strategy best, or the one of --eval-strategy");
+  check_range("--logging-steps", logging.logging_steps, 0, kMostSteps);
+  eval_save.validate();
   masks.validate();
-  check_usage(ddp_bucket_cap_mb > 0, "--ddp-bucket-cap-mb must be positive, got ", ddp_bucket_cap_mb);
+  check_range("--ddp-bucket-cap-mb", ddp_bucket_cap_mb, 1e-3, 1 << 20);
 }
 
 }  // namespace berth::train

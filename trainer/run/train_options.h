@@ -38,6 +38,10 @@ Resume parse_resume(const std::string& choice);
 
 enum class OnNan { kStop, kSkip };
 
+// More than anybody needs; with them products of sizes and numbers of ranks stay far from overflow.
+inline constexpr int64_t kMostBatch = int64_t{1} << 20;   // samples of a micro-batch; micro-batches of a step
+inline constexpr int64_t kMostSteps = 1'000'000'000'000;  // of a run; samples of a step
+
 struct BatchOptions {
   int64_t per_device_train_batch_size = 8;  // samples of one micro-batch at most
   int64_t per_device_eval_batch_size = 8;
@@ -46,6 +50,8 @@ struct BatchOptions {
   bool drop_last = false;         // --dataloader-drop-last
   int64_t max_train_samples = -1;
   int64_t max_eval_samples = -1;
+
+  void validate() const;
 };
 
 struct ModelOptions {
@@ -71,6 +77,7 @@ struct EvalSaveOptions {
   int64_t early_stopping_patience = 0;    // evaluations without improvement; 0: off
   double early_stopping_threshold = 0.0;
 
+  void validate() const;
   BestModelOptions best_model() const { return {metric_for_best_model, greater_is_better, early_stopping_threshold}; }
 };
 

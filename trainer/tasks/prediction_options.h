@@ -23,7 +23,7 @@ struct PredictionOptions {
   // Error(kUsage).
   void validate() const {
     spans.validate();
-    check_usage(top_k > 0, "--top-k must be positive, got ", top_k);
+    check_range("--top-k", top_k, 1, 1 << 20);
   }
 };
 

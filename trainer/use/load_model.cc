@@ -48,12 +48,21 @@ Found find_model(const std::string& name, comm::Communicator& comm) {
   return {folder, config};
 }
 
+// Whether a head's outputs are labels, which config.json names.
+bool has_labels(data::TaskKind task) {
+  using enum data::LabelShape;
+  const data::LabelShape shape = data::task_info(task).labels;
+  return shape == kClass || shape == kFloat || shape == kMultiHot || shape == kTokenClass;
+}
+
 LoadedModel fill(const BertConfig& config, const std::filesystem::path& folder, data::TaskKind task, bool bf16,
                  comm::Communicator& comm) {
   LoadedModel loaded{.folder = folder, .model = nullptr, .tokenizer = share_tokenizer(folder, comm)};
   comm::agree(comm, [&] {
     check(loaded.tokenizer->vocab().size() <= config.vocab_size, (folder / "config.json").string(), ": vocab_size ",
           config.vocab_size, " is smaller than the vocabulary of ", loaded.tokenizer->vocab().size(), " tokens beside it");
+    check(!has_labels(task) || !config.label_names.empty(), (folder / "config.json").string(),
+          ": names no labels (id2label): there is no head for ", data::task_info(task).name, "; train it first");
   });
   const PretrainedOptions all_of_it{.allow_new_head = false};
   check_pretrained(folder, architecture_of(task).parameters(config, true), comm, all_of_it);

@@ -121,6 +121,34 @@ TEST(RunState, SurvivesARoundTripExactly) {
   EXPECT_EQ(*again.best.metric, 0.1 + 0.2);
 }
 
+TEST(RunPlan, MoreStepsThanCanBeCountedAreAUsageError) {
+  TrainOptions o = options(8, 1, 1e30);
+  try {
+    RunPlan::make(o, 100, 1);
+    ADD_FAILURE() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::kUsage);
+    EXPECT_NE(std::string(error.what()).find("--num-train-epochs 1e+30"), std::string::npos) << error.what();
+  }
+}
+
+TEST(RunState, EndsARunThatSkipsTooManySteps) {
+  RunState state;
+  state.horizon.total_steps = 1000;
+  state.global_step = 200;
+  state.optimizer_steps = 100;
+  EXPECT_EQ(state.too_many_skipped(), "") << "a tenth of the run's steps, never ten in a row";
+  state.skipped_in_a_row = 10;
+  EXPECT_EQ(state.too_many_skipped(), "the last 10 steps were all skipped");
+  state.skipped_in_a_row = 1;
+  state.optimizer_steps = 99;
+  EXPECT_EQ(state.too_many_skipped(), "101 of 200 steps were skipped");
+  state.horizon.total_steps = 5;
+  state.global_step = 4;
+  state.optimizer_steps = 1;
+  EXPECT_EQ(state.too_many_skipped(), "") << "three of a few";
+}
+
 TEST(RunState, TheBestKeptIsTheBestThatWasSaved) {
   RunState state;
   state.global_step = state.last_eval_step = 4;

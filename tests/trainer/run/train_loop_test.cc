@@ -279,10 +279,16 @@ TEST_F(TrainLoopTest, StepsThatAreNotFiniteStopTheRunOrAreSkippedAndCounted) {
   EXPECT_NE(stopped.message.find("step 2 is not finite"), std::string::npos) << stopped.message;
   o.output_dir = folder_ / "skipped";
   o.on_nan = OnNan::kSkip;
+  const Outcome diverged = outcome_of([&] { run_with(o); });
+  EXPECT_EQ(diverged.code, ExitCode::kDiverged) << "most of its steps were skipped";
+  EXPECT_NE(diverged.message.find("step 5: 4 of 5 steps were skipped: the run has diverged"), std::string::npos)
+      << diverged.message;
+  o.max_steps = 4;
+  o.output_dir = folder_ / "few";
   const Result skipped = run_with(o);
   EXPECT_EQ(skipped.outcome, TrainOutcome::kDone);
-  EXPECT_EQ(skipped.heard.skipped, 9);
-  EXPECT_EQ(state("skipped")["berth"]["optimizer_steps"], 1);
+  EXPECT_EQ(skipped.heard.skipped, 3);
+  EXPECT_EQ(state("few")["berth"]["optimizer_steps"], 1);
 }
 
 TEST_F(TrainLoopTest, LogsWhereItIsToldTo) {

@@ -38,6 +38,47 @@ TEST(ResumeChoice, WordsOfBothWorldsAndFolders) {
   EXPECT_EQ(folder.folder, "run/checkpoint-7");
 }
 
+TEST(TrainOptions, NumbersHaveRanges) {
+  constexpr int64_t kHuge = std::numeric_limits<int64_t>::max();
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN(), kInfinite = std::numeric_limits<double>::infinity();
+  using Change = std::function<void(TrainOptions&)>;
+  const std::pair<const char*, Change> changes[] = {
+      {"--per-device-train-batch-size", [](auto& o) { o.batch.per_device_train_batch_size = kHuge; }},
+      {"--per-device-eval-batch-size", [](auto& o) { o.batch.per_device_eval_batch_size = kHuge; }},
+      {"--gradient-accumulation-steps", [](auto& o) { o.batch.gradient_accumulation_steps = kHuge; }},
+      {"--global-batch-size", [](auto& o) { o.batch.global_batch_size = kHuge; }},
+      {"--max-train-samples", [](auto& o) { o.batch.max_train_samples = 0; }},
+      {"--max-eval-samples", [](auto& o) { o.batch.max_eval_samples = -2; }},
+      {"--max-steps", [](auto& o) { o.max_steps = kHuge; }},
+      {"--num-train-epochs", [](auto& o) { o.num_train_epochs = kNan; }},
+      {"--warmup-steps", [](auto& o) { o.warmup_steps = 1e30; }},
+      {"--warmup-ratio", [](auto& o) { o.warmup_ratio = kNan; }},
+      {"--logging-steps", [](auto& o) { o.logging.logging_steps = kInfinite; }},
+      {"--eval-steps", [](auto& o) { o.eval_save.eval_steps = kNan; }},
+      {"--eval-delay", [](auto& o) { o.eval_save.eval_delay = -1; }},
+      {"--save-steps", [](auto& o) { o.eval_save.save_steps = 1e30; }},
+      {"--save-seconds", [](auto& o) { o.eval_save.save_seconds = kInfinite; }},
+      {"--save-total-limit", [](auto& o) { o.eval_save.save_total_limit = -1; }},
+      {"--early-stopping-patience", [](auto& o) { o.eval_save.early_stopping_patience = -1; }},
+      {"--early-stopping-threshold", [](auto& o) { o.eval_save.early_stopping_threshold = kNan; }},
+      {"--ddp-bucket-cap-mb", [](auto& o) { o.ddp_bucket_cap_mb = 1e30; }},
+      {"--max-grad-norm", [](auto& o) { o.optimizer.max_grad_norm = kInfinite; }},
+      {"--top-k", [](auto& o) { o.predictions.top_k = kHuge; }},
+      {"--n-best-size", [](auto& o) { o.predictions.spans.n_best_size = 1 << 30; }},
+  };
+  for (const auto& [name, change] : changes) {
+    TrainOptions o = complete();
+    change(o);
+    try {
+      o.validate();
+      ADD_FAILURE() << name << " was accepted";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::kUsage);
+      EXPECT_TRUE(std::string(error.what()).starts_with(name)) << error.what();
+    }
+  }
+}
+
 TEST(TrainOptions, WhatDoesNotFitTogetherIsAUsageError) {
   EXPECT_NO_THROW(complete().validate());
   using Change = std::function<void(TrainOptions&)>;
