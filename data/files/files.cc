@@ -193,4 +193,10 @@ void AppendFile::append(std::string_view bytes) {
   fail_io(ExitCode::kInternal, path_, "written", error);
 }
 
+void AppendFile::sync() {
+  const int injected = injected_error("sync");
+  if (injected != 0 || ::fsync(fd_) != 0)
+    fail_io(ExitCode::kInternal, path_, "written to disk", injected != 0 ? injected : errno);
+}
+
 }  // namespace berth::data

@@ -104,6 +104,7 @@ class AppendFile {
   AppendFile(const AppendFile&) = delete;
   AppendFile& operator=(const AppendFile&) = delete;
   void append(std::string_view bytes);
+  void sync();  // what was appended is on disk
 
  private:
   std::filesystem::path path_;

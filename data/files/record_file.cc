@@ -18,8 +18,15 @@ RecordFile::RecordFile(std::filesystem::path name, std::function<std::filesystem
 }
 
 RecordFile::~RecordFile() {
-  if (failure_.empty() || write_waiting()) return;
-  tell_(concat(name_.string(), " lacks ", counted(records_waiting_ + records_lost_, "record"), ": ", failure_));
+  if (!failure_.empty() && !write_waiting()) {
+    tell_(concat(name_.string(), " lacks ", counted(records_waiting_ + records_lost_, "record"), ": ", failure_));
+    return;
+  }
+  try {
+    file_->sync();
+  } catch (const Error& error) {
+    tell_(concat(name_.string(), " may lack records: ", error.what()));
+  }
 }
 
 void RecordFile::append(std::string_view record) {

@@ -21,7 +21,7 @@ class RecordFile {
   // `open` makes the file ready and returns its path; it is called here, and before a record until it does not throw. `name` is what
   // people know the file by.
   RecordFile(std::filesystem::path name, std::function<std::filesystem::path()> open, Tell tell);
-  // Tries once more, and tells what is lost if that fails.
+  // Tries once more, waits until all is on disk (network file systems report a full quota only then), and tells what is lost.
   ~RecordFile();
   RecordFile(const RecordFile&) = delete;
   RecordFile& operator=(const RecordFile&) = delete;

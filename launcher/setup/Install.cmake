@@ -1,7 +1,7 @@
 # Run by `cmake --install` before anything else, with
 #   BERTH_PROGRAMS   what is installed if it is built; the first must be
 #   BERTH_FOLDERS    under the prefix, where things go to; the first takes the libraries
-#   BERTH_TORCH_ROOT
+#   BERTH_TORCH      the folders that hold libtorch and what comes with it
 # The installed program needs no folder of whoever built it: the libraries that it takes from there come along. All is readable for
 # everyone, whatever the umask.
 foreach(program ${BERTH_PROGRAMS})
@@ -36,9 +36,12 @@ foreach(name ${twice_FILENAMES})
 endforeach()
 list(GET BERTH_FOLDERS 0 destination)
 foreach(library ${libraries})
-  string(FIND ${library} ${BERTH_TORCH_ROOT}/ at)
-  if(at EQUAL 0)
-    file(INSTALL ${library} DESTINATION ${CMAKE_INSTALL_PREFIX}/${destination} TYPE SHARED_LIBRARY FOLLOW_SYMLINK_CHAIN
-         PERMISSIONS ${readable})
-  endif()
+  file(REAL_PATH ${library} path)
+  foreach(folder ${BERTH_TORCH})
+    string(FIND ${path} ${folder}/ at)
+    if(at EQUAL 0)
+      file(INSTALL ${library} DESTINATION ${CMAKE_INSTALL_PREFIX}/${destination} TYPE SHARED_LIBRARY FOLLOW_SYMLINK_CHAIN
+           PERMISSIONS ${readable})
+    endif()
+  endforeach()
 endforeach()

@@ -331,6 +331,12 @@ TEST_F(RecordFileTest, WhatIsLostIsSaidOnceAtTheEnd) {
   EXPECT_EQ(read_bytes(path_), "begun\none\n");
 }
 
+TEST_F(RecordFileTest, AtTheEndAllIsOnDisk) {
+  record("sync@2:EDQUOT", {"one\n"});
+  EXPECT_EQ(told(),
+            path_.string() + " may lack records: " + path_.string() + ": cannot be written to disk: Disk quota exceeded\n");
+}
+
 TEST_F(RecordFileTest, AMegabyteWaitsAndWhatComesThenIsLost) {
   const std::string large(700'000, 'x');
   record("write@2:ENOSPC", {large + "1\n"});

@@ -29,6 +29,7 @@ constexpr const char* kOptions =
 struct Fault {
   std::string point, error;
   int visit = 0;
+  bool goes_on = false;  // in the second job of a run, whose first was killed
   std::string setting() const { return point + "@" + std::to_string(visit) + ":" + error; }
 };
 
@@ -40,13 +41,19 @@ class DiskSweep : public TinyJob {
     whole_ = results("whole");
   }
 
-  // How often the run comes to `point`: it is killed there, if it does.
-  static int visits(const std::string& point) {
+  // The job in which there is a fault.
+  static JobResult faulty_job(const std::string& run, const std::string& failpoint, bool goes_on) {
+    if (goes_on) train(run, kOptions, 1, {{"BERTH_FAILPOINT", "step@4"}});
+    return train(run, kOptions, 1, {{"BERTH_FAILPOINT", failpoint}});
+  }
+
+  // How often the job comes to `point`: it is killed there, if it does.
+  static int visits(const std::string& point, bool goes_on) {
     const auto comes_to = [&](int visit) {
       fs::remove_all(at("counted"));
-      return train("counted", kOptions, 1, {{"BERTH_FAILPOINT", point + "@" + std::to_string(visit)}}).exit_code != 0;
+      return faulty_job("counted", point + "@" + std::to_string(visit), goes_on).exit_code != 0;
     };
-    int low = 1, high = 2;
+    int low = 1, high = 64;
     for (; comes_to(high); high *= 2) low = high;
     while (high - low > 1) (comes_to((low + high) / 2) ? low : high) = (low + high) / 2;
     return low;
@@ -92,7 +99,7 @@ class DiskSweep : public TinyJob {
 
   // "" or what is wrong.
   static std::string outcome(const Fault& fault, const std::string& run) {
-    JobResult job = train(run, kOptions, 1, {{"BERTH_FAILPOINT", fault.setting()}});
+    JobResult job = faulty_job(run, fault.setting(), fault.goes_on);
     std::string said = job.err;
     ended_ += job.exit_code != 0;
     warned_ += said.find("warning: ") != std::string::npos;
@@ -119,10 +126,10 @@ class DiskSweep : public TinyJob {
   }
 
   // `some`: of how many, unless all are asked for.
-  static void sweep(const std::string& point, const std::vector<std::string>& errors, size_t some) {
+  static void sweep(const std::string& point, const std::vector<std::string>& errors, bool goes_on, size_t some) {
     std::vector<Fault> faults;
-    for (int visit = visits(point); visit > 0; --visit)
-      for (const std::string& error : errors) faults.push_back({point, error, visit});
+    for (int visit = visits(point, goes_on); visit > 0; --visit)
+      for (const std::string& error : errors) faults.push_back({point, error, visit, goes_on});
     const char* which = std::getenv("BERTH_SWEEP");
     if (which == nullptr || which != std::string("all")) {
       std::shuffle(faults.begin(), faults.end(), std::mt19937(1));
@@ -149,9 +156,10 @@ class DiskSweep : public TinyJob {
   static inline std::atomic<int> ended_{0}, warned_{0}, lost_{0};
 };
 
-TEST_F(DiskSweep, EveryWriteSyncCloseAndRename) { sweep("io", {"ENOSPC", "EIO", "SHORT"}, 24); }
-
-TEST_F(DiskSweep, EveryRead) { sweep("read", {"EIO"}, 6); }
+TEST_F(DiskSweep, EveryWriteSyncCloseAndRename) { sweep("io", {"ENOSPC", "EIO", "SHORT"}, false, 16); }
+TEST_F(DiskSweep, EveryRead) { sweep("read", {"EIO"}, false, 4); }
+TEST_F(DiskSweep, EveryWriteSyncCloseAndRenameOfAJobThatGoesOn) { sweep("io", {"ENOSPC", "EIO", "SHORT"}, true, 6); }
+TEST_F(DiskSweep, EveryReadOfAJobThatGoesOn) { sweep("read", {"EIO"}, true, 4); }
 
 }  // namespace
 }  // namespace berth::test
