@@ -21,7 +21,7 @@
 : "${VALIDATION_FILE:=}" # default: a fifth of TRAIN_FILE
 : "${TEST_FILE:=}"
 : "${OUTPUT_DIR:=}"      # the run folder; default: runs/<job name> where sbatch was called
-: "${DATA:=}"            # prepared data set; default: <OUTPUT_DIR>.h5; made from the files above if it isn't there
+: "${DATA:=}"            # prepared data set; default: <OUTPUT_DIR>.h5; made from the files above if it isn't there, or they have changed
 : "${PREPARE_OPTIONS:=}" # more options of berth prepare, separated by blanks
 : "${TRAIN_OPTIONS:=}"   # more options of berth train, separated by blanks
 : "${MAX_ATTEMPTS:=100}" # starts of this job at most, the requeued ones included
@@ -45,6 +45,7 @@ done
 
 attempt=$((${SLURM_RESTART_COUNT:-0} + 1))
 OUTPUT_DIR=${OUTPUT_DIR:-$SLURM_SUBMIT_DIR/runs/$SLURM_JOB_NAME}
+data_given=$DATA
 DATA=${DATA:-$OUTPUT_DIR.h5}
 [ -n "$MODEL" ] || MODEL=$("$root/launcher/setup/get_model.sh") || stop 1 "no model: set MODEL, or run launcher/setup/get_model.sh on a node with a network"
 if [ -z "$TRAIN_FILE" ] && [ ! -f "$DATA" ]; then
@@ -97,15 +98,42 @@ requeue() {
   exit 75
 }
 
-if [ ! -f "$DATA" ]; then
-  files=(--train-file "$TRAIN_FILE" ${TEST_FILE:+--test-file "$TEST_FILE"})
-  [ -n "$VALIDATION_FILE" ] && files+=(--validation-file "$VALIDATION_FILE") || files+=(--validation-split 0.2)
-  # shellcheck disable=SC2086  # options separated by blanks
-  run "$BERTH" prepare --task "$TASK" "${files[@]}" --tokenizer "$MODEL" --output "$DATA" $PREPARE_OPTIONS
-  code=$?
-  # There is nothing to go on from: another attempt would be cut off at the same place.
-  [ "$code" = 0 ] || [ "$asked" = 0 ] || stop 1 "told to end before the data set was prepared: not requeued; give the job more --time, or run berth prepare beforehand"
-  [ "$code" = 0 ] || stop "$code" "berth prepare failed with exit code $code"
+# Whether DATA was made by this very command from these very files.
+is_made() {
+  local made file
+  made=$("$BERTH" inspect --json "$DATA") || return 1
+  grep -qF "\"command\": \"berth ${prepare[*]}\"" <<<"$made" || return 1
+  for file in "${files[@]}"; do
+    grep -qF "\"$file\": \"$(sha256sum <"$file" | cut -d ' ' -f 1)\"" <<<"$made" || return 1
+  done
+}
+
+if [ -n "$TRAIN_FILE" ]; then
+  files=("$TRAIN_FILE" ${VALIDATION_FILE:+"$VALIDATION_FILE"} ${TEST_FILE:+"$TEST_FILE"})
+  prepare=(prepare --task "$TASK" --train-file "$TRAIN_FILE" ${TEST_FILE:+--test-file "$TEST_FILE"})
+  [ -n "$VALIDATION_FILE" ] && prepare+=(--validation-file "$VALIDATION_FILE") || prepare+=(--validation-split 0.2)
+  # shellcheck disable=SC2206  # options separated by blanks
+  prepare+=(--tokenizer "$MODEL" --output "$DATA" $PREPARE_OPTIONS)
+  if [ ! -f "$DATA" ]; then
+    made=no
+  elif [ ! -e "$TRAIN_FILE" ]; then
+    say "$TRAIN_FILE is gone: $DATA is taken as it is"
+    made=yes
+  elif is_made; then
+    made=yes
+  elif [ -n "$data_given" ] || [ -n "$(newest_step)" ]; then
+    stop 3 "$DATA was made from other files, or by other options, than TRAIN_FILE=$TRAIN_FILE is now$([ -z "$(newest_step)" ] || echo ", and $OUTPUT_DIR is a run of it"): set another OUTPUT_DIR to train on these, leave TRAIN_FILE empty to take $DATA as it is, or remove what you don't need"
+  else
+    say "$DATA was made from other files or by other options: it is prepared again"
+    made=no
+  fi
+  if [ "$made" = no ]; then
+    run "$BERTH" "${prepare[@]}"
+    code=$?
+    # There is nothing to go on from: another attempt would be cut off at the same place.
+    [ "$code" = 0 ] || [ "$asked" = 0 ] || stop 1 "told to end before the data set was prepared: not requeued; give the job more --time, or run berth prepare beforehand"
+    [ "$code" = 0 ] || stop "$code" "berth prepare failed with exit code $code"
+  fi
 fi
 
 # srun starts and signals the ranks itself where it speaks PMIx with them; else mpirun does, inside the same allocation.

@@ -80,6 +80,22 @@ job=$(MODEL=$PWD/nothing submit wrong)
 expect "bad input ends a job" ends "$job" FAILED
 expect "for good" restarts "$job" 0
 
+# The data set follows its file, but a run does not change its data.
+cp "$here/../../data/demo/test.csv" my.csv
+export TRAIN_FILE=$PWD/my.csv
+mine() { TRAIN_OPTIONS="--from-scratch --max-steps 5" OUTPUT_DIR=$PWD/runs/mine submit "$1"; }
+expect "a file of one's own is trained on" ends "$(mine first)" COMPLETED
+echo '"the last row",positive' >>my.csv
+rm -r runs/mine
+expect "the file has changed: it" ends "$(mine changed)" COMPLETED
+expect "is prepared again" grep -q 'prepared again' changed.log
+expect "the same file again" ends "$(mine same)" COMPLETED
+expect "is not prepared" sh -c '! grep -q " prepared again\| written in " same.log'
+sed -i '$d' my.csv
+expect "changed under a run it" ends "$(mine refused)" FAILED
+expect "is refused" grep -q 'runs/mine is a run of it: set another OUTPUT_DIR' refused.log
+unset TRAIN_FILE
+
 # A prepare that is told to end has nothing to go on from.
 printf '#!/bin/sh\ntrap "exit 138" USR1\ntouch preparing\nwhile :; do sleep 0.1; done\n' >slow
 chmod +x slow
