@@ -39,11 +39,12 @@ class DiskSweep : public TinyJob {
     TinyJob::SetUpTestSuite();
     ASSERT_EQ(train("whole", kOptions).exit_code, 0);
     whole_ = results("whole");
+    ASSERT_NE(train("begun", kOptions, 1, {{"BERTH_FAILPOINT", "step@4"}}).exit_code, 0);
   }
 
   // The job in which there is a fault.
   static JobResult faulty_job(const std::string& run, const std::string& failpoint, bool goes_on) {
-    if (goes_on) train(run, kOptions, 1, {{"BERTH_FAILPOINT", "step@4"}});
+    if (goes_on) fs::copy(at("begun"), at(run), fs::copy_options::recursive);
     return train(run, kOptions, 1, {{"BERTH_FAILPOINT", failpoint}});
   }
 
@@ -88,9 +89,12 @@ class DiskSweep : public TinyJob {
     });
   }
 
-  // Whether a job may end for want of this file: its run folder cannot be taken, or the final model cannot be written.
+  // Whether a job may end for want of this file: its run folder cannot be taken, or the final model cannot be written, and it says what
+  // to do.
   static bool is_needed(const std::string& err, const std::string& run) {
     const std::string last = err.substr(std::min(err.rfind("berth: "), err.size()));
+    if (last.starts_with("berth: " + at(run) + ": the output folder cannot be written")) return true;
+    if (last.find("start the same command again") == std::string::npos) return false;
     for (const char* file : {": ", "/config.json: ", "/model.safetensors: ", "/vocab.txt: ", "/tokenizer_config.json: ",
                              "/special_tokens_map.json: ", "/trainer_state.json: "})
       if (last.starts_with("berth: " + at(run) + file)) return true;

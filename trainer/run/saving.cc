@@ -142,10 +142,16 @@ void Saving::load_best() {
 
 void Saving::write_final_model() const {
   folder_.check_still_owner();
-  write_model(options_.output_dir);
-  data::sync_folder(options_.output_dir);
-  data::write_durably(options_.output_dir / kTrainerStateFile, state_json(setup_.state));
-  data::sync_folder(options_.output_dir);
+  try {
+    write_model(options_.output_dir);
+    data::sync_folder(options_.output_dir);
+    data::write_durably(options_.output_dir / kTrainerStateFile, state_json(setup_.state));
+    data::sync_folder(options_.output_dir);
+  } catch (const Error& error) {
+    fail(
+        ExitCode::kInternal, error.what(),
+        "; the final model is not complete: start the same command again when this works, it goes on from the newest checkpoint");
+  }
 }
 
 std::string Saving::write_checkpoint(const RunState& state) const {
