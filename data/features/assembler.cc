@@ -72,8 +72,9 @@ class Lines final : public Assembler {
 }  // namespace
 
 std::unique_ptr<Assembler> make_assembler(TaskKind task, const AssemblerOptions& options, const Vocab& vocab) {
-  if (task == TaskKind::kPretraining) return std::make_unique<SentencePairs>(options, vocab);
-  if (task != TaskKind::kMaskedLm) return nullptr;
+  const TaskInfo& info = task_info(task);
+  if (!info.is_language_model) return nullptr;
+  if (info.has_documents) return std::make_unique<SentencePairs>(options, vocab);
   if (options.line_by_line) return std::make_unique<Lines>();
   return std::make_unique<Blocks>(options.max_length);
 }

@@ -113,7 +113,7 @@ void PrepareOptions::validate() const {
   check_usage(!augment.any() || !train_file.empty(), "augmentation is of the training split: name a training file");
   check_usage(!info.is_language_model || reader.columns.text_pair.empty(),
               "--text-pair-column is not for language models; several columns are joined by --text-column title,body");
-  check_usage(info.kind == TaskKind::kMaskedLm || !line_by_line, "--line-by-line is for --task masked-lm");
+  check_usage((info.is_language_model && !info.has_documents) || !line_by_line, "--line-by-line is for --task masked-lm");
   check_usage(!info.has_documents || reader.format == FileFormat::kAuto || reader.format == FileFormat::kLines,
               "--task pretraining reads plain text: a sentence a line, documents separated by blank lines");
   check_usage(reader.label_separator.empty() || info.labels == LabelShape::kMultiHot,

@@ -41,10 +41,4 @@ bool StratifiedSplit::is_validation(const std::string& name) {
   return Permutation(stratum.rows, seed_, stratum.index, Purpose::kSplit)(stratum.seen++) < stratum.validation;
 }
 
-int64_t StratifiedSplit::validation_rows() const {
-  int64_t rows = 0;
-  for (const auto& [name, stratum] : strata_) rows += stratum.validation;
-  return rows;
-}
-
 }  // namespace berth::data

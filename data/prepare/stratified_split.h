@@ -18,7 +18,6 @@ class StratifiedSplit {
   // Asked once for each row, in the order of the file. Throws Error(kBadInput) if there are more rows of a label than were
   // counted.
   bool is_validation(const std::string& stratum);
-  int64_t validation_rows() const;
 
  private:
   struct Stratum {

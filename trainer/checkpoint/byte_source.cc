@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 
 #include "data/check.h"
 #include "data/files/failpoint.h"
@@ -37,18 +36,6 @@ class FileBytes final : public ByteSource {
   int fd_;
 };
 
-class MemoryBytes final : public ByteSource {
- public:
-  MemoryBytes(std::string bytes, std::string name) : ByteSource(std::move(name), bytes.size()), bytes_(std::move(bytes)) {}
-
- private:
-  void do_read(uint64_t offset, std::span<std::byte> out) const override {
-    std::memcpy(out.data(), bytes_.data() + offset, out.size());
-  }
-
-  std::string bytes_;
-};
-
 }  // namespace
 
 void ByteSource::read(uint64_t offset, std::span<std::byte> out) const {
@@ -73,10 +60,6 @@ std::shared_ptr<const ByteSource> open_bytes(const std::filesystem::path& path) 
   if (!regular) ::close(fd);
   check(regular, path.string(), ": is not a regular file");
   return std::make_shared<FileBytes>(path.string(), static_cast<uint64_t>(info.st_size), fd);
-}
-
-std::shared_ptr<const ByteSource> memory_bytes(std::string bytes, std::string name) {
-  return std::make_shared<MemoryBytes>(std::move(bytes), std::move(name));
 }
 
 }  // namespace berth::train

@@ -33,7 +33,6 @@ class ByteSource {
 
 // Throws Error(kBadInput) if there is no such regular file or it cannot be read.
 std::shared_ptr<const ByteSource> open_bytes(const std::filesystem::path& path);
-std::shared_ptr<const ByteSource> memory_bytes(std::string bytes, std::string name);
 
 // Little-endian unsigned integer of sizeof(T) bytes at `offset`, which the caller has checked to be inside.
 template <class T>

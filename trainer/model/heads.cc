@@ -60,9 +60,11 @@ class MultiLabelClassifier final : public SequenceClassifier {
 constexpr const char* kSequenceClass = "BertForSequenceClassification";
 
 const Architecture kArchitectures[] = {
-    {data::TaskKind::kSequenceClassification, kSequenceClass, SequenceClassifier::declare, make_head<SequenceClassifier>},
-    {data::TaskKind::kRegression, kSequenceClass, SequenceClassifier::declare, make_head<Regressor>},
-    {data::TaskKind::kMultiLabel, kSequenceClass, SequenceClassifier::declare, make_head<MultiLabelClassifier>},
+    {data::TaskKind::kSequenceClassification, kSequenceClass, SequenceClassifier::declare, make_head<SequenceClassifier>,
+     "single_label_classification"},
+    {data::TaskKind::kRegression, kSequenceClass, SequenceClassifier::declare, make_head<Regressor>, "regression"},
+    {data::TaskKind::kMultiLabel, kSequenceClass, SequenceClassifier::declare, make_head<MultiLabelClassifier>,
+     "multi_label_classification"},
     token_classification_architecture(),
     question_answering_architecture(),
     masked_lm_architecture(),

@@ -36,6 +36,7 @@ struct Architecture {
   // GradKind::kRows where they are not tied to an output layer.
   std::vector<ParameterSpec> (*parameters)(const BertConfig& config, bool rows);
   std::unique_ptr<Model> (*make)(const BertConfig& config, ParameterStore& parameters);
+  const char* problem_type = "";  // of several with one class: what config.json says; one without this takes the first
 };
 const Architecture& architecture_of(data::TaskKind task);
 

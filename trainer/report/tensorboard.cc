@@ -16,19 +16,10 @@ namespace berth::train {
 namespace {
 
 constexpr std::string_view kFilePrefix = "events.out.tfevents.";
-constexpr size_t kHeaderBytes = 12;
-constexpr size_t kFooterBytes = 4;
 
 template <class Integer>
 void append_little_endian(std::string& out, Integer value) {
   for (size_t i = 0; i < sizeof(Integer); ++i) out.push_back(static_cast<char>((value >> (8 * i)) & 0xff));
-}
-
-template <class Integer>
-Integer read_little_endian(std::string_view bytes) {
-  Integer value = 0;
-  for (size_t i = 0; i < sizeof(Integer); ++i) value |= static_cast<Integer>(static_cast<unsigned char>(bytes[i])) << (8 * i);
-  return value;
 }
 
 double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
@@ -80,22 +71,6 @@ std::string frame_record(std::string_view payload) {
   out += payload;
   append_little_endian(out, masked_crc32c(payload));
   return out;
-}
-
-std::vector<std::string> read_frames(std::string_view bytes, const std::string& origin) {
-  std::vector<std::string> payloads;
-  while (bytes.size() >= kHeaderBytes) {
-    const auto length = read_little_endian<uint64_t>(bytes);
-    check(read_little_endian<uint32_t>(bytes.substr(8)) == masked_crc32c(bytes.substr(0, 8)), origin, ": record ",
-          payloads.size(), " has a damaged length; expected an event file of TensorBoard");
-    if (length > bytes.size() - kHeaderBytes || bytes.size() - kHeaderBytes - length < kFooterBytes) break;
-    const std::string_view payload = bytes.substr(kHeaderBytes, length);
-    check(read_little_endian<uint32_t>(bytes.substr(kHeaderBytes + length)) == masked_crc32c(payload), origin, ": record ",
-          payloads.size(), " is damaged: its checksum does not match");
-    payloads.emplace_back(payload);
-    bytes.remove_prefix(kHeaderBytes + length + kFooterBytes);
-  }
-  return payloads;
 }
 
 struct TensorBoard::Writer {

@@ -24,9 +24,6 @@ namespace berth::train {
 uint32_t masked_crc32c(std::string_view bytes);
 
 std::string frame_record(std::string_view payload);
-// The payloads of a file's whole records; a torn last record is left out. Throws Error(kBadInput) on a wrong checksum, naming
-// `origin`.
-std::vector<std::string> read_frames(std::string_view bytes, const std::string& origin);
 
 class TensorBoard : public Sink {
  public:

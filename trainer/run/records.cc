@@ -40,6 +40,9 @@ Provenance provenance_of(const TrainSetup& setup, const std::string& version, co
                   .from_step = setup.state.global_step}};
 }
 
+namespace {
+
+// Calls `write`, which makes the run's record `name`. False, with a warning, if it throws: the run goes on without.
 bool try_to_record(const std::filesystem::path& name, const std::function<void()>& write) {
   try {
     write();
@@ -48,6 +51,12 @@ bool try_to_record(const std::filesystem::path& name, const std::function<void()
     BOOST_LOG_TRIVIAL(warning) << name.string() << " was not written: " << error.what() << "; the run goes on without it";
     return false;
   }
+}
+
+}  // namespace
+
+void ProvenanceFile::write() {
+  if (!written_) written_ = try_to_record(run_ / "provenance.json", [&] { write_provenance(run_, provenance_); });
 }
 
 void write_closing_table(const std::filesystem::path& run, const nlohmann::ordered_json& log_history) {

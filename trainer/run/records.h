@@ -19,8 +19,17 @@ std::unique_ptr<RunLog> open_log(const TrainOptions& options, const RunState& st
 Provenance provenance_of(const TrainSetup& setup, const std::string& version, const nlohmann::ordered_json& all_options,
                          comm::Communicator& comm);
 
-// Rank 0: calls `write`, which makes the run's record `name`. False, with a warning, if it throws: the run goes on without.
-bool try_to_record(const std::filesystem::path& name, const std::function<void()>& write);
+// Rank 0's provenance.json: where it could not be written, a warning, and the next write() tries again.
+class ProvenanceFile {
+ public:
+  ProvenanceFile(std::filesystem::path run, Provenance provenance) : run_(std::move(run)), provenance_(std::move(provenance)) {}
+  void write();  // nothing if it is written
+
+ private:
+  std::filesystem::path run_;
+  Provenance provenance_;
+  bool written_ = false;
+};
 
 // Rank 0: the run's evaluations as a table, logged and written to training_results.md; nothing if there were none.
 void write_closing_table(const std::filesystem::path& run, const nlohmann::ordered_json& log_history);

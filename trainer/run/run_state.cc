@@ -15,14 +15,6 @@ bool RunState::beats_kept() const {
   return metric && (kept.step == 0 || best.is_better(*metric, kept.metric));
 }
 
-std::string RunState::too_many_skipped() const {
-  const int64_t skipped = global_step - optimizer_steps;
-  if (skipped_in_a_row >= kMostSkippedInARow) return concat("the last ", skipped_in_a_row, " steps were all skipped");
-  if (skipped > std::max(kMostSkippedOfFew, horizon.total_steps * kMostSkippedPercent / 100))
-    return concat(skipped, " of ", global_step, " steps were skipped");
-  return "";
-}
-
 std::string RunState::to_json(double epoch) const {
   Json state;
   state["global_step"] = global_step;

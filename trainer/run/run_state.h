@@ -15,11 +15,6 @@ namespace berth::train {
 // A log history of ten values for each of a million steps.
 inline constexpr data::JsonLimits kStateLimits{.bytes = uint64_t{1} << 30, .values = 32'000'000};
 
-// A run that skips steps which are not finite ends after so many in a row, or more than this share of all its steps, but at least
-// more than these.
-inline constexpr int64_t kMostSkippedInARow = 10;
-inline constexpr int64_t kMostSkippedPercent = 10, kMostSkippedOfFew = 3;
-
 struct RunState {
   // Position.
   int64_t global_step = 0;
@@ -43,8 +38,6 @@ struct RunState {
   nlohmann::ordered_json log_history = nlohmann::ordered_json::array();  // as transformers has it
   nlohmann::ordered_json environment;                                    // what bit-for-bit equality depends on: environment.h
 
-  // After a step that was not finite and was skipped: why the run has diverged; "" if it may go on.
-  std::string too_many_skipped() const;
   // The metric of the model as it is at this step; unset if it was not evaluated (or not finite).
   std::optional<double> metric_now() const;
   // Whether a checkpoint made now would be the best one kept.

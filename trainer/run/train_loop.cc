@@ -8,6 +8,7 @@
 #include "data/words.h"
 #include "trainer/comm/agree.h"
 #include "trainer/run/environment.h"
+#include "trainer/run/not_finite.h"
 #include "trainer/run/records.h"
 #include "trainer/run/saving.h"
 #include "trainer/run/step_data.h"
@@ -38,11 +39,9 @@ class TrainLoop {
   bool evaluate_now();
 
   void update(TrainStep& train_step, std::span<const data::Batch> batches);
-  void not_finite(const TrainStep& train_step);
   bool stops_early() const { return state_.best.stops_early(options_.eval_save.early_stopping_patience); }
   bool save(std::string_view why = "");
   void remember_log();
-  void record_provenance();
   void finish();
 
   const TrainOptions& options_;
@@ -52,9 +51,8 @@ class TrainLoop {
   RunState& state_ = setup_.state;
   const RunPlan& plan_ = setup_.plan;
   Saving saving_;
-  std::unique_ptr<RunLog> log_;  // rank 0
-  Provenance provenance_;
-  bool provenance_recorded_ = false;  // rank 0
+  std::unique_ptr<RunLog> log_;               // rank 0
+  std::optional<ProvenanceFile> provenance_;  // rank 0
   Clock::time_point last_step_ = Clock::now();
 };
 
@@ -62,9 +60,11 @@ TrainOutcome TrainLoop::run() {
   if (state_.complete) return TrainOutcome::kDone;
   state_.environment = describe_environment(comm_, state_.environment);
   comm::agree_on_root(comm_, [&] { log_ = open_log(options_, state_, std::move(hooks_.sinks)); });
-  provenance_ = provenance_of(setup_, hooks_.version, hooks_.options, comm_);
-  record_provenance();
-  if (log_) log_->started(state_.global_step, state_.horizon.total_steps);
+  Provenance provenance = provenance_of(setup_, hooks_.version, hooks_.options, comm_);
+  if (log_) {
+    provenance_.emplace(options_.output_dir, std::move(provenance)).write();
+    log_->started(state_.global_step, state_.horizon.total_steps);
+  }
   if (!train_to_the_end()) {
     if (!save("stopped early"))
       fail(ExitCode::kInternal, "stopped on request at step ", state_.global_step, ", but its checkpoint could not be written");
@@ -110,16 +110,11 @@ void TrainLoop::update(TrainStep& train_step, std::span<const data::Batch> batch
   const double peak = options_.optimizer.learning_rate;
   const double lr = peak * state_.horizon.learning_rate_factor(state_.global_step, peak);
   const StepResult result = train_step.run(batches, state_.global_step, lr);
-  if (!result.finite) not_finite(train_step);
   ++state_.global_step;
   state_.samples_seen += result.samples;
   state_.optimizer_steps = setup_.optimizer->steps();
   state_.skipped_in_a_row = result.finite ? 0 : state_.skipped_in_a_row + 1;
-  if (const std::string why = result.finite ? "" : state_.too_many_skipped(); !why.empty())
-    throw comm::AgreedError(ExitCode::kDiverged,
-                            concat("step ", state_.global_step, ": ", why,
-                                   ": the run has diverged. Start from an earlier checkpoint, or anew, with a "
-                                   "lower --learning-rate, or look at the samples named above"));
+  if (!result.finite) stop_or_skip(state_, options_.on_nan, train_step.culprit(), comm_.rank());
   if (!log_) return;
   const Clock::time_point now = Clock::now();
   log_->step({.step = state_.global_step,
@@ -133,15 +128,6 @@ void TrainLoop::update(TrainStep& train_step, std::span<const data::Batch> batch
               .skipped = !result.finite},
              plan_.log_due(state_.global_step, options_.logging));
   last_step_ = now;
-}
-
-void TrainLoop::not_finite(const TrainStep& train_step) {
-  const std::string where = concat("step ", state_.global_step + 1, " is not finite: ", train_step.culprit());
-  if (options_.on_nan == OnNan::kStop)
-    throw comm::AgreedError(
-        ExitCode::kDiverged,
-        where + ". Nothing was updated; lower --learning-rate, look at these samples, or skip such steps with --on-nan skip");
-  if (comm_.rank() == 0) BOOST_LOG_TRIVIAL(warning) << where << "; skipped";
 }
 
 bool TrainLoop::evaluate_now() {
@@ -185,12 +171,6 @@ void TrainLoop::remember_log() {
   state_.log_history = log_->log_history();
 }
 
-void TrainLoop::record_provenance() {
-  if (!log_ || provenance_recorded_) return;
-  provenance_recorded_ =
-      try_to_record(options_.output_dir / "provenance.json", [&] { write_provenance(options_.output_dir, provenance_); });
-}
-
 void TrainLoop::finish() {
   saving_.load_best();
   state_.complete = true;
@@ -198,7 +178,7 @@ void TrainLoop::finish() {
     log_->finish();
     remember_log();
     write_closing_table(options_.output_dir, state_.log_history);
-    record_provenance();
+    provenance_->write();
     saving_.write_final_model();
   });
 }

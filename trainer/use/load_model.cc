@@ -22,12 +22,12 @@ data::TaskKind task_of(const std::string& text, const std::string& origin) {
   const std::string problem =
       json.contains("problem_type") && json["problem_type"].is_string() ? json["problem_type"].get<std::string>() : "";
   for (const data::TaskInfo& info : data::tasks()) {
-    if (name != architecture_of(info.kind).name) continue;
-    if (problem == "regression" && info.kind != data::TaskKind::kRegression) continue;
-    if (problem == "multi_label_classification" && info.kind != data::TaskKind::kMultiLabel) continue;
-    return info.kind;
+    const Architecture& architecture = architecture_of(info.kind);
+    const std::string_view own = architecture.problem_type;
+    if (name == architecture.name && (own.empty() || problem.empty() || own == problem)) return info.kind;
   }
   fail(ExitCode::kBadInput, origin, ": architectures names ", name.empty() ? "no class" : name,
+       problem.empty() ? "" : " with the problem_type " + problem,
        ": not a model that berth fine-tuned; give the folder of a run, or train one first");
 }
 

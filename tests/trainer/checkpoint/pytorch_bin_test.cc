@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/trainer/checkpoint/memory_bytes.h"
 #include "tests/trainer/checkpoint/tensor_test_util.h"
 
 namespace berth::train {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "tests/trainer/checkpoint/memory_bytes.h"
 #include "tests/trainer/checkpoint/tensor_test_util.h"
 
 namespace berth::train {

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <limits>
 
@@ -18,6 +19,23 @@ namespace berth::train {
 namespace {
 
 namespace fs = std::filesystem;
+
+// The payloads of an event file's records (length, its checksum, payload, its checksum).
+std::vector<std::string> payloads(std::string bytes) {
+  const auto number = [&](size_t at, auto type) {
+    std::memcpy(&type, bytes.data() + at, sizeof type);
+    return type;
+  };
+  std::vector<std::string> all;
+  while (!bytes.empty()) {
+    const auto length = number(0, uint64_t{0});
+    EXPECT_EQ(number(8, uint32_t{0}), masked_crc32c(bytes.substr(0, 8)));
+    all.push_back(bytes.substr(12, length));
+    EXPECT_EQ(number(12 + length, uint32_t{0}), masked_crc32c(all.back()));
+    bytes.erase(0, 16 + length);
+  }
+  return all;
+}
 
 class ReportTest : public testing::Test {
  protected:
@@ -136,7 +154,7 @@ class ReportOnAFullDisk : public ReportTest {
     }
     std::vector<std::string> said;
     for (const auto& entry : fs::directory_iterator(folder.path()))
-      for (const std::string& payload : read_frames(data::read_file(entry.path()), "test")) {
+      for (const std::string& payload : payloads(data::read_file(entry.path()))) {
         events::Event event;
         event.ParseFromString(payload);
         event.clear_wall_time();
@@ -222,15 +240,9 @@ TEST(Tfrecord, ChecksumsEqualKnownVectors) {
   EXPECT_EQ(unmask(masked_crc32c("123456789")), 0xe3069283u);
 }
 
-TEST(Tfrecord, FramesSurviveAndDamageIsFound) {
+TEST(Tfrecord, FramesHoldTheirPayload) {
   const std::string bytes = frame_record("hello") + frame_record("") + frame_record(std::string(1000, 'x'));
-  EXPECT_EQ(read_frames(bytes, "test"), (std::vector<std::string>{"hello", "", std::string(1000, 'x')}));
-  EXPECT_EQ(read_frames(bytes.substr(0, bytes.size() - 1), "test").size(), 2u);
-  for (size_t at : {0u, 9u, 13u, 18u}) {
-    std::string damaged = bytes;
-    damaged[at] ^= 1;
-    EXPECT_THROW(read_frames(damaged, "test"), Error) << at;
-  }
+  EXPECT_EQ(payloads(bytes), (std::vector<std::string>{"hello", "", std::string(1000, 'x')}));
 }
 
 TEST_F(ReportTest, EventFilesBeginWithVersionAndSessionAndSortByTime) {
@@ -243,7 +255,7 @@ TEST_F(ReportTest, EventFilesBeginWithVersionAndSessionAndSortByTime) {
   std::sort(files.begin(), files.end());
   ASSERT_EQ(files.size(), 2u);
   std::vector<events::Event> read;
-  for (const std::string& payload : read_frames(data::read_file(files[1]), "test"))
+  for (const std::string& payload : payloads(data::read_file(files[1])))
     ASSERT_TRUE(read.emplace_back().ParseFromString(payload));
   ASSERT_EQ(read.size(), 4u);
   EXPECT_EQ(read[0].file_version(), "brain.Event:2");
@@ -261,7 +273,7 @@ TEST_F(ReportTest, AnEventSaysThatAValueIsZero) {
   TensorBoard(folder_, 0).log({.step = 10});
   const fs::path written = fs::directory_iterator(folder_)->path();
   events::Event event;
-  ASSERT_TRUE(event.ParseFromString(read_frames(data::read_file(written), "test").at(2)));
+  ASSERT_TRUE(event.ParseFromString(payloads(data::read_file(written)).at(2)));
   ASSERT_EQ(event.summary().value_size(), 6);
   for (const auto& value : event.summary().value()) EXPECT_TRUE(value.has_simple_value()) << value.tag();
 }

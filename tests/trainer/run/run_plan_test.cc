@@ -4,6 +4,7 @@
 
 #include "data/check.h"
 #include "trainer/run/fixed_options.h"
+#include "trainer/run/not_finite.h"
 #include "trainer/run/run_state.h"
 
 namespace berth::train {
@@ -132,21 +133,21 @@ TEST(RunPlan, MoreStepsThanCanBeCountedAreAUsageError) {
   }
 }
 
-TEST(RunState, EndsARunThatSkipsTooManySteps) {
+TEST(NotFinite, EndsARunThatSkipsTooManySteps) {
   RunState state;
   state.horizon.total_steps = 1000;
   state.global_step = 200;
   state.optimizer_steps = 100;
-  EXPECT_EQ(state.too_many_skipped(), "") << "a tenth of the run's steps, never ten in a row";
+  EXPECT_EQ(too_many_skipped(state), "") << "a tenth of the run's steps, never ten in a row";
   state.skipped_in_a_row = 10;
-  EXPECT_EQ(state.too_many_skipped(), "the last 10 steps were all skipped");
+  EXPECT_EQ(too_many_skipped(state), "the last 10 steps were all skipped");
   state.skipped_in_a_row = 1;
   state.optimizer_steps = 99;
-  EXPECT_EQ(state.too_many_skipped(), "101 of 200 steps were skipped");
+  EXPECT_EQ(too_many_skipped(state), "101 of 200 steps were skipped");
   state.horizon.total_steps = 5;
   state.global_step = 4;
   state.optimizer_steps = 1;
-  EXPECT_EQ(state.too_many_skipped(), "") << "three of a few";
+  EXPECT_EQ(too_many_skipped(state), "") << "three of a few";
 }
 
 TEST(RunState, TheBestKeptIsTheBestThatWasSaved) {

@@ -281,8 +281,7 @@ TEST_F(TrainLoopTest, StepsThatAreNotFiniteStopTheRunOrAreSkippedAndCounted) {
   o.on_nan = OnNan::kSkip;
   const Outcome diverged = outcome_of([&] { run_with(o); });
   EXPECT_EQ(diverged.code, ExitCode::kDiverged) << "most of its steps were skipped";
-  EXPECT_NE(diverged.message.find("step 5: 4 of 5 steps were skipped: the run has diverged"), std::string::npos)
-      << diverged.message;
+  EXPECT_NE(diverged.message.find("; 4 of 5 steps were skipped: the run has diverged"), std::string::npos) << diverged.message;
   o.max_steps = 4;
   o.output_dir = folder_ / "few";
   const Result skipped = run_with(o);
