@@ -9,57 +9,16 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "data/files/record_file.h"
-#include "tests/data/dataset_file.h"
+#include "tests/data/files_fixture.h"
 
 namespace berth::data {
 namespace {
 
 namespace fs = std::filesystem;
 using testing::error_of;
+using testing::FilesTest;
 using testing::read_bytes;
 using testing::write_bytes;
-
-class FilesTest : public ::testing::Test {
- protected:
-  std::vector<std::string> names() const {
-    std::vector<std::string> names;
-    for (const auto& entry : fs::directory_iterator(folder_.path())) names.push_back(entry.path().filename().string());
-    std::sort(names.begin(), names.end());
-    return names;
-  }
-
-  // `action` throws Error(`code`) that begins with the path of `file` and says `what`.
-  template <class Action>
-  static void expect_error(Action action, ExitCode code, const fs::path& file, const std::string& what) {
-    try {
-      action();
-      ADD_FAILURE() << "no error; expected: " << what;
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), code) << error.what();
-      EXPECT_TRUE(std::string(error.what()).starts_with(file.string() + ": ")) << error.what();
-      EXPECT_NE(std::string(error.what()).find(what), std::string::npos) << error.what();
-    }
-  }
-  void expect_unreadable(const fs::path& file, const std::string& why, uint64_t max_bytes = 1000) {
-    expect_error([&] { read_file(file, max_bytes); }, ExitCode::kBadInput, file, why);
-  }
-
-  // Runs `work` in a child process whose files fail at `failpoint`: what it returns.
-  template <class Work>
-  static int with_failpoint(const std::string& failpoint, Work work) {
-    const pid_t child = ::fork();
-    if (child == 0) {
-      ::setenv("BERTH_FAILPOINT", failpoint.c_str(), 1);
-      ::_exit(work());
-    }
-    int status = 0;
-    EXPECT_EQ(::waitpid(child, &status, 0), child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  }
-
-  testing::TempDir folder_;
-};
 
 TEST_F(FilesTest, AFileIsReadWholeUpToTheLimit) {
   for (const size_t size : {size_t{0}, size_t{1}, size_t{4096}, size_t{3 << 20}}) {
@@ -248,117 +207,6 @@ TEST_F(FilesTest, OnlyRegularFilesAreReplaced) {
   for (const fs::path& path : {folder_ / "fifo", folder_ / "null", folder_.path()})
     expect_error([&] { DurableFile{path}; }, ExitCode::kInternal, path, "is not replaced");
   EXPECT_EQ(names(), (std::vector<std::string>{"fifo", "null"}));
-}
-
-TEST_F(FilesTest, AppendedFilesOnlyGrow) {
-  const fs::path path = folder_ / "log";
-  {
-    AppendFile file(path);
-    file.append("one\n");
-    EXPECT_EQ(read_file(path), "one\n");  // nothing stays in the process
-    file.append("");
-    file.append("two\n");
-  }
-  AppendFile(path).append("three\n");
-  EXPECT_EQ(read_file(path), "one\ntwo\nthree\n");
-  expect_error([&] { AppendFile(folder_ / "no/log"); }, ExitCode::kInternal, folder_ / "no/log", "cannot be written");
-}
-
-TEST_F(FilesTest, OfAnAppendThatFailsNothingStays) {
-  const fs::path path = folder_ / "log";
-  EXPECT_EQ(with_failpoint("write@2:SHORT",
-                           [&] {
-                             AppendFile file(path);
-                             file.append("one\n");
-                             const std::string error = error_of([&] { file.append("a longer line\n"); });
-                             if (error != path.string() + ": cannot be written: No space left on device") return 1;
-                             if (read_bytes(path) != "one\n") return 2;
-                             file.append("three\n");
-                             return read_bytes(path) == "one\nthree\n" ? 0 : 3;
-                           }),
-            0);
-}
-
-// What a RecordFile tells while records are appended and files fail at `failpoint`: lines on the standard output of the test.
-class RecordFileTest : public FilesTest {
- protected:
-  void record(const std::string& failpoint, const std::vector<std::string>& records) {
-    EXPECT_EQ(with_failpoint(failpoint,
-                             [&] {
-                               std::ofstream told(folder_ / "told");
-                               RecordFile file(
-                                   path_, [&] { return make(); }, [&](const std::string& what) { told << what << std::endl; });
-                               for (const std::string& one : records) file.append(one);
-                               return 0;
-                             }),
-              0);
-  }
-  fs::path make() const {
-    write_durably(path_, "begun\n");
-    return path_;
-  }
-  std::string told() const { return read_bytes(folder_ / "told"); }
-
-  const fs::path path_ = folder_ / "log";
-  const std::string trouble_ = path_.string() +
-                               ": cannot be written: No space left on device; work goes on, and what is missing "
-                               "there is written when that works again\n";
-  const std::string again_ = path_.string() + ": written again, nothing is lost\n";
-};
-
-TEST_F(RecordFileTest, WhatCannotBeWrittenWaits) {
-  record("write@3:SHORT", {"one\n", "two\n", "three\n"});
-  EXPECT_EQ(told(), trouble_ + again_);
-  EXPECT_EQ(read_bytes(path_), "begun\none\ntwo\nthree\n");
-}
-
-TEST_F(RecordFileTest, AFileThatCannotBeBegunIsBegunLater) {
-  record("write@1:ENOSPC", {"one\n"});
-  EXPECT_EQ(told(), trouble_ + again_);
-  EXPECT_EQ(read_bytes(path_), "begun\none\n");
-}
-
-TEST_F(RecordFileTest, TheLastAttemptIsAtTheEnd) {
-  record("write@3:ENOSPC", {"one\n", "two\n"});
-  EXPECT_EQ(told(), trouble_ + again_);
-  EXPECT_EQ(read_bytes(path_), "begun\none\ntwo\n");
-}
-
-TEST_F(RecordFileTest, WhatIsLostIsSaidOnceAtTheEnd) {
-  record("write@3+:ENOSPC", {"one\n", "two\n", "three\n"});
-  EXPECT_EQ(told(),
-            trouble_ + path_.string() + " lacks 2 records: " + path_.string() + ": cannot be written: No space left on device\n");
-  EXPECT_EQ(read_bytes(path_), "begun\none\n");
-}
-
-TEST_F(RecordFileTest, AtTheEndAllIsOnDisk) {
-  record("sync@2:EDQUOT", {"one\n"});
-  EXPECT_EQ(told(),
-            path_.string() + " may lack records: " + path_.string() + ": cannot be written to disk: Disk quota exceeded\n");
-}
-
-TEST_F(RecordFileTest, AMegabyteWaitsAndWhatComesThenIsLost) {
-  const std::string large(700'000, 'x');
-  record("write@2:ENOSPC", {large + "1\n"});
-  EXPECT_EQ(read_bytes(path_), "begun\n" + large + "1\n");
-
-  EXPECT_EQ(with_failpoint("write@2+:ENOSPC",
-                           [&] {
-                             std::vector<std::string> told;
-                             {
-                               RecordFile file(
-                                   path_, [&] { return make(); }, [&](const std::string& what) { told.push_back(what); });
-                               file.append(large + "1\n");
-                               file.append(large + "2\n");
-                               file.append("3\n");
-                               ::unsetenv("BERTH_FAILPOINT");
-                               file.append("4\n");
-                             }
-                             if (told.size() != 2) return 1;
-                             if (told[1] != path_.string() + ": written again, 1 record of that time lost") return 2;
-                             return read_bytes(path_) == "begun\n" + large + "1\n3\n4\n" ? 0 : 3;
-                           }),
-            0);
 }
 
 TEST_F(FilesTest, AFolderThatIsNotThereCannotBeSynced) {

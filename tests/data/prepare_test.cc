@@ -345,6 +345,25 @@ TEST_F(PrepareTest, AFullDiskLeavesNoHalfFile) {
   }
 }
 
+TEST_F(PrepareTest, WhatAKilledOneLeftIsRemovedByTheNext) {
+  const PrepareOptions o = options("text,label\nbo,a\nat,b\n");
+  std::filesystem::create_directory(concat(o.output.string(), kTempMark, ::getpid()));  // in the way, and nobody's file
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::setenv("BERTH_FAILPOINT", "sync", 1);
+    prepare(o);
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  std::set<std::string> expected = files();
+  ASSERT_EQ(expected.erase(concat("data.h5", kTempMark, child)), 1u);
+  prepare(o);
+  expected.insert("data.h5");
+  EXPECT_EQ(files(), expected);
+}
+
 TEST_F(PrepareTest, NewTextsBecomeABatchAsTheStoreHasThem) {
   prepare(options("sentence1,sentence2,label\nthe film,good,x\nbad,not good,y\n"));
   const Batch stored = read("train");
