@@ -31,6 +31,13 @@ int try_lock(int fd) {
 
 bool is_taken(int error) { return error == EAGAIN || error == EACCES; }
 
+// Whether `path` still is the file `fd`, and not another that got its name.
+bool is_named(const fs::path& path, int fd) {
+  struct stat named {
+  }, own{};
+  return ::lstat(path.c_str(), &named) == 0 && ::fstat(fd, &own) == 0 && named.st_dev == own.st_dev && named.st_ino == own.st_ino;
+}
+
 // The first of `path`'s temporary names for which `make` is true.
 template <class Make>
 fs::path first_free_name(const fs::path& path, const Make& make) {
@@ -59,7 +66,9 @@ void remove_if_waste(const fs::path& temporary) {
   const int fd = ::open(temporary.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (fd < 0) return;
   struct stat info {};
-  if (::fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && try_lock(fd) == 0) ::unlink(temporary.c_str());
+  // Its writer may have given it its name meanwhile, and another one have begun under this one.
+  if (::fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && try_lock(fd) == 0 && is_named(temporary, fd))
+    ::unlink(temporary.c_str());
   ::close(fd);
 }
 
@@ -80,11 +89,7 @@ bool TemporaryFile::make(const fs::path& name) {
 }
 
 TemporaryFile::~TemporaryFile() {
-  struct stat named {
-  }, own{};
-  const bool still_there =
-      ::lstat(path_.c_str(), &named) == 0 && ::fstat(fd_, &own) == 0 && named.st_dev == own.st_dev && named.st_ino == own.st_ino;
-  if (still_there) ::unlink(path_.c_str());
+  if (is_named(path_, fd_)) ::unlink(path_.c_str());
   ::close(fd_);
 }
 
