@@ -55,7 +55,7 @@ std::function<bool(data::Record&)> open_input(const PredictCommand& command, dat
   return [input = std::make_shared<StoppableInput>(), options,
           reader = std::shared_ptr<data::RecordReader>()](data::Record& record) mutable {
     try {
-      if (!reader) reader = data::open_reader(input->path(), options);
+      if (!reader) reader = data::open_reader({input->path(), "standard input"}, options);
       return reader->next(record);
     } catch (const Error&) {
       if (stop_signal() != 0) return false;  // cut off

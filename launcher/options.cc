@@ -295,7 +295,7 @@ void add_prepare(CLI::App& app, PrepareCommand& c) {
   Parser p(app);
   data::PrepareOptions& o = c.options;
   p.add("--task", o.task, task_names());
-  p.add("--train-file", o.train_file, "CSV, TSV, JSON Lines, and what the task's data come in (see --format)");
+  p.add("--train-file", o.train_file, "CSV, TSV, JSON Lines, and what the task's data come in (see --format); a pipe, too");
   p.add("--validation-file", o.validation_file, "evaluated while training; or see --validation-split");
   p.add("--validation-split", o.validation_split,
         "this share of the training file becomes the validation split, stratified by label");

@@ -17,7 +17,7 @@ std::string quoted_if_needed(const std::string& field) {
 }  // namespace
 
 std::vector<Review> read_reviews(const std::string& path) {
-  const auto reader = data::open_reader(path, {.columns = {.text = "text", .label = "label"}});
+  const auto reader = data::open_reader(std::filesystem::path(path), {.columns = {.text = "text", .label = "label"}});
   std::vector<Review> reviews;
   for (data::Record record; reader->next(record);) reviews.push_back({record.text, record.labels.at(0)});
   return reviews;

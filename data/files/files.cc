@@ -88,10 +88,18 @@ void fail_read(const fs::path& path, int error) {
   throw ReadError(ExitCode::kBadInput, concat(path.string(), ": cannot be read: ", std::strerror(error)));
 }
 
+namespace {
+
+void check_regular(const struct stat& info, const fs::path& path) {
+  check(S_ISREG(info.st_mode), path.string(), ": is not a regular file");
+}
+
+}  // namespace
+
 std::string read_file(const fs::path& path, uint64_t max_bytes, timespec* modified) {
   const Input in(path);
   const struct stat info = in.status();
-  check(S_ISREG(info.st_mode), path.string(), ": is not a regular file");
+  check_regular(info, path);
   const auto size = static_cast<uint64_t>(info.st_size);
   check(size <= max_bytes, path.string(), ": has ", size, " bytes, more than the ", max_bytes,
         " expected at most; is it the right file?");
@@ -112,6 +120,7 @@ std::string read_file(const fs::path& path, uint64_t max_bytes, timespec* modifi
 
 std::string sha256_file(const fs::path& path) {
   const Input in(path);
+  check_regular(in.status(), path);
   Sha256 digest;
   std::vector<char> piece(kReadPiece);
   while (const size_t n = in.read(piece.data(), piece.size())) digest.update({piece.data(), n});

@@ -52,7 +52,7 @@ auto retried(std::span<const std::chrono::milliseconds> waits, const Action& act
 // that is cut short meanwhile. `modified`: receives when it was last written, in the file system's time.
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t{1} << 30, timespec* modified = nullptr);
 
-// SHA-256 (64 hex digits) of a file of any size. A pipe is not waited for; one that was read to its end is empty.
+// SHA-256 (64 hex digits) of a regular file of any size.
 std::string sha256_file(const std::filesystem::path& path);
 
 // What was written, hashed on the way to the disk.

@@ -17,8 +17,9 @@ struct Counts {
 };
 
 // A pass over the training file.
-Counts count(const PrepareOptions& options, const TaskInfo& task, const std::function<void(const RecordReader&, int64_t)>& tell) {
-  const auto reader = open_source(options, options.train_file, true);
+Counts count(const PrepareOptions& options, const Source& train, const TaskInfo& task,
+             const std::function<void(const RecordReader&, int64_t)>& tell) {
+  const auto reader = open_source(options, train, true);
   Counts counts;
   Units units(task);
   for (Record record; reader->next(record);) {
@@ -63,7 +64,7 @@ bool Units::starts(const Record& record) {
   return !documents_ || (in_document_ && !before);
 }
 
-std::unique_ptr<RecordReader> open_source(const PrepareOptions& options, const std::filesystem::path& file, bool need_label) {
+std::unique_ptr<RecordReader> open_source(const PrepareOptions& options, const Source& file, bool need_label) {
   const TaskInfo& task = find_task(options.task);
   ReaderOptions reader = options.reader;
   reader.kind = task.records;
@@ -75,14 +76,14 @@ std::unique_ptr<RecordReader> open_source(const PrepareOptions& options, const s
   return open_reader(file, reader);
 }
 
-Plan make_plan(const PrepareOptions& o, const std::function<void(const RecordReader&, int64_t)>& tell) {
+Plan make_plan(const PrepareOptions& o, const Sources& sources, const std::function<void(const RecordReader&, int64_t)>& tell) {
   const TaskInfo& task = find_task(o.task);
   Plan plan{.jobs = {}, .label_names = o.label_names};
   if (!o.train_file.empty()) {
-    Job& job = plan.jobs.emplace_back(Job{o.train_file, {open_split("train", o.train_file, o.max_train_samples)}, {}});
+    Job& job = plan.jobs.emplace_back(Job{sources.train, {open_split("train", o.train_file, o.max_train_samples)}, {}});
     const bool cut = o.validation_split > 0, name = task.has_label_names && o.label_names.empty();
     if (cut || name) {
-      const Counts counts = count(o, task, tell);
+      const Counts counts = count(o, sources.train, task, tell);
       if (name) plan.label_names = choose_labels(o, task, counts.labels);
       if (cut) {
         job.splits.push_back(open_split("validation", o.train_file, o.max_eval_samples));
@@ -91,8 +92,8 @@ Plan make_plan(const PrepareOptions& o, const std::function<void(const RecordRea
     }
   }
   if (!o.validation_file.empty())
-    plan.jobs.push_back({o.validation_file, {open_split("validation", o.validation_file, o.max_eval_samples)}, {}});
-  if (!o.test_file.empty()) plan.jobs.push_back({o.test_file, {open_split("test", o.test_file, o.max_predict_samples)}, {}});
+    plan.jobs.push_back({sources.validation, {open_split("validation", o.validation_file, o.max_eval_samples)}, {}});
+  if (!o.test_file.empty()) plan.jobs.push_back({sources.test, {open_split("test", o.test_file, o.max_predict_samples)}, {}});
   return plan;
 }
 

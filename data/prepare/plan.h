@@ -28,7 +28,7 @@ struct OpenSplit {
 
 // One pass over one file, which feeds one split, or two when the validation split is cut out of the training file.
 struct Job {
-  std::filesystem::path file;
+  Source file;
   std::vector<OpenSplit> splits;
   std::optional<StratifiedSplit> cut;
 };
@@ -54,10 +54,16 @@ const std::vector<std::string>& labels_of(const Record& record);
 // The stratum of the validation split that a record is of: its label where it has just one, else all rows are alike.
 std::string stratum_of(const TaskInfo& task, const Record& record);
 
-std::unique_ptr<RecordReader> open_source(const PrepareOptions& options, const std::filesystem::path& file, bool need_label);
+std::unique_ptr<RecordReader> open_source(const PrepareOptions& options, const Source& file, bool need_label);
+
+// The files of the options, each to be read as often as needed.
+struct Sources {
+  Source train, validation, test;
+};
 
 // Reads the training file once where labels or strata must be counted, and calls `tell` with the rows read every few hundred.
 // Throws Error(kBadInput): no rows, too many labels, one class.
-Plan make_plan(const PrepareOptions& options, const std::function<void(const RecordReader&, int64_t)>& tell);
+Plan make_plan(const PrepareOptions& options, const Sources& sources,
+               const std::function<void(const RecordReader&, int64_t)>& tell);
 
 }  // namespace berth::data

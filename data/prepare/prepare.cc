@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <list>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -10,7 +11,9 @@
 #include "data/check.h"
 #include "data/features/assembler.h"
 #include "data/features/features.h"
+#include "data/files/files.h"
 #include "data/files/sha256.h"
+#include "data/files/spool.h"
 #include "data/prepare/ordered.h"
 #include "data/prepare/plan.h"
 #include "data/store/dataset.h"
@@ -56,7 +59,9 @@ class Preparation {
         tokenizer_(load_tokenizer(options)) {}
 
   PrepareReport run() {
-    Plan plan = make_plan(options_, [&](const RecordReader& reader, int64_t rows) { tell("reading labels", reader, rows); });
+    const Sources sources{source(options_.train_file), source(options_.validation_file), source(options_.test_file)};
+    Plan plan =
+        make_plan(options_, sources, [&](const RecordReader& reader, int64_t rows) { tell("reading labels", reader, rows); });
     label_names_ = std::move(plan.label_names);
     features_ = make_features(task_.kind, tokenizer_,
                               {.max_length = max_length_,
@@ -70,7 +75,7 @@ class Preparation {
     for (Job& job : plan.jobs) {
       write(job, writer);
       for (OpenSplit& split : job.splits) report.splits.push_back(std::move(split.report));
-      info.source_sha256[job.file.string()] = digest(job.file);
+      info.source_sha256[job.file.name.string()] = digest(job.file.path);
     }
     info.task = task_.kind;
     info.label_names = report.label_names = label_names_;
@@ -86,6 +91,22 @@ class Preparation {
   }
 
  private:
+  // `file`, or what came out of it: files are read for their labels, for their rows and for their digests.
+  Source source(const std::filesystem::path& file) {
+    std::error_code none;
+    const std::filesystem::file_status there = std::filesystem::status(file, none);
+    if (std::filesystem::is_fifo(there)) {
+      const auto tell = [&](uint64_t bytes) {
+        check_not_stopped();
+        if (progress_) progress_({"reading " + file.string(), bytes, 0, 0});
+      };
+      return {spools_.emplace_back(file, tell).path(), file};
+    }
+    check(!std::filesystem::exists(there) || std::filesystem::is_regular_file(there) || std::filesystem::is_directory(there),
+          file.string(), ": is neither a file nor a pipe");
+    return file;
+  }
+
   static bool is_test(const Job& job) { return job.splits[0].report.name == "test"; }
 
   // Published test files carry -1 where the label is kept secret.
@@ -130,14 +151,14 @@ class Preparation {
           if (progress_) progress_({stage, chunk.bytes_read, reader->bytes_total(), rows});
         });
     for (OpenSplit& split : job.splits) {
-      check(split.report.rows > 0, job.file.string(), ": there are no rows for the ", split.report.name, " split");
+      check(split.report.rows > 0, job.file.name.string(), ": there are no rows for the ", split.report.name, " split");
       if (split.assembler) finish(job, split, writer);
     }
   }
 
   // What the assembler still holds back.
   void finish(const Job& job, OpenSplit& split, DatasetWriter& writer) const {
-    in_context([&] { return concat(job.file.string(), ": ", split.report.name, " split"); },
+    in_context([&] { return concat(job.file.name.string(), ": ", split.report.name, " split"); },
                [&] { split.assembler->finish([&](const Sample& sample) { append(split, sample, writer); }); });
     split.report.summary = split.assembler->summary();
   }
@@ -145,7 +166,7 @@ class Preparation {
   // A model is trained on pairs or on single texts; columns guessed file by file must not mix them.
   void check_pairs(const Job& job, const Record& record) {
     if (!pairs_) pairs_ = record.has_pair;
-    check(*pairs_ == record.has_pair, job.file.string(), ": holds ", record.has_pair ? "pairs of texts" : "single texts",
+    check(*pairs_ == record.has_pair, job.file.name.string(), ": holds ", record.has_pair ? "pairs of texts" : "single texts",
           ", the file before it ", *pairs_ ? "pairs" : "single texts", "; name the columns");
   }
 
@@ -187,7 +208,7 @@ class Preparation {
   }
 
   void make_samples(const Job& job, const Record& record, std::vector<Sample>& samples) const {
-    in_context([&] { return concat(job.file.string(), ": row ", record.row); }, [&] { features_->make(record, samples); });
+    in_context([&] { return concat(job.file.name.string(), ": row ", record.row); }, [&] { features_->make(record, samples); });
   }
 
   void add_copies(const Job& job, Chunk& chunk) const {
@@ -273,6 +294,7 @@ class Preparation {
   std::vector<std::string> label_names_;
   std::unique_ptr<Features> features_;
   std::optional<bool> pairs_;
+  std::list<Spool> spools_;
 };
 
 }  // namespace

@@ -29,8 +29,8 @@ size_t column_number(const std::string& text, size_t num_columns, size_t otherwi
 
 }  // namespace
 
-ConllReader::ConllReader(const std::filesystem::path& path, const ReaderOptions& options) : file_(path), options_(options) {
-  in_context(path.string(), [&] {
+ConllReader::ConllReader(const Source& source, const ReaderOptions& options) : file_(source), options_(options) {
+  in_context(source.name.string(), [&] {
     bool more = next_line();
     while (more && fields_.empty()) more = next_line();
     check(more, "the file holds no words");

@@ -20,7 +20,7 @@ namespace berth::data {
 
 class ConllReader final : public RecordReader {
  public:
-  ConllReader(const std::filesystem::path& path, const ReaderOptions& options);
+  ConllReader(const Source& source, const ReaderOptions& options);
   bool next(Record& record) override;
   std::string columns() const override;
   uint64_t bytes_read() const override { return file_.bytes_read(); }

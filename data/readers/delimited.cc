@@ -9,7 +9,7 @@ constexpr size_t kMaxFields = 65536;
 
 }  // namespace
 
-DelimitedRows::DelimitedRows(const std::filesystem::path& path, Dialect dialect) : file_(path), dialect_(dialect) {
+DelimitedRows::DelimitedRows(const Source& source, Dialect dialect) : file_(source), dialect_(dialect) {
   stop_plain_[static_cast<unsigned char>(dialect.delimiter)] = stop_plain_[static_cast<unsigned char>('\n')] = true;
   stop_quoted_[static_cast<unsigned char>('"')] = stop_quoted_[static_cast<unsigned char>('\n')] = true;
 }
@@ -94,9 +94,9 @@ std::vector<std::string> split_labels(const std::string& cell, const std::string
 
 }  // namespace
 
-DelimitedReader::DelimitedReader(const std::filesystem::path& path, Dialect dialect, const ReaderOptions& options)
-    : rows_(path, dialect), options_(options) {
-  const std::string file = path.string();
+DelimitedReader::DelimitedReader(const Source& source, Dialect dialect, const ReaderOptions& options)
+    : rows_(source, dialect), options_(options) {
+  const std::string file = source.name.string();
   check(rows_.next(fields_), file, ": the file holds no rows");
   in_context(concat(file, ": line 1"), [&] {
     for (std::string& field : fields_) decode(options.encoding, field);

@@ -24,7 +24,7 @@ struct Dialect {
 // Rows of raw fields. Throws Error(kBadInput) naming file and line.
 class DelimitedRows {
  public:
-  DelimitedRows(const std::filesystem::path& path, Dialect dialect);
+  DelimitedRows(const Source& source, Dialect dialect);
   // Replaces `fields`; false at the end of the file.
   bool next(std::vector<std::string>& fields);
   int64_t line() const { return row_line_; }  // on which the last row starts, 1-based
@@ -44,7 +44,7 @@ class DelimitedRows {
 
 class DelimitedReader final : public RecordReader {
  public:
-  DelimitedReader(const std::filesystem::path& path, Dialect dialect, const ReaderOptions& options);
+  DelimitedReader(const Source& source, Dialect dialect, const ReaderOptions& options);
   bool next(Record& record) override;
   std::string columns() const override { return describe(columns_, names_); }
   uint64_t bytes_read() const override { return rows_.file().bytes_read(); }

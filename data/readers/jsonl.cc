@@ -44,11 +44,11 @@ std::vector<std::string> strings_of(const Json& value, const std::string& key) {
 
 }  // namespace
 
-JsonlReader::JsonlReader(const std::filesystem::path& path, const ReaderOptions& options) : file_(path), options_(options) {
-  check(next_line(), path.string(), ": the file holds no lines");
-  const Json first = in_context(concat(path.string(), ": line ", line_number_), [&] { return parse_object(line_); });
+JsonlReader::JsonlReader(const Source& source, const ReaderOptions& options) : file_(source), options_(options) {
+  check(next_line(), source.name.string(), ": the file holds no lines");
+  const Json first = in_context(concat(source.name.string(), ": line ", line_number_), [&] { return parse_object(line_); });
   for (const auto& [key, value] : first.items()) names_.push_back(key);
-  columns_ = resolve_columns(names_, options.columns, options.kind, options.need_label, path.string());
+  columns_ = resolve_columns(names_, options.columns, options.kind, options.need_label, source.name.string());
 }
 
 std::string JsonlReader::where() const { return concat(file_.path().string(), ": row ", row_, " (line ", line_number_, ")"); }

@@ -14,7 +14,7 @@ namespace berth::data {
 
 class JsonlReader final : public RecordReader {
  public:
-  JsonlReader(const std::filesystem::path& path, const ReaderOptions& options);
+  JsonlReader(const Source& source, const ReaderOptions& options);
   bool next(Record& record) override;
   std::string columns() const override { return describe(columns_, names_); }
   uint64_t bytes_read() const override { return file_.bytes_read(); }

@@ -4,9 +4,9 @@
 
 namespace berth::data {
 
-LinesReader::LinesReader(const std::filesystem::path& path, const ReaderOptions& options)
-    : file_(path), encoding_(options.encoding), keep_blank_lines_(options.keep_blank_lines) {
-  check(!options.need_label, path.string(), ": plain text has no labels");
+LinesReader::LinesReader(const Source& source, const ReaderOptions& options)
+    : file_(source), encoding_(options.encoding), keep_blank_lines_(options.keep_blank_lines) {
+  check(!options.need_label, source.name.string(), ": plain text has no labels");
 }
 
 bool LinesReader::next(Record& record) {

@@ -14,7 +14,7 @@ inline bool is_blank(const std::string& text) { return text.find_first_not_of(" 
 
 class LinesReader final : public RecordReader {
  public:
-  LinesReader(const std::filesystem::path& path, const ReaderOptions& options);
+  LinesReader(const Source& source, const ReaderOptions& options);
   bool next(Record& record) override;
   std::string columns() const override { return "text: each line"; }
   uint64_t bytes_read() const override { return file_.bytes_read(); }

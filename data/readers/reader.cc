@@ -12,48 +12,51 @@
 namespace berth::data {
 namespace {
 
-FileFormat tell_format(const std::filesystem::path& path, const ReaderOptions& options) {
-  const std::string ending = path.extension().string();
+FileFormat tell_format(const Source& source, const ReaderOptions& options) {
+  const std::string ending = source.name.extension().string();
   if (ending == ".csv") return FileFormat::kCsv;
   if (ending == ".tsv") return options.kind == RecordKind::kWords ? FileFormat::kConll : FileFormat::kTsv;
   if (ending == ".jsonl" || ending == ".ndjson" || ending == ".json") return FileFormat::kJsonl;
-  TextFile file(path);
+  std::error_code unlike;
+  check_usage(!std::filesystem::exists(source.path, unlike) || std::filesystem::is_regular_file(source.path, unlike),
+              source.name.string(), ": is no file, of which the first line could tell the format: say it (--format)");
+  TextFile file(source);
   std::string line;
   file.next_line(line);
   if (line.starts_with('{')) return FileFormat::kJsonl;
   if (options.kind == RecordKind::kWords) return FileFormat::kConll;
   if (ending == ".txt" && !options.need_label) return FileFormat::kLines;
   if (line.find('\t') != std::string::npos) return FileFormat::kTsv;
-  fail(ExitCode::kUsage, path.string(),
+  fail(ExitCode::kUsage, source.name.string(),
        ": neither name nor first line tells the format; say it (--format csv, tsv, jsonl, conll or text)");
 }
 
 }  // namespace
 
-std::unique_ptr<RecordReader> open_reader(const std::filesystem::path& path, const ReaderOptions& options) {
+std::unique_ptr<RecordReader> open_reader(const Source& source, const ReaderOptions& options) {
   if (options.kind == RecordKind::kQuestions) {
-    check_usage(options.format == FileFormat::kAuto || options.format == FileFormat::kJsonl, path.string(),
+    check_usage(options.format == FileFormat::kAuto || options.format == FileFormat::kJsonl, source.name.string(),
                 ": questions are read from SQuAD's JSON and from JSON Lines");
-    return std::make_unique<SquadReader>(path, options);
+    return std::make_unique<SquadReader>(source, options);
   }
-  if (options.format == FileFormat::kAuto && std::filesystem::is_directory(path))
-    return std::make_unique<SequenceFolderReader>(path, options);
-  const FileFormat format = options.format == FileFormat::kAuto ? tell_format(path, options) : options.format;
+  if (options.format == FileFormat::kAuto && std::filesystem::is_directory(source.path))
+    return std::make_unique<SequenceFolderReader>(source.path, options);
+  const FileFormat format = options.format == FileFormat::kAuto ? tell_format(source, options) : options.format;
   // New sentences need no words; the tokenizer finds them.
   check_usage(
       options.kind == RecordKind::kText || !options.need_label || format == FileFormat::kJsonl || format == FileFormat::kConll,
-      path.string(), ": words and tags are read from CoNLL files, JSON Lines and folders with seq.in and seq.out");
+      source.name.string(), ": words and tags are read from CoNLL files, JSON Lines and folders with seq.in and seq.out");
   switch (format) {
     case FileFormat::kJsonl:
-      return std::make_unique<JsonlReader>(path, options);
+      return std::make_unique<JsonlReader>(source, options);
     case FileFormat::kConll:
-      check_usage(options.kind == RecordKind::kWords, path.string(),
+      check_usage(options.kind == RecordKind::kWords, source.name.string(),
                   ": CoNLL files hold words and tags, for --task token-classification");
-      return std::make_unique<ConllReader>(path, options);
+      return std::make_unique<ConllReader>(source, options);
     case FileFormat::kLines:
-      return std::make_unique<LinesReader>(path, options);
+      return std::make_unique<LinesReader>(source, options);
     default:
-      return std::make_unique<DelimitedReader>(path, format == FileFormat::kTsv ? Dialect::tsv() : Dialect::csv(), options);
+      return std::make_unique<DelimitedReader>(source, format == FileFormat::kTsv ? Dialect::tsv() : Dialect::csv(), options);
   }
 }
 

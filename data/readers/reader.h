@@ -40,7 +40,7 @@ class RecordReader {
 };
 
 // Throws Error(kBadInput) if the file cannot be read or does not have the columns, Error(kUsage) if its format cannot be told.
-std::unique_ptr<RecordReader> open_reader(const std::filesystem::path& path, const ReaderOptions& options);
+std::unique_ptr<RecordReader> open_reader(const Source& source, const ReaderOptions& options);
 
 // "csv", "tsv", "jsonl", "conll", "text" or "auto". Throws Error(kUsage).
 FileFormat find_format(const std::string& name);

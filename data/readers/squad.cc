@@ -73,7 +73,7 @@ bool is_space(int c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
 }  // namespace
 
-SquadReader::SquadReader(const std::filesystem::path& path, const ReaderOptions& options) : file_(path), options_(options) {}
+SquadReader::SquadReader(const Source& source, const ReaderOptions& options) : file_(source), options_(options) {}
 
 SquadReader::~SquadReader() = default;
 

@@ -22,7 +22,7 @@ namespace berth::data {
 
 class SquadReader final : public RecordReader {
  public:
-  SquadReader(const std::filesystem::path& path, const ReaderOptions& options);
+  SquadReader(const Source& source, const ReaderOptions& options);
   ~SquadReader() override;
   bool next(Record& record) override;
   std::string columns() const override { return "question, context, answers"; }

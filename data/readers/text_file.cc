@@ -14,13 +14,13 @@ constexpr size_t kBlock = size_t{1} << 20;
 
 }  // namespace
 
-TextFile::TextFile(std::filesystem::path path) : path_(std::move(path)) {
+TextFile::TextFile(const Source& source) : path_(source.name) {
   std::error_code error;
-  check(std::filesystem::exists(path_, error), path_.string(), ": no such file");
-  check(!std::filesystem::is_directory(path_, error), path_.string(), ": a folder, not a file");
-  total_ = std::filesystem::file_size(path_, error);
+  check(std::filesystem::exists(source.path, error), path_.string(), ": no such file");
+  check(!std::filesystem::is_directory(source.path, error), path_.string(), ": a folder, not a file");
+  total_ = std::filesystem::file_size(source.path, error);
   if (error) total_ = 0;  // a pipe
-  stream_.open(path_, std::ios::binary);
+  stream_.open(source.path, std::ios::binary);
   check(stream_.is_open(), path_.string(), ": cannot be read: ", std::strerror(errno));
   buffer_.resize(kBlock);
   check(fill(), path_.string(), ": the file is empty");

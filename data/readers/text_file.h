@@ -6,6 +6,7 @@
 #include <fstream>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace berth::data {
 
@@ -14,10 +15,17 @@ enum class TextEncoding { kUtf8, kLatin1 };
 // A record longer than this is taken for a mistake (an unclosed quote, a binary file) rather than read into memory.
 inline constexpr size_t kMaxRecordBytes = size_t{64} << 20;
 
+// A file or folder to read, and what messages call it: the same, but for what was copied from a pipe.
+struct Source {
+  std::filesystem::path path, name;
+  Source(std::filesystem::path file) : path(std::move(file)), name(path) {}  // NOLINT: a path is a source
+  Source(std::filesystem::path file, std::filesystem::path called) : path(std::move(file)), name(std::move(called)) {}
+};
+
 class TextFile {
  public:
   // Skips a UTF-8 byte-order mark. Throws Error(kBadInput): no such file, a folder, not readable, empty, UTF-16.
-  explicit TextFile(std::filesystem::path path);
+  explicit TextFile(const Source& source);
 
   // The next byte, or -1 at the end of the file.
   int get() {
@@ -34,7 +42,7 @@ class TextFile {
   // The next line without its LF or CRLF; false at the end of the file.
   bool next_line(std::string& line);
 
-  const std::filesystem::path& path() const { return path_; }
+  const std::filesystem::path& path() const { return path_; }  // Source::name
   uint64_t bytes_read() const { return before_ + at_; }
   uint64_t bytes_total() const { return total_; }
 

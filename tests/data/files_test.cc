@@ -8,7 +8,9 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <thread>
 
+#include "data/files/spool.h"
 #include "tests/data/files_fixture.h"
 
 namespace berth::data {
@@ -62,7 +64,32 @@ TEST_F(FilesTest, DigestsAreThoseOfTheBytes) {
   EXPECT_EQ(written.sha256, sha256_hex(bytes));
   EXPECT_EQ(sha256_file(folder_ / "a"), sha256_hex(bytes));
   expect_error([&] { sha256_file(folder_ / "absent"); }, ExitCode::kBadInput, folder_ / "absent", "No such file");
-  expect_error([&] { sha256_file(folder_.path()); }, ExitCode::kBadInput, folder_.path(), "Is a directory");
+  expect_error([&] { sha256_file(folder_.path()); }, ExitCode::kBadInput, folder_.path(), "is not a regular file");
+  expect_error([&] { sha256_file("/dev/null"); }, ExitCode::kBadInput, "/dev/null", "is not a regular file");
+}
+
+TEST_F(FilesTest, ASpoolIsWhatCameThroughAPipe) {
+  const std::string bytes(3'000'000, 'x');
+  ASSERT_EQ(::mkfifo((folder_ / "pipe").c_str(), 0600), 0);
+  std::thread writer([&] { write_bytes(folder_ / "pipe", bytes); });
+  const Spool spool(folder_ / "pipe");
+  writer.join();
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(read_file(spool.path()) == bytes);
+
+  // As a shell gives it, `<(command)`: here of a command that has ended before anyone reads.
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  ASSERT_EQ(::write(ends[1], "abc", 3), 3);
+  ::close(ends[1]);
+  EXPECT_EQ(read_file(Spool(concat("/dev/fd/", ends[0])).path()), "abc");
+  EXPECT_EQ(read_file(Spool(concat("/dev/fd/", ends[0])).path()), "");
+  ::close(ends[0]);
+}
+
+TEST_F(FilesTest, WaitingForAPipesWriterCanBeGivenUp) {
+  ASSERT_EQ(::mkfifo((folder_ / "pipe").c_str(), 0600), 0);
+  const auto stop = [](uint64_t bytes) { fail(ExitCode::kInternal, "stopped at byte ", bytes); };
+  EXPECT_EQ(error_of([&] { const Spool spool(folder_ / "pipe", stop); }), "stopped at byte 0");
 }
 
 TEST_F(FilesTest, TheNameIsGivenAtTheEnd) {

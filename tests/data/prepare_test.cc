@@ -2,13 +2,16 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <csignal>
 #include <map>
 #include <set>
+#include <thread>
 
 #include "data/features/features.h"
+#include "data/files/sha256.h"
 #include "data/store/dataset.h"
 #include "tests/data/dataset_file.h"
 
@@ -191,6 +194,36 @@ TEST_F(PrepareTest, TheFileIsTheSameForAnyNumberOfThreads) {
     if (threads == 1) expected = bytes;
     EXPECT_TRUE(bytes == expected) << threads << " threads";
   }
+}
+
+// The labels, the rows and the digest take a pass each; a pipe is read once. Another writer may have to come first.
+TEST_F(PrepareTest, APipeIsReadOnce) {
+  const std::string csv = many_rows(3000);
+  PrepareOptions from_file = options(csv);
+  from_file.validation_split = 0.2;
+  prepare(from_file);
+  const Batch expected = read("train"), validation = read("validation");
+
+  PrepareOptions from_pipe = from_file;
+  from_pipe.train_file = folder_ / "pipe.csv";
+  ASSERT_EQ(::mkfifo(from_pipe.train_file.c_str(), 0600), 0);
+  std::thread writer([&] { write_bytes(from_pipe.train_file, csv); });
+  prepare(from_pipe);
+  writer.join();
+  EXPECT_EQ(read("train").input_ids, expected.input_ids);
+  EXPECT_EQ(read("validation").input_ids, validation.input_ids);
+  const auto sources = Dataset::open(folder_ / "data.h5")->info().source_sha256;
+  EXPECT_EQ(sources, (std::map<std::string, std::string>{{from_pipe.train_file.string(), sha256_hex(csv)}}));
+
+  const std::string error = error_of([&] {
+    std::thread other([&] { write_bytes(from_pipe.train_file, "text,label\na\n"); });
+    const std::unique_ptr<std::thread, void (*)(std::thread*)> joined(&other, [](std::thread* thread) { thread->join(); });
+    prepare(from_pipe);
+  });
+  EXPECT_TRUE(error.starts_with(from_pipe.train_file.string())) << error;
+  PrepareOptions from_device = from_file;
+  from_device.train_file = "/dev/zero";
+  EXPECT_EQ(error_of([&] { prepare(from_device); }), "/dev/zero: is neither a file nor a pipe");
 }
 
 TEST_F(PrepareTest, TheValidationSplitIsStratifiedAndDisjoint) {

@@ -81,12 +81,16 @@ Make in(const std::string& what, const std::string& name, const Bytes& bytes, co
   };
 }
 
-// The same with a pipe that nobody writes to.
-Make pipe_in(const std::string& what, const std::string& name, const Verb& verb, const std::string& drop = "") {
+// The same with what is no file: a pipe that nobody writes to, or a link to a device without an end.
+Make special_in(const std::string& what, const std::string& name, const Verb& verb, bool endless = false,
+                const std::string& drop = "") {
   return [=](const Places& p) {
     const fs::path copy = copy_without(p, what, drop), path = copy / name;
     fs::remove(path);
-    ::mkfifo(path.c_str(), 0600);
+    if (endless)
+      fs::create_symlink("/dev/zero", path);
+    else
+      ::mkfifo(path.c_str(), 0600);
     return HostileCommand{path, verb(p, copy)};
   };
 }
@@ -272,16 +276,20 @@ std::vector<HostileFile> rows_of_text() {
 }
 
 std::vector<HostileFile> pipes() {
+  const Verb rows = [](const Places& p, const fs::path& folder) { return prepare("classification")(p, folder / "rows.csv"); };
   return {
-      {"config.json", "a pipe", pipe_in("model", "config.json", kEvaluate)},
-      {"vocab.txt", "a pipe", pipe_in("model", "vocab.txt", kTokenize)},
-      {"tokenizer_config.json", "a pipe", pipe_in("model", "tokenizer_config.json", kTokenize)},
-      {"tokenizer.json", "a pipe", pipe_in("model", "tokenizer.json", kTokenize)},
-      {"safetensors", "a pipe", pipe_in("model", "model.safetensors", kEvaluate)},
-      {"index of shards", "a pipe", pipe_in("model", "model.safetensors.index.json", kEvaluate, "model.safetensors")},
-      {"trainer_state.json", "a pipe", pipe_in("run", "trainer_state.json", kInspect)},
-      {"metrics.jsonl", "a pipe", pipe_in("run", "metrics.jsonl", kReport)},
-      {"manifest of a checkpoint", "a pipe", pipe_in("run/checkpoint-1", "manifest.json", kInspect)},
+      {"config.json", "/dev/zero", special_in("model", "config.json", kEvaluate, true)},
+      {"safetensors", "/dev/zero", special_in("model", "model.safetensors", kEvaluate, true)},
+      {"CSV", "/dev/zero", special_in("model", "rows.csv", rows, true)},
+      {"config.json", "a pipe", special_in("model", "config.json", kEvaluate)},
+      {"vocab.txt", "a pipe", special_in("model", "vocab.txt", kTokenize)},
+      {"tokenizer_config.json", "a pipe", special_in("model", "tokenizer_config.json", kTokenize)},
+      {"tokenizer.json", "a pipe", special_in("model", "tokenizer.json", kTokenize)},
+      {"safetensors", "a pipe", special_in("model", "model.safetensors", kEvaluate)},
+      {"index of shards", "a pipe", special_in("model", "model.safetensors.index.json", kEvaluate, false, "model.safetensors")},
+      {"trainer_state.json", "a pipe", special_in("run", "trainer_state.json", kInspect)},
+      {"metrics.jsonl", "a pipe", special_in("run", "metrics.jsonl", kReport)},
+      {"manifest of a checkpoint", "a pipe", special_in("run/checkpoint-1", "manifest.json", kInspect)},
   };
 }
 
