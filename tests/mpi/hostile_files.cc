@@ -95,20 +95,19 @@ Make special_in(const std::string& what, const std::string& name, const Verb& ve
   };
 }
 
-// config.json with one key changed.
-Make config(const std::string& key, const nlohmann::json& value, const Verb& verb) {
+// config.json with some keys changed.
+Make config(const nlohmann::json& changes, const Verb& verb) {
   return [=](const Places& p) {
     auto json = nlohmann::json::parse(read_bytes(p.base / "model/config.json"));
-    json[key] = value;
-    return in(
-        "model", "config.json", [&] { return json.dump(); }, verb)(p);
+    json.update(changes);
+    return in("model", "config.json", json.dump(), verb)(p);
   };
 }
 
 // The weights' file is named, not config.json, which cannot be told to be the wrong one.
 Make sizes(const std::string& key, const nlohmann::json& value, const Verb& verb) {
   return [=](const Places& p) {
-    HostileCommand command = config(key, value, verb)(p);
+    HostileCommand command = config({{key, value}}, verb)(p);
     command.file = command.file.parent_path() / "model.safetensors";
     return command;
   };
@@ -170,13 +169,16 @@ std::vector<HostileFile> deep_json() {
 }
 
 std::vector<HostileFile> claims() {
+  const Verb from_scratch = [](const Places& p, const fs::path& model) { return kTrain(p, model) + " --from-scratch"; };
   return {
       {"config.json", "vocab_size 67108864", sizes("vocab_size", 1 << 26, kEvaluate)},
       {"config.json", "hidden_size 65536", sizes("hidden_size", 65536, kTrain)},
       {"config.json", "1024 layers", sizes("num_hidden_layers", 1024, kEvaluate)},
       {"config.json", "1048576 positions", sizes("max_position_embeddings", 1 << 20, kTrain)},
       {"config.json", "an intermediate_size of 1048576", sizes("intermediate_size", 1 << 20, kTrain)},
-      {"config.json", "a text for a size", config("hidden_size", "768", kEvaluate)},
+      {"config.json", "a model of 17 TB, --from-scratch",
+       config({{"vocab_size", 1 << 26}, {"hidden_size", 1 << 16}}, from_scratch)},
+      {"config.json", "a text for a size", config({{"hidden_size", "768"}}, kEvaluate)},
       {"config.json", "NaN", in("model", "config.json", R"({"model_type":"bert","layer_norm_eps":NaN})", kEvaluate)},
       {"safetensors", "a header of 2^63 bytes",
        in("model", "model.safetensors", little_endian(uint64_t{1} << 63) + "{}", kEvaluate)},

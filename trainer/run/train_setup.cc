@@ -1,7 +1,12 @@
 #include "trainer/run/train_setup.h"
 
+#include <unistd.h>
+
 #include <boost/log/trivial.hpp>
+#include <cmath>
 #include <fstream>
+#include <functional>
+#include <numeric>
 
 #include "data/check.h"
 #include "data/words.h"
@@ -131,12 +136,26 @@ BertConfig load_config(TrainSetup& setup, const TrainOptions& options, comm::Com
   return config;
 }
 
+// A model without files to compare its sizes with; the weights alone must fit, where gradients and moments take three times as much.
+void check_memory(const std::vector<ParameterSpec>& specs, const std::string& origin) {
+  double bytes = 0;
+  for (const ParameterSpec& spec : specs)
+    bytes += std::accumulate(spec.shape.begin(), spec.shape.end(), double{sizeof(float)}, std::multiplies<>());
+  const double memory = static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGESIZE));
+  check(bytes <= memory, origin, ": describes a model of ", std::ceil(bytes / 1e9), " GB, this machine has ",
+        std::floor(memory / 1e9), " GB of memory");
+}
+
 void make_model(TrainSetup& setup, const BertConfig& config, const TrainOptions& options, comm::Communicator& comm) {
   const data::TaskKind task = setup.dataset->info().task;
   const bool from_files = !options.from_scratch || setup.resumed;
   const PretrainedOptions taking{.allow_new_head = !setup.resumed,
                                  .ignore_mismatched_sizes = options.model_options.ignore_mismatched_sizes};
-  if (from_files) check_pretrained(setup.model_folder, architecture_of(task).parameters(config, true), comm, taking);
+  const std::vector<ParameterSpec> specs = architecture_of(task).parameters(config, true);
+  if (from_files)
+    check_pretrained(setup.model_folder, specs, comm, taking);
+  else
+    comm::agree(comm, [&] { check_memory(specs, (setup.model_folder / "config.json").string()); });
   setup.model = std::make_unique<ModelInstance>(config, task, comm, static_cast<int64_t>(options.ddp_bucket_cap_mb * (1 << 20)),
                                                 options.model_options.freeze);
   setup.model->initialize(options.seed);
