@@ -48,7 +48,8 @@ template <class... Parts>
   throw Error(code, concat(parts...));
 }
 
-// Throws Error(kBadInput) with the joined parts unless `ok`. The parts are only formatted on failure.
+// Throws Error(kBadInput) with the joined parts unless `ok`. The parts are evaluated always, and formatted only on failure: not for
+// each byte of a file.
 template <class... Parts>
 void check(bool ok, const Parts&... parts) {
   if (!ok) [[unlikely]]

@@ -66,7 +66,7 @@ std::vector<std::string> expand_config(const CLI::App& app, const std::vector<st
       check_usage(given.values.size() == 1 || option == nullptr || !takes_one(*option), path, ": option ", given.name,
                   " is a list of ", given.values.size(), " values; it takes one");
       forget(option_in(app, name));
-      for (const std::string& value : given.values) from_file.push_back(name + "=" + value);
+      for (const std::string& value : given.values) from_file.push_back(concat(name, "=", value));
     }
   }
   for (const std::string& argument : rest) forget(option_in(app, argument));

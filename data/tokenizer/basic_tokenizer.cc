@@ -62,6 +62,7 @@ CharTable::CharTable(const TokenizerOptions& options) {
     page.push_back(entry);
     if (page.size() < 256) return;
     std::vector<std::pair<int, int>> key;
+    key.reserve(page.size());
     for (const Entry& e : page) key.emplace_back(static_cast<int>(e.kind) << 8 | e.count, e.first);
     const auto [found, inserted] = known.emplace(std::move(key), static_cast<uint16_t>(known.size()));
     if (inserted) entries_.insert(entries_.end(), page.begin(), page.end());

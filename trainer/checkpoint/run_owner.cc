@@ -238,7 +238,7 @@ OwnerIdentity OwnerIdentity::of_this_process() {
           now};
 }
 
-RunOwner::RunOwner(const fs::path& run, const OwnerIdentity& identity, OwnerOptions options)
+RunOwner::RunOwner(const fs::path& run, const OwnerIdentity& identity, const OwnerOptions& options)
     : record_(run / kRecordName), text_(to_text(identity)) {
   std::error_code error;
   fs::create_directories(run, error);

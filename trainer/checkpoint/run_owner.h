@@ -43,7 +43,7 @@ class RunOwner {
   // Owns `run` (made if it is not there) until destruction. Throws Error(kBadInput) naming the live owner, or if the folder
   // cannot be written.
   explicit RunOwner(const std::filesystem::path& run, const OwnerIdentity& identity = OwnerIdentity::of_this_process(),
-                    OwnerOptions options = {});
+                    const OwnerOptions& options = {});
   ~RunOwner();
   RunOwner(const RunOwner&) = delete;
   RunOwner& operator=(const RunOwner&) = delete;
