@@ -116,6 +116,8 @@ void describe_model(const fs::path& folder, Json& out) {
   out["labels"] = config.label_names;
   out["normalize"] = config.normalize.names();
   out["tokenizer"] = describe_tokenizer(folder);
+  const bool has_one = fs::exists(folder / "vocab.txt") || fs::exists(folder / "tokenizer.json");
+  if (has_one && out["tokenizer"].is_string()) out["problem"] = out["tokenizer"];
 }
 
 void describe_weights(const fs::path& folder, Json& out) {

@@ -41,7 +41,10 @@ int dispatch(const CommandLine& line) {
 
 int run(const std::vector<std::string>& arguments) {
   try {
-    return dispatch(parse_command_line(arguments));
+    const int code = dispatch(parse_command_line(arguments));
+    std::cout.flush();
+    check_internal(code != 0 || std::cout.good(), "standard output cannot be written: what was printed there is not complete");
+    return code;
   } catch (const HelpRequested& help) {
     if (is_first_rank()) std::cout << help.what;
     return static_cast<int>(ExitCode::kOk);

@@ -103,6 +103,16 @@ TEST(Inspect, Model) {
             R"({"name":"bert.embeddings.word_embeddings.weight","type":"F32","shape":"[6, 8]","elements":48})");
 }
 
+TEST(Inspect, AModelWhoseTokenizerIsDamagedIsNoGoodInput) {
+  const TempDir dir;
+  write_model(dir.path());
+  std::ostringstream out;
+  EXPECT_EQ(run_inspect({.path = dir.path()}, out), 0);
+  data::write_durably(dir / "tokenizer_config.json", "{");
+  EXPECT_EQ(run_inspect({.path = dir.path()}, out), 3);
+  EXPECT_NE(out.str().find("tokenizer_config.json: not valid JSON"), std::string::npos) << out.str();
+}
+
 TEST(Inspect, CheckpointSaysWhereItStandsAndWhetherItIsWhole) {
   const TempDir run;
   write_run(run.path());

@@ -91,6 +91,16 @@ TEST_F(UseJob, PredictionsThatCannotBeWrittenLeaveOtherFilesAlone) {
     EXPECT_FALSE(entry.path().filename().string().starts_with("mine.tmp-")) << entry.path();
 }
 
+TEST_F(UseJob, ResultsThatStandardOutputDoesNotTakeAreAnError) {
+  for (const std::string& command :
+       {"evaluate --data " + at("data.h5") + " --model " + at("run"), "predict --text ban --output - --model " + at("run"),
+        "predict --text ban --model " + at("run"), "inspect " + at("run")}) {
+    const JobResult full = run_shell(std::string(BERTH_BINARY_DIR) + "/berth " + command + " >/dev/full");
+    EXPECT_EQ(full.exit_code, 1) << command << "\n" << full.err;
+    EXPECT_NE(full.err.find("standard output cannot be written"), std::string::npos) << full.err;
+  }
+}
+
 TEST_F(UseJob, AnEnsembleAveragesProbabilities) {
   ASSERT_EQ(train("other", "--max-steps 6 --save-strategy no --seed 3").exit_code, 0);
   const auto scores = [&](const std::string& models) {
