@@ -8,42 +8,15 @@
 
 #include <cstdint>
 
+#include "trainer/kernels/cpu/args.h"
+
 namespace berth::train::cpu {
 
-struct Bf16 {
-  uint16_t bits;
-};
-
-// See trainer/kernels/dropout.h. threshold 0: keep everything.
-struct DropoutArgs {
-  uint32_t key0, key1;
-  uint32_t threshold;
-  float scale;
-};
-
-// Rows of hidden states: which sample and position each belongs to, for dropout.
-struct RowArgs {
-  const int64_t* samples;
-  const int32_t* positions;
-  int64_t columns;
-};
-
-template <class T>
-struct NormArgs {
-  RowArgs rows;
-  DropoutArgs dropout;
-  const float* gamma;
-  const float* beta;
-  float eps;
-  T* normalized;  // [N, H] (x - mean) / standard deviation, kept for backward
-  float* rstd;    // [N]
-};
-
-// Word, position and segment tables [*, H] and the rows to add up.
-struct EmbeddingArgs {
-  const float *words, *positions, *types;
-  const int32_t *word_ids, *position_ids, *type_ids;
-};
+using kernels::Bf16;
+using kernels::DropoutArgs;
+using kernels::EmbeddingArgs;
+using kernels::NormArgs;
+using kernels::RowArgs;
 
 // q [queries, H], k and v [T, H] with row strides; sample b has tokens [cu_seqlens[b], cu_seqlens[b + 1]). weights: for sample b
 // and head h, at (weight_offsets[b] + h * queries of b * pitch): [queries of b, pitch], negative where dropped.
