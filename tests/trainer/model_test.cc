@@ -220,5 +220,30 @@ TEST(Model, IdsOutsideTheirTablesAreRefused) {
   EXPECT_THROW(to_device(torn, at::kCPU), Error);
 }
 
+TEST(DeviceBatch, HoldsWhatTheHostKnows) {
+  data::Batch host = batch_of({4, 9});
+  host.labels.assign(static_cast<size_t>(host.tokens()), data::kIgnoreIndex);
+  host.labels[3] = 7, host.labels[12] = 0;
+  const DeviceBatch batch = to_device(host, at::kCPU);
+  const auto equals = [](const at::Tensor& tensor, const auto& values) {
+    return at::equal(tensor.to(at::kLong), at::tensor(std::vector<int64_t>(values.begin(), values.end())));
+  };
+  EXPECT_TRUE(equals(batch.sample_ids, host.sample_ids));
+  EXPECT_TRUE(equals(batch.cu_seqlens, host.cu_seqlens));
+  EXPECT_TRUE(equals(batch.input_ids, host.input_ids));
+  EXPECT_TRUE(equals(batch.token_type_ids, host.token_type_ids));
+  EXPECT_TRUE(equals(batch.position_ids, host.position_ids));
+  EXPECT_TRUE(equals(batch.labels, host.labels));
+  EXPECT_EQ(batch.float_labels.numel(), 0);
+  EXPECT_TRUE(equals(batch.targets, std::vector<int64_t>{3, 12}));
+  EXPECT_TRUE(equals(batch.first_tokens, std::vector<int64_t>{0, host.cu_seqlens[1]}));
+  EXPECT_TRUE(equals(batch.first_positions, std::vector<int64_t>{0, 0}));
+  for (int64_t token = 0; token < host.tokens(); ++token)
+    EXPECT_EQ(batch.token_samples[token].item<int64_t>(), host.sample_ids[token < host.cu_seqlens[1] ? 0 : 1]);
+  EXPECT_EQ(batch.max_seqlen, std::max(host.cu_seqlens[1], host.cu_seqlens[2] - host.cu_seqlens[1]));
+  for (const at::Tensor& tensor : {batch.sample_ids, batch.input_ids, batch.labels, batch.targets})
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) % 64, 0u);
+}
+
 }  // namespace
 }  // namespace berth::train

@@ -2,8 +2,9 @@
 
 namespace berth::train {
 
-at::Tensor padded_places(const at::Tensor& lengths, int64_t width) {
-  return at::arange(width, lengths.options()).unsqueeze(0).lt(lengths.unsqueeze(1)).flatten().nonzero().flatten();
+at::Tensor padded_places(const at::Tensor& lengths, int64_t width, int64_t rows) {
+  const at::Tensor samples = at::repeat_interleave(lengths, std::optional<int64_t>(rows)), begins = lengths.cumsum(0) - lengths;
+  return at::arange(rows, lengths.options()) - begins.index_select(0, samples) + samples * width;
 }
 
 at::Tensor attention_reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Segments& segments,
@@ -12,7 +13,7 @@ at::Tensor attention_reference(const at::Tensor& q, const at::Tensor& k, const a
   const int64_t width = segments.max_seqlen, query_width = segments.first_query_only ? 1 : width;
   const at::Tensor ends = segments.cu_seqlens.to(at::kLong);
   const at::Tensor lengths = ends.slice(0, 1) - ends.slice(0, 0, -1);
-  const at::Tensor places = padded_places(lengths, width);
+  const at::Tensor places = padded_places(lengths, width, k.size(0));
   const at::Tensor query_places = segments.first_query_only ? at::arange(batch, lengths.options()) : places;
 
   const auto pad = [&](const at::Tensor& rows, const at::Tensor& where, int64_t to) {  // [rows, H] -> [B, heads, to, D]

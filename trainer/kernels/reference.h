@@ -17,8 +17,9 @@ struct Segments {
   bool first_query_only = false;  // queries are those of each sample's first token: [B, H] instead of [T, H]
 };
 
-// Where packed rows go in a padded [B, width] grid: row r of sample b to b * width + r. lengths [B] int64 -> [rows] int64.
-at::Tensor padded_places(const at::Tensor& lengths, int64_t width);
+// Where packed rows go in a padded [B, width] grid: row r of sample b to b * width + r. lengths [B] int64, of
+// `rows` in all -> [rows] int64. No device is waited for.
+at::Tensor padded_places(const at::Tensor& lengths, int64_t width, int64_t rows);
 
 // softmax(q k^T / sqrt(D)) v within each sample and head; q [T or B, H], k, v [T, H] -> [T or B, H].
 at::Tensor attention_reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Segments& segments,

@@ -8,10 +8,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-at::Tensor upload(const std::vector<int32_t>& values, at::ScalarType type, at::Device device) {
-  return at::tensor(at::ArrayRef<int32_t>(values), at::kInt).to(device, type);
-}
-
 std::string layer_prefix(int64_t layer) { return "bert.encoder.layer." + std::to_string(layer) + "."; }
 
 // Devices other than the CPU draw their own dropout masks: here their generator is set to what the next masks depend on. `place`:
@@ -54,38 +50,6 @@ struct Checkpoint : torch::autograd::Function<Checkpoint> {
 };
 
 }  // namespace
-
-DeviceBatch to_device(const data::Batch& batch, at::Device device) {
-  const int64_t size = batch.size(), tokens = batch.tokens();
-  check_internal(size > 0 && std::ssize(batch.cu_seqlens) == size + 1 && batch.cu_seqlens.front() == 0 &&
-                     batch.cu_seqlens.back() == tokens && std::ssize(batch.token_type_ids) == tokens &&
-                     std::ssize(batch.position_ids) == tokens,
-                 "a batch of ", size, " samples and ", tokens, " tokens does not hold together");
-  std::vector<int32_t> first_tokens(batch.cu_seqlens.begin(), batch.cu_seqlens.end() - 1);
-  at::Tensor token_samples = at::empty({tokens}, at::kLong);
-  DeviceBatch result;
-  for (int64_t b = 0; b < size; ++b) {
-    const int32_t begin = batch.cu_seqlens[b], end = batch.cu_seqlens[b + 1];
-    check_internal(begin < end, "sample ", batch.sample_ids[b], " has no tokens");
-    std::fill(token_samples.data_ptr<int64_t>() + begin, token_samples.data_ptr<int64_t>() + end, batch.sample_ids[b]);
-    result.max_seqlen = std::max<int64_t>(result.max_seqlen, end - begin);
-  }
-  result.sample_ids = at::tensor(at::ArrayRef<int64_t>(batch.sample_ids), at::kLong).to(device);
-  result.token_samples = token_samples.to(device);
-  result.first_tokens = upload(first_tokens, at::kLong, device);
-  result.cu_seqlens = upload(batch.cu_seqlens, at::kInt, device);
-  result.input_ids = upload(batch.input_ids, at::kInt, device);
-  result.token_type_ids = upload(batch.token_type_ids, at::kInt, device);
-  result.position_ids = upload(batch.position_ids, at::kInt, device);
-  result.labels = upload(batch.labels, at::kLong, device);
-  result.float_labels = at::tensor(at::ArrayRef<float>(batch.float_labels), at::kFloat).to(device);
-  result.stream = static_cast<uint64_t>(batch.sample_ids[0]);
-  return result;
-}
-
-RowIds first_token_rows(const DeviceBatch& batch) {
-  return {batch.sample_ids, at::zeros({batch.size()}, batch.position_ids.options())};
-}
 
 Dropout ForwardContext::dropout(double p, Purpose purpose, uint32_t layer) const {
   if (!training) return {};
@@ -133,17 +97,14 @@ BertEncoder::BertEncoder(const BertConfig& config, ParameterStore& parameters) :
 }
 
 void BertEncoder::check_ids(const DeviceBatch& batch) const {
-  if (!batch.input_ids.is_cpu()) return;
-  const auto check_table = [](const at::Tensor& ids, const Parameter* table, const char* what) {
-    const int32_t* data = ids.const_data_ptr<int32_t>();
+  const auto check_table = [](const IdRange& ids, const Parameter* table, const char* what) {
     const int64_t rows = table->value.size(0);
-    for (int64_t i = 0; i < ids.numel(); ++i)
-      check(data[i] >= 0 && data[i] < rows, what, " ", data[i], " is outside the model's ", rows,
-            ": the data were prepared for another model");
+    check(ids.lowest >= 0 && ids.highest < rows, what, " ", ids.lowest < 0 ? ids.lowest : ids.highest, " is outside the model's ",
+          rows, ": the data were prepared for another model");
   };
-  check_table(batch.input_ids, embeddings_.words, "token id");
-  check_table(batch.position_ids, embeddings_.positions, "token position");
-  check_table(batch.token_type_ids, embeddings_.types, "segment number");
+  check_table(batch.input_id_range, embeddings_.words, "token id");
+  check_table(batch.position_range, embeddings_.positions, "token position");
+  check_table(batch.token_type_range, embeddings_.types, "segment number");
 }
 
 at::Tensor BertEncoder::forward(const DeviceBatch& batch, const ForwardContext& context, bool first_tokens_only) const {

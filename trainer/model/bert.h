@@ -2,32 +2,13 @@
 #pragma once
 
 #include "data/philox.h"
-#include "data/samples/batch.h"
 #include "trainer/model/config.h"
+#include "trainer/model/device_batch.h"
 #include "trainer/model/functions.h"
 #include "trainer/model/parameters.h"
 #include "trainer/torch.h"
 
 namespace berth::train {
-
-// A data::Batch as tensors on the device. T tokens, B samples.
-struct DeviceBatch {
-  at::Tensor sample_ids;      // [B] int64
-  at::Tensor cu_seqlens;      // [B + 1] int32
-  at::Tensor input_ids;       // [T] int32
-  at::Tensor token_type_ids;  // [T] int32
-  at::Tensor position_ids;    // [T] int32
-  at::Tensor labels;          // as data::Batch::labels, int64
-  at::Tensor float_labels;    // as data::Batch::float_labels
-  at::Tensor token_samples;   // [T] int64, the sample id of each token
-  at::Tensor first_tokens;    // [B] int64, the row of each sample's first token
-  int64_t max_seqlen = 0;
-  uint64_t stream = 0;  // of the first sample: keys generators of devices that draw their own dropout masks
-  int64_t size() const { return sample_ids.size(0); }
-};
-// to_device throws Error(kInternal) if the batch's parts do not fit each other. (Token ids are checked by BertEncoder::forward.)
-RowIds first_token_rows(const DeviceBatch& batch);
-DeviceBatch to_device(const data::Batch& batch, at::Device device);
 
 // What a forward pass depends on beside parameters and batch.
 struct ForwardContext {

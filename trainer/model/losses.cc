@@ -29,8 +29,8 @@ at::Tensor span_cross_entropy_sum(const at::Tensor& logits, const at::Tensor& sp
   // Absent tokens must have no share of the softmax.
   const at::Tensor nowhere =
       at::full({batch * max_seqlen, 2}, -std::numeric_limits<float>::infinity(), logits.options().dtype(at::kFloat));
-  const at::Tensor padded =
-      nowhere.index_copy(0, padded_places(lengths, max_seqlen), logits.to(at::kFloat)).view({batch, max_seqlen, 2});
+  const at::Tensor places = padded_places(lengths, max_seqlen, logits.size(0));
+  const at::Tensor padded = nowhere.index_copy(0, places, logits.to(at::kFloat)).view({batch, max_seqlen, 2});
   const at::Tensor first = cross_entropy_sum(padded.select(2, 0), spans.select(1, 0), 0);
   const at::Tensor last = cross_entropy_sum(padded.select(2, 1), spans.select(1, 1), 0);
   return (first + last) / 2;

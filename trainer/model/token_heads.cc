@@ -101,7 +101,7 @@ class MaskedLm : public Model {
   }
 
   at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch, double label_smoothing) const override {
-    return cross_entropy_sum(logits[0], token_labels(batch).index_select(0, targets(batch)), label_smoothing).view({1});
+    return cross_entropy_sum(logits[0], token_labels(batch).index_select(0, batch.targets), label_smoothing).view({1});
   }
   std::vector<int64_t> target_counts(const data::Batch& batch) const override {
     return {count_targets(batch, 0, batch.tokens())};
@@ -119,12 +119,11 @@ class MaskedLm : public Model {
   at::Tensor predict(const at::Tensor& hidden, const DeviceBatch& batch) const {
     const ParameterStore& store = encoder_.parameters();
     const at::Tensor inner =
-        linear_activated(store, hidden.index_select(0, targets(batch)), transform_, encoder_.config().hidden_act);
+        linear_activated(store, hidden.index_select(0, batch.targets), transform_, encoder_.config().hidden_act);
     return linear(store, norm_reference(inner, norm_.gamma->value, norm_.beta->value, norm_.eps, {}, {}), decoder_);
   }
 
   static at::Tensor token_labels(const DeviceBatch& batch) { return batch.labels.narrow(0, 0, batch.input_ids.size(0)); }
-  static at::Tensor targets(const DeviceBatch& batch) { return token_labels(batch).ne(data::kIgnoreIndex).nonzero().flatten(); }
 
  private:
   Linear transform_;

@@ -1,0 +1,87 @@
+#include "trainer/model/device_batch.h"
+
+#include <algorithm>
+
+#include "data/check.h"
+#include "data/samples/id_order.h"
+#include "trainer/model/upload.h"
+
+namespace berth::train {
+namespace {
+
+IdRange range_of(const std::vector<int32_t>& ids) {
+  const auto [lowest, highest] = std::minmax_element(ids.begin(), ids.end());
+  return {*lowest, *highest};
+}
+
+void check_parts(const data::Batch& batch) {
+  const int64_t size = batch.size(), tokens = batch.tokens();
+  check_internal(size > 0 && std::ssize(batch.cu_seqlens) == size + 1 && batch.cu_seqlens.front() == 0 &&
+                     batch.cu_seqlens.back() == tokens && std::ssize(batch.token_type_ids) == tokens &&
+                     std::ssize(batch.position_ids) == tokens,
+                 "a batch of ", size, " samples and ", tokens, " tokens does not hold together");
+  for (int64_t b = 0; b < size; ++b)
+    check_internal(batch.cu_seqlens[b] < batch.cu_seqlens[b + 1], "sample ", batch.sample_ids[b], " has no tokens");
+}
+
+// Tokens with a label, where there is one for each.
+std::vector<int64_t> targets_of(const data::Batch& batch) {
+  std::vector<int64_t> targets;
+  if (std::ssize(batch.labels) < batch.tokens()) return targets;
+  for (int64_t token = 0; token < batch.tokens(); ++token)
+    if (batch.labels[token] != data::kIgnoreIndex) targets.push_back(token);
+  return targets;
+}
+
+void add(Upload& upload, const data::IdOrder& host, DeviceIdOrder& device) {
+  upload.add(std::span<const int32_t>(host.order), device.order);
+  upload.add(std::span<const int32_t>(host.segments), device.segments);
+  upload.add(std::span<const int32_t>(host.ids), device.ids);
+}
+
+}  // namespace
+
+DeviceBatch to_device(const data::Batch& batch, at::Device device) {
+  check_parts(batch);
+  const int64_t size = batch.size();
+  DeviceBatch result;
+  std::vector<int64_t> token_samples;
+  token_samples.reserve(static_cast<size_t>(batch.tokens()));
+  for (int64_t b = 0; b < size; ++b) {
+    const int64_t length = batch.cu_seqlens[b + 1] - batch.cu_seqlens[b];
+    token_samples.insert(token_samples.end(), static_cast<size_t>(length), batch.sample_ids[b]);
+    result.max_seqlen = std::max(result.max_seqlen, length);
+  }
+  result.input_id_range = range_of(batch.input_ids);
+  result.position_range = range_of(batch.position_ids);
+  result.token_type_range = range_of(batch.token_type_ids);
+  result.stream = static_cast<uint64_t>(batch.sample_ids[0]);
+
+  const std::vector<int64_t> first_tokens(batch.cu_seqlens.begin(), batch.cu_seqlens.end() - 1);
+  const std::vector<int32_t> first_positions(static_cast<size_t>(size), 0);
+  const std::vector<int64_t> labels(batch.labels.begin(), batch.labels.end()), targets = targets_of(batch);
+  Upload upload;
+  upload.add(std::span<const int64_t>(batch.sample_ids), result.sample_ids);
+  upload.add(std::span<const int32_t>(batch.cu_seqlens), result.cu_seqlens);
+  upload.add(std::span<const int32_t>(batch.input_ids), result.input_ids);
+  upload.add(std::span<const int32_t>(batch.token_type_ids), result.token_type_ids);
+  upload.add(std::span<const int32_t>(batch.position_ids), result.position_ids);
+  upload.add(std::span<const int64_t>(labels), result.labels);
+  upload.add(std::span<const float>(batch.float_labels), result.float_labels);
+  upload.add(std::span<const int64_t>(token_samples), result.token_samples);
+  upload.add(std::span<const int64_t>(first_tokens), result.first_tokens);
+  upload.add(std::span<const int32_t>(first_positions), result.first_positions);
+  upload.add(std::span<const int64_t>(targets), result.targets);
+  data::IdOrder words, positions, types;
+  if (!device.is_cpu()) {
+    add(upload, words = data::order_by_id(batch.input_ids), result.by_word);
+    add(upload, positions = data::order_by_id(batch.position_ids), result.by_position);
+    add(upload, types = data::order_by_id(batch.token_type_ids), result.by_type);
+  }
+  upload.send(device);
+  return result;
+}
+
+RowIds first_token_rows(const DeviceBatch& batch) { return {batch.sample_ids, batch.first_positions}; }
+
+}  // namespace berth::train

@@ -1,0 +1,47 @@
+// A batch on the device, with what the model wants to know of it that the host alone can say without being waited for.
+#pragma once
+
+#include "data/samples/batch.h"
+#include "trainer/kernels/dropout.h"
+#include "trainer/torch.h"
+
+namespace berth::train {
+
+// The lowest and the highest of a batch's ids.
+struct IdRange {
+  int32_t lowest = 0, highest = 0;
+};
+
+// data::IdOrder on the device, int32: `order` [T], `segments` [S + 1], `ids` [S].
+struct DeviceIdOrder {
+  at::Tensor order, segments, ids;
+};
+
+// A data::Batch as tensors on the device, views of one piece of memory. T tokens, B samples.
+struct DeviceBatch {
+  at::Tensor sample_ids;       // [B] int64
+  at::Tensor cu_seqlens;       // [B + 1] int32
+  at::Tensor input_ids;        // [T] int32
+  at::Tensor token_type_ids;   // [T] int32
+  at::Tensor position_ids;     // [T] int32
+  at::Tensor labels;           // as data::Batch::labels, int64
+  at::Tensor float_labels;     // as data::Batch::float_labels
+  at::Tensor token_samples;    // [T] int64, the sample id of each token
+  at::Tensor first_tokens;     // [B] int64, the row of each sample's first token
+  at::Tensor first_positions;  // [B] int32, its position: zeros
+  at::Tensor targets;          // where labels are one a token (or begin so): the tokens that have one, ascending, int64
+  DeviceIdOrder by_word, by_position, by_type;  // of input_ids, position_ids and token_type_ids; undefined on the CPU
+  IdRange input_id_range, position_range, token_type_range;
+  int64_t max_seqlen = 0;
+  uint64_t stream = 0;  // of the first sample: keys generators of devices that draw their own dropout masks
+  int64_t size() const { return sample_ids.size(0); }
+};
+
+// One copy, which the host does not wait for. Throws Error(kInternal) if the batch's parts do not fit each other. (Ids are checked
+// by BertEncoder::forward.)
+DeviceBatch to_device(const data::Batch& batch, at::Device device);
+
+// Of the samples' first tokens: what keys their dropout.
+RowIds first_token_rows(const DeviceBatch& batch);
+
+}  // namespace berth::train
