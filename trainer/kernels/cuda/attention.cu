@@ -1,0 +1,654 @@
+// See attention.h. Three kernels over tiles (attention_tiles.cuh), each block of which works for one tile of one sample and head and
+// reads the sample's other tiles one after the other, as FlashAttention does: forward (for queries), d_queries (for queries), d_keys
+// (for keys); nothing is added across blocks. First queries have two small kernels of their own.
+//
+// Dropout: an element of 64 random numbers (trainer/kernels/dropout.h) lies 16 from the others of its Philox call, and one Philox call
+// serves 4 elements only if they are drawn together. 8 queries of any pitch begin and end a group of 64, so each warp draws the bits
+// of its own rows at once, in the order of the elements, while the first tiles are on their way; backward reads the bits. Counted for
+// 16 queries x 64 keys, which a warp of an H100 multiplies in 64 mma of 6 to 7 cycles (forward) and 224 (backward): 8 Philox calls of
+// a warp with 20 wide multiplications, 20 xors and about 30 others are 350 to 450 cycles. Drawn again in d_queries and d_keys they
+// would take as long as half of the mma; read, they are 128 bytes, against 4,096 of keys and values.
+#include <cmath>
+
+#include "trainer/kernels/cuda/attention.h"
+#include "trainer/kernels/cuda/attention_tiles.cuh"
+
+namespace berth::train::cuda {
+namespace {
+
+constexpr float kLog2e = 1.4426950408889634f, kLn2 = 0.6931471805599453f;
+
+__device__ inline float exp2_fast(float x) {
+#ifdef __CUDACC__
+  float result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));  // to 2 ulp
+  return result;
+#else
+  return std::exp2(x);
+#endif
+}
+
+// Where a block works: `first` is its tile's first token in the sample, row the packed row of the sample's first.
+struct Place {
+  int sample, head, first, tokens;
+  int64_t row;
+};
+__device__ inline Place place(const AttentionShape& shape, int tile_rows) {
+  const auto tiles = static_cast<uint32_t>((shape.max_seqlen + tile_rows - 1) / tile_rows);
+  const auto heads = static_cast<uint32_t>(shape.heads);
+  const uint32_t tile = blockIdx.x % tiles, pair = blockIdx.x / tiles;
+  Place place;
+  place.sample = static_cast<int>(pair / heads);
+  place.head = static_cast<int>(pair % heads);
+  place.first = static_cast<int>(tile) * tile_rows;
+  place.row = shape.cu_seqlens[place.sample];
+  place.tokens = shape.cu_seqlens[place.sample + 1] - static_cast<int>(place.row);
+  return place;
+}
+
+__device__ inline int64_t mask_words(const AttentionShape& shape) { return (shape.max_seqlen + 63) / 64; }
+
+// Which of 64 keys' weights are kept, for the thread's two rows: bit kOffset(j) for its j-th column.
+template <class Tiles>
+struct KeptColumns {
+  uint64_t bits[2];
+  __device__ bool at(int i, int j) const { return bits[i] >> Tiles::kOffset(j) & 1; }
+};
+// mask: of the block's first query. keys: first of the product's columns.
+template <class Tiles>
+__device__ inline KeptColumns<Tiles> load_kept(const uint64_t* mask, int64_t words, int queries, int key) {
+  KeptColumns<Tiles> kept;
+  BERTH_UNROLL
+  for (int i = 0; i < 2; ++i) {
+    const int query = Tiles::row(i);
+    kept.bits[i] = query < queries ? mask[query * words + key / 64] >> (key % 64 + Tiles::column(0)) : 0;
+  }
+  return kept;
+}
+
+// Draws the bits of a warp's rows: queries `first` to `first + queries` of a sample of so many tokens. mask: of query `first`.
+__device__ inline void draw_mask(const DropoutArgs& dropout, int64_t sample, int head, int tokens, int first, int queries,
+                                 int64_t words, uint64_t* mask) {
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  const int parts = (tokens + 15) / 16;  // 16 elements, of which 4 follow each other in a group of 64
+  const auto id = static_cast<uint64_t>(sample);
+  const auto group = static_cast<uint32_t>(int64_t{first} * parts / 4);
+  // Two groups at a time, a counter each lane. Lanes 0 to 7 then write a part each.
+  int query = lane / parts, part = lane % parts;
+  for (int done = 0; done < queries * parts; done += 8) {
+    const PhiloxWords random =
+        philox(static_cast<uint32_t>(id), static_cast<uint32_t>(id >> 32), static_cast<uint32_t>(head),
+               (group + static_cast<uint32_t>(done) / 4) * 16 + static_cast<uint32_t>(lane), dropout.key0, dropout.key1);
+    uint32_t mine = 0;
+    BERTH_UNROLL
+    for (int word = 0; word < 4; ++word) {
+      const uint32_t both = __ballot_sync(kAllLanes, keeps(random.at[word], dropout));
+      if (lane % 4 == word) mine = both;
+    }
+    if (lane < 8 && query < queries)
+      reinterpret_cast<uint16_t*>(mask + query * words)[part] = static_cast<uint16_t>(mine >> lane / 4 * 16);
+    part += 8;
+    while (part >= parts) {
+      part -= parts;
+      ++query;
+    }
+  }
+  __syncwarp();  // the bits are read by other lanes
+}
+
+template <class T>
+struct ForwardArgs {
+  AttentionShape shape;
+  AttentionInputs<T> inputs;
+  T* out;
+  int64_t out_stride;
+  float* lse;
+  uint64_t* mask;
+};
+
+template <class Tiles>
+struct ForwardShared {
+  typename Tiles::Tile q, k[Tiles::kStages], v[Tiles::kStages];
+  typename Tiles::Scratch scratch;
+};
+
+template <class Tiles>
+__global__ void __launch_bounds__(kAttentionThreads) forward(const ForwardArgs<typename Tiles::T> args) {
+  using Scores = typename Tiles::template Product<Tiles::kForwardColumns>;
+  static_assert(Tiles::kForwardColumns == Tiles::kRows);
+  BERTH_DYNAMIC_SHARED(memory);
+  auto& shared = *reinterpret_cast<ForwardShared<Tiles>*>(memory);
+  const AttentionShape& shape = args.shape;
+  const AttentionInputs<typename Tiles::T>& in = args.inputs;
+  const Place at = place(shape, Tiles::kRows);
+  if (at.first >= at.tokens) return;
+  const int queries = at.tokens - at.first;  // from the tile's first on
+  const int column = at.head * Tiles::kHeadSize;
+  const int64_t query_row = at.row + at.first;
+
+  const auto load_keys = [&](int first, int stage) {
+    const int64_t row = at.row + first;
+    Tiles::load(shared.k[stage], in.k + row * in.k_stride + column, in.k_stride, at.tokens - first);
+    Tiles::load(shared.v[stage], in.v + row * in.v_stride + column, in.v_stride, at.tokens - first);
+  };
+  Tiles::load(shared.q, in.q + query_row * in.q_stride + column, in.q_stride, queries);
+  load_keys(0, 0);
+
+  const int warp_row = static_cast<int>(threadIdx.x / 32) * Tiles::kWarpRows;
+  const bool works = warp_row < queries;  // a warp without queries only copies
+  const int64_t words = mask_words(shape);
+  uint64_t* const mask = args.mask == nullptr ? nullptr : args.mask + (at.head * shape.tokens + query_row) * words;
+  if (mask != nullptr && works) {
+    const int rows = queries - warp_row < Tiles::kWarpRows ? queries - warp_row : Tiles::kWarpRows;
+    draw_mask(shape.dropout, shape.samples[at.sample], at.head, at.tokens, at.first + warp_row, rows, words,
+              mask + warp_row * words);
+  }
+
+  const float scale = kLog2e * rsqrtf(static_cast<float>(Tiles::kHeadSize));  // of scores, to base 2
+  typename Tiles::template Product<Tiles::kHeadSize> sums{};
+  float top[2] = {-INFINITY, -INFINITY}, total[2] = {};  // the highest score so far; this thread's part of the sum
+  typename Tiles::Rows q{};
+  for (int first = 0, stage = 0; first < at.tokens; first += Tiles::kRows, stage = (stage + 1) % Tiles::kStages) {
+    const int next = first + Tiles::kRows;
+    Tiles::wait();
+    __syncthreads();
+    if (Tiles::kStages > 1 && next < at.tokens) load_keys(next, (stage + 1) % Tiles::kStages);
+    if (works) {
+      if (first == 0) q = Tiles::rows(shared.q);
+      KeptColumns<Tiles> kept{};
+      if (mask != nullptr) kept = load_kept<Tiles>(mask, words, queries, first);
+      Scores scores;
+      Tiles::dots(scores, q, shared.k[stage], 0);
+      if (next > at.tokens) {
+        BERTH_UNROLL
+        for (int j = 0; j < Scores::kColumns; ++j)
+          if (first + Tiles::column(j) >= at.tokens) scores.at(0, j) = scores.at(1, j) = -INFINITY;
+      }
+      BERTH_UNROLL
+      for (int i = 0; i < 2; ++i) {
+        float highest = top[i];
+        BERTH_UNROLL
+        for (int j = 0; j < Scores::kColumns; ++j) highest = fmaxf(highest, scores.at(i, j));
+        highest = Tiles::row_max(highest);
+        const float shrink = exp2_fast((top[i] - highest) * scale), shift = highest * scale;
+        top[i] = highest;
+        total[i] *= shrink;
+        BERTH_UNROLL
+        for (int j = 0; j < Scores::kColumns; ++j) {
+          scores.at(i, j) = exp2_fast(scores.at(i, j) * scale - shift);
+          total[i] += scores.at(i, j);
+        }
+        BERTH_UNROLL
+        for (int j = 0; j < sums.kColumns; ++j) sums.at(i, j) *= shrink;
+      }
+      if (mask != nullptr) {
+        BERTH_UNROLL
+        for (int i = 0; i < 2; ++i) BERTH_UNROLL
+        for (int j = 0; j < Scores::kColumns; ++j)
+          if (!kept.at(i, j)) scores.at(i, j) = 0;
+      }
+      Tiles::add_weighted(sums, scores, shared.v[stage], 0, shared.scratch);
+    }
+    if (Tiles::kStages == 1 && next < at.tokens) {
+      __syncthreads();
+      load_keys(next, 0);
+    }
+  }
+  if (!works) return;
+  BERTH_UNROLL
+  for (int i = 0; i < 2; ++i) {
+    const float sum = Tiles::row_sum(total[i]);
+    if (Tiles::column(0) == 0 && Tiles::row(i) < queries)
+      args.lse[at.head * shape.tokens + query_row + Tiles::row(i)] = (top[i] * scale + log2f(sum)) * kLn2;
+    const float factor = (mask == nullptr ? 1.f : shape.dropout.scale) / sum;
+    BERTH_UNROLL
+    for (int j = 0; j < sums.kColumns; ++j) sums.at(i, j) *= factor;
+  }
+  Tiles::store_rows(shared.q, sums, args.out + query_row * args.out_stride + column, args.out_stride, queries);
+}
+
+template <class T>
+struct BackwardArgs {
+  AttentionShape shape;
+  AttentionInputs<T> inputs;
+  const T *d_out, *out;
+  int64_t d_out_stride, out_stride;
+  const float* lse;
+  const uint64_t* mask;
+  AttentionGradients<T> gradients;
+  float* delta;
+};
+
+template <class Tiles>
+struct DQueriesShared {
+  typename Tiles::Tile q, d_out, k[Tiles::kStages], v[Tiles::kStages];
+  typename Tiles::Scratch scratch;
+};
+
+// Writes delta, the products of each row of out with its gradient, as well.
+template <class Tiles>
+__global__ void __launch_bounds__(kAttentionThreads, 3) d_queries(const BackwardArgs<typename Tiles::T> args) {
+  using Scores = typename Tiles::template Product<Tiles::kBackwardColumns>;
+  BERTH_DYNAMIC_SHARED(memory);
+  auto& shared = *reinterpret_cast<DQueriesShared<Tiles>*>(memory);
+  const AttentionShape& shape = args.shape;
+  const AttentionInputs<typename Tiles::T>& in = args.inputs;
+  const Place at = place(shape, Tiles::kRows);
+  if (at.first >= at.tokens) return;
+  const int queries = at.tokens - at.first;
+  const int column = at.head * Tiles::kHeadSize;
+  const int64_t query_row = at.row + at.first;
+
+  const auto load_keys = [&](int first, int stage) {
+    const int64_t row = at.row + first;
+    Tiles::load(shared.k[stage], in.k + row * in.k_stride + column, in.k_stride, at.tokens - first);
+    Tiles::load(shared.v[stage], in.v + row * in.v_stride + column, in.v_stride, at.tokens - first);
+  };
+  Tiles::load(shared.q, in.q + query_row * in.q_stride + column, in.q_stride, queries);
+  Tiles::load(shared.d_out, args.d_out + query_row * args.d_out_stride + column, args.d_out_stride, queries);
+  load_keys(0, 0);
+
+  const bool works = static_cast<int>(threadIdx.x / 32) * Tiles::kWarpRows < queries;
+  const int64_t words = mask_words(shape);
+  const uint64_t* const mask = args.mask == nullptr ? nullptr : args.mask + (at.head * shape.tokens + query_row) * words;
+  const float scale = rsqrtf(static_cast<float>(Tiles::kHeadSize));
+  const float dropout_scale = mask == nullptr ? 1.f : shape.dropout.scale;
+  float lse[2] = {}, delta[2] = {};  // lse: to base 2
+  typename Tiles::template Product<Tiles::kHeadSize> dq{};
+  typename Tiles::Rows q{}, d_out{};
+  for (int first = 0, stage = 0; first < at.tokens; first += Tiles::kRows, stage = (stage + 1) % Tiles::kStages) {
+    const int next = first + Tiles::kRows;
+    Tiles::wait();
+    __syncthreads();
+    if (Tiles::kStages > 1 && next < at.tokens) load_keys(next, (stage + 1) % Tiles::kStages);
+    if (works) {
+      if (first == 0) {
+        q = Tiles::rows(shared.q);
+        d_out = Tiles::rows(shared.d_out);
+        Tiles::row_dots(d_out, args.out + query_row * args.out_stride + column, args.out_stride, queries, delta);
+        BERTH_UNROLL
+        for (int i = 0; i < 2; ++i) {
+          if (Tiles::row(i) >= queries) continue;
+          const int64_t index = at.head * shape.tokens + query_row + Tiles::row(i);
+          lse[i] = args.lse[index] * kLog2e;
+          if (Tiles::column(0) == 0) args.delta[index] = delta[i];
+        }
+      }
+      BERTH_UNROLL
+      for (int part = 0; part < Tiles::kRows; part += Tiles::kBackwardColumns) {
+        if (first + part >= at.tokens) break;
+        KeptColumns<Tiles> kept{{~uint64_t{0}, ~uint64_t{0}}};
+        if (mask != nullptr) kept = load_kept<Tiles>(mask, words, queries, first + part);
+        Scores scores, d_weights;
+        Tiles::dots(scores, q, shared.k[stage], part);
+        Tiles::dots(d_weights, d_out, shared.v[stage], part);
+        BERTH_UNROLL
+        for (int i = 0; i < 2; ++i) BERTH_UNROLL
+        for (int j = 0; j < Scores::kColumns; ++j) {
+          const float weight = exp2_fast(scores.at(i, j) * (scale * kLog2e) - lse[i]);
+          const float d_weight = kept.at(i, j) ? d_weights.at(i, j) * dropout_scale : 0.f;
+          scores.at(i, j) = weight * (d_weight - delta[i]);
+        }
+        if (first + part + Tiles::kBackwardColumns > at.tokens) {  // the weight of a key that is not there may be infinite
+          BERTH_UNROLL
+          for (int j = 0; j < Scores::kColumns; ++j)
+            if (first + part + Tiles::column(j) >= at.tokens) scores.at(0, j) = scores.at(1, j) = 0;
+        }
+        Tiles::add_weighted(dq, scores, shared.k[stage], part, shared.scratch);
+      }
+    }
+    if (Tiles::kStages == 1 && next < at.tokens) {
+      __syncthreads();
+      load_keys(next, 0);
+    }
+  }
+  if (!works) return;
+  BERTH_UNROLL
+  for (int i = 0; i < 2; ++i) BERTH_UNROLL
+  for (int j = 0; j < dq.kColumns; ++j) dq.at(i, j) *= scale;
+  Tiles::store_rows(shared.q, dq, args.gradients.dq + query_row * args.gradients.dq_stride + column, args.gradients.dq_stride,
+                    queries);
+}
+
+template <class Tiles>
+struct DKeysShared {
+  typename Tiles::Tile k, v, q[Tiles::kStages], d_out[Tiles::kStages];
+  uint64_t kept[Tiles::kStages][Tiles::kRows];  // of each query, the word with the block's keys
+  float lse[Tiles::kStages][Tiles::kRows], delta[Tiles::kStages][Tiles::kRows];
+  typename Tiles::Scratch scratch;
+};
+
+// Rows of its products are keys, columns are queries.
+template <class Tiles>
+__global__ void __launch_bounds__(kAttentionThreads, 3) d_keys(const BackwardArgs<typename Tiles::T> args) {
+  using Scores = typename Tiles::template Product<Tiles::kBackwardColumns>;
+  BERTH_DYNAMIC_SHARED(memory);
+  auto& shared = *reinterpret_cast<DKeysShared<Tiles>*>(memory);
+  const AttentionShape& shape = args.shape;
+  const AttentionInputs<typename Tiles::T>& in = args.inputs;
+  const Place at = place(shape, Tiles::kRows);
+  if (at.first >= at.tokens) return;
+  const int keys = at.tokens - at.first;
+  const int column = at.head * Tiles::kHeadSize;
+  const int64_t key_row = at.row + at.first, words = mask_words(shape);
+
+  // Queries that are not there are zero, and so is what they add.
+  const auto load_queries = [&](int first, int stage) {
+    const int64_t row = at.row + first, index = at.head * shape.tokens + row;
+    const int queries = at.tokens - first;
+    Tiles::load(shared.q[stage], in.q + row * in.q_stride + column, in.q_stride, queries);
+    Tiles::load(shared.d_out[stage], args.d_out + row * args.d_out_stride + column, args.d_out_stride, queries);
+    Tiles::load_values(shared.lse[stage], args.lse + index, 1, queries);
+    Tiles::load_values(shared.delta[stage], args.delta + index, 1, queries);
+    if (args.mask != nullptr) Tiles::load_values(shared.kept[stage], args.mask + index * words + at.first / 64, words, queries);
+  };
+  Tiles::load(shared.k, in.k + key_row * in.k_stride + column, in.k_stride, keys);
+  Tiles::load(shared.v, in.v + key_row * in.v_stride + column, in.v_stride, keys);
+  load_queries(0, 0);
+  if (args.mask == nullptr)
+    for (int i = static_cast<int>(threadIdx.x); i < Tiles::kStages * Tiles::kRows; i += kAttentionThreads)
+      shared.kept[i / Tiles::kRows][i % Tiles::kRows] = ~uint64_t{0};
+
+  const bool works = static_cast<int>(threadIdx.x / 32) * Tiles::kWarpRows < keys;
+  const float scale = rsqrtf(static_cast<float>(Tiles::kHeadSize));
+  const float dropout_scale = args.mask == nullptr ? 1.f : shape.dropout.scale;
+  const int key_bit = at.first % 64 + Tiles::row(0);  // in the word of 64; row(1) lies in the same half of it
+  typename Tiles::template Product<Tiles::kHeadSize> dk{}, dv{};
+  typename Tiles::Rows k{}, v{};
+  for (int first = 0, stage = 0; first < at.tokens; first += Tiles::kRows, stage = (stage + 1) % Tiles::kStages) {
+    const int next = first + Tiles::kRows;
+    Tiles::wait();
+    __syncthreads();
+    if (Tiles::kStages > 1 && next < at.tokens) load_queries(next, (stage + 1) % Tiles::kStages);
+    if (works) {
+      if (first == 0) {
+        k = Tiles::rows(shared.k);
+        v = Tiles::rows(shared.v);
+      }
+      BERTH_UNROLL
+      for (int part = 0; part < Tiles::kRows; part += Tiles::kBackwardColumns) {
+        if (first + part >= at.tokens) break;
+        Scores weights, d_scores;
+        Tiles::dots(weights, k, shared.q[stage], part);
+        Tiles::dots(d_scores, v, shared.d_out[stage], part);
+        BERTH_UNROLL
+        for (int j = 0; j < Scores::kColumns; ++j) {
+          const int query = part + Tiles::column(j);
+          const float lse = shared.lse[stage][query] * kLog2e, delta = shared.delta[stage][query];
+          const auto kept = static_cast<uint32_t>(shared.kept[stage][query] >> key_bit / 32 * 32) >> key_bit % 32;
+          BERTH_UNROLL
+          for (int i = 0; i < 2; ++i) {
+            const bool keep = kept >> (Tiles::row(i) - Tiles::row(0)) & 1;
+            const float weight = exp2_fast(weights.at(i, j) * (scale * kLog2e) - lse);
+            weights.at(i, j) = keep ? weight : 0.f;
+            d_scores.at(i, j) = weight * ((keep ? d_scores.at(i, j) * dropout_scale : 0.f) - delta);
+          }
+        }
+        Tiles::add_weighted(dv, weights, shared.d_out[stage], part, shared.scratch);
+        Tiles::add_weighted(dk, d_scores, shared.q[stage], part, shared.scratch);
+      }
+    }
+    if (Tiles::kStages == 1 && next < at.tokens) {
+      __syncthreads();
+      load_queries(next, 0);
+    }
+  }
+  if (!works) return;
+  BERTH_UNROLL
+  for (int i = 0; i < 2; ++i) BERTH_UNROLL
+  for (int j = 0; j < dk.kColumns; ++j) {
+    dk.at(i, j) *= scale;
+    dv.at(i, j) *= dropout_scale;
+  }
+  const AttentionGradients<typename Tiles::T>& out = args.gradients;
+  Tiles::store_rows(shared.k, dk, out.dk + key_row * out.dk_stride + column, out.dk_stride, keys);
+  Tiles::store_rows(shared.v, dv, out.dv + key_row * out.dv_stride + column, out.dv_stride, keys);
+}
+
+// ---- First queries: a block for a sample and head. kLanes lanes hold a row of the head, kElements each, and take one key after the
+// other, kGroups apart; at the end, one thread a column adds up the groups in order.
+template <class T, int HeadSize>
+struct FirstQuery {
+  static constexpr int kElements = 16 / sizeof(T), kLanes = HeadSize / kElements, kGroups = kAttentionThreads / kLanes;
+
+  static __device__ int group() { return static_cast<int>(threadIdx.x) / kLanes; }
+  static __device__ int column() { return static_cast<int>(threadIdx.x) % kLanes * kElements; }  // in the head
+  static __device__ Numbers<float, kElements> load(const T* p) {
+    const Numbers<T, kElements> values = load_vector<kElements>(p);
+    Numbers<float, kElements> result;
+    BERTH_UNROLL
+    for (int e = 0; e < kElements; ++e) result.at[e] = to_float(values.at[e]);
+    return result;
+  }
+  static __device__ void store(const Numbers<float, kElements>& values, float factor, T* p) {
+    Numbers<T, kElements> result;
+    BERTH_UNROLL
+    for (int e = 0; e < kElements; ++e) from_float(values.at[e] * factor, result.at[e]);
+    store_vector(p, result);
+  }
+  static __device__ void add(Numbers<float, kElements>& to, float factor, const Numbers<float, kElements>& values) {
+    BERTH_UNROLL
+    for (int e = 0; e < kElements; ++e) to.at[e] += factor * values.at[e];
+  }
+  // Of whole rows: the same in all lanes of the group.
+  static __device__ float dot(const Numbers<float, kElements>& a, const Numbers<float, kElements>& b) {
+    float sum = 0;
+    BERTH_UNROLL
+    for (int e = 0; e < kElements; ++e) sum += a.at[e] * b.at[e];
+    BERTH_UNROLL
+    for (int distance = 1; distance < kLanes; distance *= 2) sum += __shfl_xor_sync(kAllLanes, sum, distance);
+    return sum;
+  }
+  static __device__ bool keep(const DropoutArgs& dropout, int64_t sample, int head, int key) {
+    if (dropout.threshold == 0) return true;
+    const auto id = static_cast<uint64_t>(sample);
+    const PhiloxWords random =
+        philox(static_cast<uint32_t>(id), static_cast<uint32_t>(id >> 32), static_cast<uint32_t>(head),
+               static_cast<uint32_t>(key) / 64 * 16 + static_cast<uint32_t>(key) % 16, dropout.key0, dropout.key1);
+    const int word = key % 64 / 16;
+    return keeps(word == 0 ? random.at[0] : word == 1 ? random.at[1] : word == 2 ? random.at[2] : random.at[3], dropout);
+  }
+};
+
+template <class T, int HeadSize>
+__global__ void __launch_bounds__(kAttentionThreads) first_query_forward(const ForwardArgs<T> args) {
+  using Row = FirstQuery<T, HeadSize>;
+  __shared__ float sums[Row::kGroups][HeadSize], tops[Row::kGroups], totals[Row::kGroups];
+  const AttentionShape& shape = args.shape;
+  const AttentionInputs<T>& in = args.inputs;
+  const Place at = place(shape, static_cast<int>(shape.max_seqlen));
+  const int column = at.head * HeadSize + Row::column();
+  const bool drops = shape.dropout.threshold != 0;
+  const int64_t id = drops ? shape.samples[at.sample] : 0;
+  const float scale = kLog2e * rsqrtf(static_cast<float>(HeadSize));
+  const auto q = Row::load(in.q + at.sample * in.q_stride + column);
+  Numbers<float, Row::kElements> sum{};
+  float top = -INFINITY, total = 0;
+  for (int first = 0; first < at.tokens; first += Row::kGroups) {
+    const int key = first + Row::group();
+    const bool there = key < at.tokens;  // lanes of a warp go on together
+    const int64_t row = at.row + (there ? key : 0);
+    const float score = Row::dot(q, Row::load(in.k + row * in.k_stride + column)) * scale;
+    if (!there) continue;
+    const float highest = fmaxf(top, score), shrink = exp2_fast(top - highest), weight = exp2_fast(score - highest);
+    top = highest;
+    total = total * shrink + weight;
+    BERTH_UNROLL
+    for (int e = 0; e < Row::kElements; ++e) sum.at[e] *= shrink;
+    if (Row::keep(shape.dropout, id, at.head, key)) Row::add(sum, weight, Row::load(in.v + row * in.v_stride + column));
+  }
+  BERTH_UNROLL
+  for (int e = 0; e < Row::kElements; ++e) sums[Row::group()][Row::column() + e] = sum.at[e];
+  if (Row::column() == 0) {
+    tops[Row::group()] = top;
+    totals[Row::group()] = total;
+  }
+  __syncthreads();
+  const int c = static_cast<int>(threadIdx.x);
+  if (c >= HeadSize) return;
+  float highest = tops[0], all = 0, result = 0;  // the first group has a key
+  for (int g = 1; g < Row::kGroups; ++g) highest = fmaxf(highest, tops[g]);
+  for (int g = 0; g < Row::kGroups; ++g) {
+    const float shrink = exp2_fast(tops[g] - highest);
+    all += shrink * totals[g];
+    result += shrink * sums[g][c];
+  }
+  from_float(result * (drops ? shape.dropout.scale : 1.f) / all, args.out[at.sample * args.out_stride + at.head * HeadSize + c]);
+  if (c == 0) args.lse[at.head * shape.batch + at.sample] = (highest + log2f(all)) * kLn2;
+}
+
+template <class T, int HeadSize>
+__global__ void __launch_bounds__(kAttentionThreads) first_query_backward(const BackwardArgs<T> args) {
+  using Row = FirstQuery<T, HeadSize>;
+  __shared__ float sums[Row::kGroups][HeadSize];
+  const AttentionShape& shape = args.shape;
+  const AttentionInputs<T>& in = args.inputs;
+  const AttentionGradients<T>& gradients = args.gradients;
+  const Place at = place(shape, static_cast<int>(shape.max_seqlen));
+  const int column = at.head * HeadSize + Row::column();
+  const bool drops = shape.dropout.threshold != 0;
+  const int64_t id = drops ? shape.samples[at.sample] : 0;
+  const float scale = rsqrtf(static_cast<float>(HeadSize)), dropout_scale = drops ? shape.dropout.scale : 1.f;
+  const auto q = Row::load(in.q + at.sample * in.q_stride + column);
+  const auto d_out = Row::load(args.d_out + at.sample * args.d_out_stride + column);
+  const float delta = Row::dot(d_out, Row::load(args.out + at.sample * args.out_stride + column));
+  const float lse = args.lse[at.head * shape.batch + at.sample] * kLog2e;
+  Numbers<float, Row::kElements> dq{};
+  for (int first = 0; first < at.tokens; first += Row::kGroups) {
+    const int key = first + Row::group();
+    const bool there = key < at.tokens;
+    const int64_t row = at.row + (there ? key : 0);
+    const auto k = Row::load(in.k + row * in.k_stride + column);
+    const float weight = exp2_fast(Row::dot(q, k) * (scale * kLog2e) - lse);
+    const float d_weight = Row::dot(d_out, Row::load(in.v + row * in.v_stride + column));
+    if (!there) continue;
+    const float factor = Row::keep(shape.dropout, id, at.head, key) ? dropout_scale : 0.f;
+    const float d_score = weight * (d_weight * factor - delta) * scale;
+    Row::add(dq, d_score, k);
+    Row::store(q, d_score, gradients.dk + row * gradients.dk_stride + column);
+    Row::store(d_out, weight * factor, gradients.dv + row * gradients.dv_stride + column);
+  }
+  BERTH_UNROLL
+  for (int e = 0; e < Row::kElements; ++e) sums[Row::group()][Row::column() + e] = dq.at[e];
+  __syncthreads();
+  const int c = static_cast<int>(threadIdx.x);
+  if (c >= HeadSize) return;
+  float result = 0;
+  for (int g = 0; g < Row::kGroups; ++g) result += sums[g][c];
+  from_float(result, gradients.dq[at.sample * gradients.dq_stride + at.head * HeadSize + c]);
+}
+
+// ---- On the host.
+
+bool has_tensor_cores() {
+#ifdef __CUDACC__
+  int device = 0, major = 0;
+  if (cudaGetDevice(&device) != cudaSuccess ||
+      cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) != cudaSuccess)
+    fail(ExitCode::kInternal, "CUDA does not say what GPU this is: ", cudaGetErrorString(cudaGetLastError()));
+  return major >= 8;
+#else
+  return true;
+#endif
+}
+
+template <class T>
+void check_rows(const char* name, const T* rows, int64_t stride) {
+  if (reinterpret_cast<uintptr_t>(rows) % 16 != 0 || stride * sizeof(T) % 16 != 0)
+    fail(ExitCode::kInternal, "attention: rows of ", name, " must begin on 16 bytes");
+}
+template <class T>
+void check_inputs(const AttentionShape& shape, const AttentionInputs<T>& inputs, const uint64_t* mask) {
+  if (!attention_supported(shape.head_size)) fail(ExitCode::kInternal, "attention: heads of ", shape.head_size);
+  if ((attention_mask_size(shape) > 0) != (mask != nullptr))
+    fail(ExitCode::kInternal, "attention: a mask is needed with dropout, and only then");
+  check_rows("q", inputs.q, inputs.q_stride);
+  check_rows("k", inputs.k, inputs.k_stride);
+  check_rows("v", inputs.v, inputs.v_stride);
+}
+
+// A block for each tile of each sample and head, if samples are cut into tiles of so many rows.
+dim3 blocks(const AttentionShape& shape, int64_t tile_rows) {
+  const int64_t tiles = (shape.max_seqlen + tile_rows - 1) / tile_rows, all = shape.batch * shape.heads * tiles;
+  if (all > INT32_MAX) fail(ExitCode::kInternal, "attention: ", shape.batch, " samples are too many for one launch");
+  return dim3(static_cast<unsigned>(all));
+}
+
+template <class Tiles>
+void launch_forward(const ForwardArgs<typename Tiles::T>& args, Stream stream) {
+  launch(forward<Tiles>, blocks(args.shape, Tiles::kRows), dim3(kAttentionThreads), sizeof(ForwardShared<Tiles>), stream, args);
+}
+template <class Tiles>
+void launch_backward(const BackwardArgs<typename Tiles::T>& args, Stream stream) {
+  const dim3 grid = blocks(args.shape, Tiles::kRows);
+  launch(d_queries<Tiles>, grid, dim3(kAttentionThreads), sizeof(DQueriesShared<Tiles>), stream, args);
+  launch(d_keys<Tiles>, grid, dim3(kAttentionThreads), sizeof(DKeysShared<Tiles>), stream, args);
+}
+
+template <class T, int HeadSize>
+void forward_of_size(const ForwardArgs<T>& args, Stream stream) {
+  if (args.shape.first_query_only) {
+    launch(first_query_forward<T, HeadSize>, blocks(args.shape, args.shape.max_seqlen), dim3(kAttentionThreads), 0, stream, args);
+    return;
+  }
+  if constexpr (sizeof(T) == 2) {
+    if (args.shape.tensor_cores && has_tensor_cores()) return launch_forward<TensorTiles<T, HeadSize>>(args, stream);
+  }
+  launch_forward<PlainTiles<T, HeadSize>>(args, stream);
+}
+template <class T, int HeadSize>
+void backward_of_size(const BackwardArgs<T>& args, Stream stream) {
+  if (args.shape.first_query_only) {
+    launch(first_query_backward<T, HeadSize>, blocks(args.shape, args.shape.max_seqlen), dim3(kAttentionThreads), 0, stream,
+           args);
+    return;
+  }
+  if constexpr (sizeof(T) == 2) {
+    if (args.shape.tensor_cores && has_tensor_cores()) return launch_backward<TensorTiles<T, HeadSize>>(args, stream);
+  }
+  launch_backward<PlainTiles<T, HeadSize>>(args, stream);
+}
+
+}  // namespace
+
+template <class T>
+void attention_forward(const AttentionShape& shape, const AttentionInputs<T>& inputs, T* out, int64_t out_stride, float* lse,
+                       uint64_t* mask, Stream stream) {
+  if (shape.batch == 0) return;
+  check_inputs(shape, inputs, mask);
+  check_rows("out", out, out_stride);
+  const ForwardArgs<T> args{shape, inputs, out, out_stride, lse, mask};
+  if (shape.head_size == 32)
+    forward_of_size<T, 32>(args, stream);
+  else
+    forward_of_size<T, 64>(args, stream);
+}
+
+template <class T>
+void attention_backward(const AttentionShape& shape, const AttentionInputs<T>& inputs, const T* d_out, int64_t d_out_stride,
+                        const T* out, int64_t out_stride, const float* lse, const uint64_t* mask,
+                        const AttentionGradients<T>& gradients, float* delta, Stream stream) {
+  if (shape.batch == 0) return;
+  check_inputs(shape, inputs, mask);
+  check_rows("d_out", d_out, d_out_stride);
+  check_rows("out", out, out_stride);
+  check_rows("dq", gradients.dq, gradients.dq_stride);
+  check_rows("dk", gradients.dk, gradients.dk_stride);
+  check_rows("dv", gradients.dv, gradients.dv_stride);
+  const BackwardArgs<T> args{shape, inputs, d_out, out, d_out_stride, out_stride, lse, mask, gradients, delta};
+  if (shape.head_size == 32)
+    backward_of_size<T, 32>(args, stream);
+  else
+    backward_of_size<T, 64>(args, stream);
+}
+
+#define BERTH_ATTENTION(T)                                                                                                   \
+  template void attention_forward(const AttentionShape&, const AttentionInputs<T>&, T*, int64_t, float*, uint64_t*, Stream); \
+  template void attention_backward(const AttentionShape&, const AttentionInputs<T>&, const T*, int64_t, const T*, int64_t,   \
+                                   const float*, const uint64_t*, const AttentionGradients<T>&, float*, Stream);
+BERTH_ATTENTION(float)
+BERTH_ATTENTION(Bf16)
+BERTH_ATTENTION(Fp16)
+#undef BERTH_ATTENTION
+
+}  // namespace berth::train::cuda
