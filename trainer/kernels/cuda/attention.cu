@@ -2,14 +2,10 @@
 // reads the sample's other tiles one after the other, as FlashAttention does: forward (for queries), d_queries (for queries), d_keys
 // (for keys); nothing is added across blocks. First queries have two small kernels of their own.
 //
-// Dropout: an element of 64 random numbers (trainer/kernels/dropout.h) lies 16 from the others of its Philox call, and one Philox call
-// serves 4 elements only if they are drawn together. 8 queries of any pitch begin and end a group of 64, so each warp draws the bits
-// of its own rows at once, in the order of the elements, while the first tiles are on their way; backward reads the bits. Counted for
-// 16 queries x 64 keys, which a warp of an H100 multiplies in 64 mma of 6 to 7 cycles (forward) and 224 (backward): 8 Philox calls of
-// a warp with 20 wide multiplications, 20 xors and about 30 others are 350 to 450 cycles. Drawn again in d_queries and d_keys they
-// would take as long as half of the mma; read, they are 128 bytes, against 4,096 of keys and values.
-#include <cmath>
-
+// Dropout: each thread of forward draws the bits of its own scores, all four words of each Philox call being its own, and keeps them
+// for backward. Counted for 16 queries x 64 keys, which a warp of an H100 multiplies in 64 mma of 6 cycles (forward) and 224 (backward),
+// with some 430 and 1,250 instructions: 8 Philox calls of 16 wide multiplications, 17 xors and 8 more are 330 instructions. Drawn again
+// in d_queries and d_keys they would cost half as much as all the rest; read, they are 128 bytes, against 4,096 of keys and values.
 #include "trainer/kernels/cuda/attention.h"
 #include "trainer/kernels/cuda/attention_tiles.cuh"
 
@@ -48,53 +44,71 @@ __device__ inline Place place(const AttentionShape& shape, int tile_rows) {
 
 __device__ inline int64_t mask_words(const AttentionShape& shape) { return (shape.max_seqlen + 63) / 64; }
 
-// Which of 64 keys' weights are kept, for the thread's two rows: bit kOffset(j) for its j-th column.
+// A thread's part of the mask's word for 64 keys.
 template <class Tiles>
-struct KeptColumns {
-  uint64_t bits[2];
-  __device__ bool at(int i, int j) const { return bits[i] >> Tiles::kOffset(j) & 1; }
-};
-// mask: of the block's first query. keys: first of the product's columns.
+__device__ inline typename Tiles::Mask* mask_part(uint64_t* word) {
+  return reinterpret_cast<typename Tiles::Mask*>(word) + Tiles::lane() % Tiles::kRowLanes;
+}
 template <class Tiles>
-__device__ inline KeptColumns<Tiles> load_kept(const uint64_t* mask, int64_t words, int queries, int key) {
-  KeptColumns<Tiles> kept;
-  BERTH_UNROLL
-  for (int i = 0; i < 2; ++i) {
-    const int query = Tiles::row(i);
-    kept.bits[i] = query < queries ? mask[query * words + key / 64] >> (key % 64 + Tiles::column(0)) : 0;
-  }
-  return kept;
+__device__ inline const typename Tiles::Mask* mask_part(const uint64_t* word) {
+  return reinterpret_cast<const typename Tiles::Mask*>(word) + Tiles::lane() % Tiles::kRowLanes;
 }
 
-// Draws the bits of a warp's rows: queries `first` to `first + queries` of a sample of so many tokens. mask: of query `first`.
-__device__ inline void draw_mask(const DropoutArgs& dropout, int64_t sample, int head, int tokens, int first, int queries,
-                                 int64_t words, uint64_t* mask) {
-  const int lane = static_cast<int>(threadIdx.x % 32);
-  const int parts = (tokens + 15) / 16;  // 16 elements, of which 4 follow each other in a group of 64
-  const auto id = static_cast<uint64_t>(sample);
-  const auto group = static_cast<uint32_t>(int64_t{first} * parts / 4);
-  // Two groups at a time, a counter each lane. Lanes 0 to 7 then write a part each.
-  int query = lane / parts, part = lane % parts;
-  for (int done = 0; done < queries * parts; done += 8) {
-    const PhiloxWords random =
-        philox(static_cast<uint32_t>(id), static_cast<uint32_t>(id >> 32), static_cast<uint32_t>(head),
-               (group + static_cast<uint32_t>(done) / 4) * 16 + static_cast<uint32_t>(lane), dropout.key0, dropout.key1);
-    uint32_t mine = 0;
+// Draws the bits of a thread's rows, tile after tile. A row's first element may be one of the 2nd to 4th 16 of a group of 64: then
+// a tile's bits come from two groups, the later of which serves the next tile as well.
+template <class Tiles>
+class MaskRows {
+ public:
+  // query: of row(0) of the first warp, in the sample.
+  __device__ MaskRows(const DropoutArgs& dropout, int64_t sample, int head, int tokens, int query)
+      : sample_(static_cast<uint64_t>(sample)),
+        head_(head),
+        key0_(dropout.key0),
+        key1_(dropout.key1),
+        lowest_(dropout.threshold << 8) {
     BERTH_UNROLL
-    for (int word = 0; word < 4; ++word) {
-      const uint32_t both = __ballot_sync(kAllLanes, keeps(random.at[word], dropout));
-      if (lane % 4 == word) mine = both;
-    }
-    if (lane < 8 && query < queries)
-      reinterpret_cast<uint16_t*>(mask + query * words)[part] = static_cast<uint16_t>(mine >> lane / 4 * 16);
-    part += 8;
-    while (part >= parts) {
-      part -= parts;
-      ++query;
+    for (int i = 0; i < 2; ++i) {
+      const auto part = static_cast<uint32_t>(query + Tiles::row(i)) * (static_cast<uint32_t>(tokens + 15) / 16);
+      group_[i] = part / 4;
+      parts_[i] = -static_cast<int>(part % 4);
+      bits_[i] = 0;
     }
   }
-  __syncwarp();  // the bits are read by other lanes
-}
+
+  // Of the next kRows keys, of which so many are there: bit j for column j.
+  __device__ uint32_t next(int i, int keys) {
+    constexpr int kParts = Tiles::kRows / 16;
+    const int needed = keys >= Tiles::kRows ? kParts : (keys + 15) / 16;
+    while (parts_[i] < needed) {
+      uint32_t drawn = 0;
+      BERTH_UNROLL
+      for (int j = 0; j < kBits; ++j) {
+        const PhiloxWords random =
+            philox(static_cast<uint32_t>(sample_), static_cast<uint32_t>(sample_ >> 32), static_cast<uint32_t>(head_),
+                   group_[i] * 16 + static_cast<uint32_t>(Tiles::column(j)), key0_, key1_);
+        BERTH_UNROLL
+        for (int word = 0; word < 4; ++word)
+          if (random.at[word] >= lowest_) drawn |= 1u << (word * kBits + j);
+      }
+      bits_[i] |= parts_[i] < 0 ? drawn >> -parts_[i] * kBits : drawn << parts_[i] * kBits;
+      parts_[i] += 4;
+      ++group_[i];
+    }
+    const uint32_t bits = bits_[i] & ((1u << kParts * kBits) - 1);
+    bits_[i] >>= kParts * kBits;
+    parts_[i] -= kParts;
+    return bits;
+  }
+
+ private:
+  static constexpr int kBits = 16 / Tiles::kRowLanes;  // for 16 keys
+  uint64_t sample_;
+  int head_;
+  uint32_t key0_, key1_, lowest_;  // the lowest random word that is kept
+  uint32_t group_[2];              // to draw next
+  uint32_t bits_[2];               // drawn and not yet used,
+  int parts_[2];                   // for so many times 16 keys; negative: to be passed over
+};
 
 template <class T>
 struct ForwardArgs {
@@ -113,7 +127,7 @@ struct ForwardShared {
 };
 
 template <class Tiles>
-__global__ void __launch_bounds__(kAttentionThreads) forward(const ForwardArgs<typename Tiles::T> args) {
+__global__ void __launch_bounds__(kAttentionThreads, 4) forward(const ForwardArgs<typename Tiles::T> args) {
   using Scores = typename Tiles::template Product<Tiles::kForwardColumns>;
   static_assert(Tiles::kForwardColumns == Tiles::kRows);
   BERTH_DYNAMIC_SHARED(memory);
@@ -134,16 +148,12 @@ __global__ void __launch_bounds__(kAttentionThreads) forward(const ForwardArgs<t
   Tiles::load(shared.q, in.q + query_row * in.q_stride + column, in.q_stride, queries);
   load_keys(0, 0);
 
-  const int warp_row = static_cast<int>(threadIdx.x / 32) * Tiles::kWarpRows;
-  const bool works = warp_row < queries;  // a warp without queries only copies
+  const bool works = static_cast<int>(threadIdx.x / 32) * Tiles::kWarpRows < queries;  // a warp without queries only copies
   const int64_t words = mask_words(shape);
   uint64_t* const mask = args.mask == nullptr ? nullptr : args.mask + (at.head * shape.tokens + query_row) * words;
-  if (mask != nullptr && works) {
-    const int rows = queries - warp_row < Tiles::kWarpRows ? queries - warp_row : Tiles::kWarpRows;
-    draw_mask(shape.dropout, shape.samples[at.sample], at.head, at.tokens, at.first + warp_row, rows, words,
-              mask + warp_row * words);
-  }
-
+  const bool drops = mask != nullptr;
+  MaskRows<Tiles> draw(shape.dropout, drops ? shape.samples[at.sample] : 0, at.head, at.tokens, at.first);
+  uint32_t written[2] = {};                                                   // of the current word
   const float scale = kLog2e * rsqrtf(static_cast<float>(Tiles::kHeadSize));  // of scores, to base 2
   typename Tiles::template Product<Tiles::kHeadSize> sums{};
   float top[2] = {-INFINITY, -INFINITY}, total[2] = {};  // the highest score so far; this thread's part of the sum
@@ -155,8 +165,17 @@ __global__ void __launch_bounds__(kAttentionThreads) forward(const ForwardArgs<t
     if (Tiles::kStages > 1 && next < at.tokens) load_keys(next, (stage + 1) % Tiles::kStages);
     if (works) {
       if (first == 0) q = Tiles::rows(shared.q);
-      KeptColumns<Tiles> kept{};
-      if (mask != nullptr) kept = load_kept<Tiles>(mask, words, queries, first);
+      uint32_t kept[2] = {};
+      if (drops) {
+        BERTH_UNROLL
+        for (int i = 0; i < 2; ++i) {
+          kept[i] = draw.next(i, at.tokens - first);
+          written[i] = first % 64 == 0 ? kept[i] : written[i] | kept[i] << first % 64 / Tiles::kRowLanes;
+          const int query = Tiles::row(i);
+          if (query < queries)
+            *mask_part<Tiles>(mask + query * words + first / 64) = static_cast<typename Tiles::Mask>(written[i]);
+        }
+      }
       Scores scores;
       Tiles::dots(scores, q, shared.k[stage], 0);
       if (next > at.tokens) {
@@ -181,11 +200,11 @@ __global__ void __launch_bounds__(kAttentionThreads) forward(const ForwardArgs<t
         BERTH_UNROLL
         for (int j = 0; j < sums.kColumns; ++j) sums.at(i, j) *= shrink;
       }
-      if (mask != nullptr) {
+      if (drops) {
         BERTH_UNROLL
         for (int i = 0; i < 2; ++i) BERTH_UNROLL
         for (int j = 0; j < Scores::kColumns; ++j)
-          if (!kept.at(i, j)) scores.at(i, j) = 0;
+          if ((kept[i] >> j & 1) == 0) scores.at(i, j) = 0;
       }
       Tiles::add_weighted(sums, scores, shared.v[stage], 0, shared.scratch);
     }
@@ -200,7 +219,7 @@ __global__ void __launch_bounds__(kAttentionThreads) forward(const ForwardArgs<t
     const float sum = Tiles::row_sum(total[i]);
     if (Tiles::column(0) == 0 && Tiles::row(i) < queries)
       args.lse[at.head * shape.tokens + query_row + Tiles::row(i)] = (top[i] * scale + log2f(sum)) * kLn2;
-    const float factor = (mask == nullptr ? 1.f : shape.dropout.scale) / sum;
+    const float factor = (drops ? shape.dropout.scale : 1.f) / sum;
     BERTH_UNROLL
     for (int j = 0; j < sums.kColumns; ++j) sums.at(i, j) *= factor;
   }
@@ -277,8 +296,15 @@ __global__ void __launch_bounds__(kAttentionThreads, 3) d_queries(const Backward
       BERTH_UNROLL
       for (int part = 0; part < Tiles::kRows; part += Tiles::kBackwardColumns) {
         if (first + part >= at.tokens) break;
-        KeptColumns<Tiles> kept{{~uint64_t{0}, ~uint64_t{0}}};
-        if (mask != nullptr) kept = load_kept<Tiles>(mask, words, queries, first + part);
+        const int key = first + part;
+        uint32_t kept[2] = {~0u, ~0u};
+        if (mask != nullptr) {
+          BERTH_UNROLL
+          for (int i = 0; i < 2; ++i) {
+            const int query = Tiles::row(i);
+            if (query < queries) kept[i] = *mask_part<Tiles>(mask + query * words + key / 64) >> key % 64 / Tiles::kRowLanes;
+          }
+        }
         Scores scores, d_weights;
         Tiles::dots(scores, q, shared.k[stage], part);
         Tiles::dots(d_weights, d_out, shared.v[stage], part);
@@ -286,13 +312,13 @@ __global__ void __launch_bounds__(kAttentionThreads, 3) d_queries(const Backward
         for (int i = 0; i < 2; ++i) BERTH_UNROLL
         for (int j = 0; j < Scores::kColumns; ++j) {
           const float weight = exp2_fast(scores.at(i, j) * (scale * kLog2e) - lse[i]);
-          const float d_weight = kept.at(i, j) ? d_weights.at(i, j) * dropout_scale : 0.f;
-          scores.at(i, j) = weight * (d_weight - delta[i]);
+          const float d_weight = (kept[i] >> j & 1) != 0 ? d_weights.at(i, j) : 0.f;
+          scores.at(i, j) = weight * (d_weight * dropout_scale - delta[i]);
         }
-        if (first + part + Tiles::kBackwardColumns > at.tokens) {  // the weight of a key that is not there may be infinite
+        if (key + Tiles::kBackwardColumns > at.tokens) {  // the weight of a key that is not there may be infinite
           BERTH_UNROLL
           for (int j = 0; j < Scores::kColumns; ++j)
-            if (first + part + Tiles::column(j) >= at.tokens) scores.at(0, j) = scores.at(1, j) = 0;
+            if (key + Tiles::column(j) >= at.tokens) scores.at(0, j) = scores.at(1, j) = 0;
         }
         Tiles::add_weighted(dq, scores, shared.k[stage], part, shared.scratch);
       }
@@ -313,7 +339,7 @@ __global__ void __launch_bounds__(kAttentionThreads, 3) d_queries(const Backward
 template <class Tiles>
 struct DKeysShared {
   typename Tiles::Tile k, v, q[Tiles::kStages], d_out[Tiles::kStages];
-  uint64_t kept[Tiles::kStages][Tiles::kRows];  // of each query, the word with the block's keys
+  uint64_t mask[Tiles::kStages][Tiles::kRows];  // of each query, the word with the block's keys
   float lse[Tiles::kStages][Tiles::kRows], delta[Tiles::kStages][Tiles::kRows];
   typename Tiles::Scratch scratch;
 };
@@ -340,19 +366,20 @@ __global__ void __launch_bounds__(kAttentionThreads, 3) d_keys(const BackwardArg
     Tiles::load(shared.d_out[stage], args.d_out + row * args.d_out_stride + column, args.d_out_stride, queries);
     Tiles::load_values(shared.lse[stage], args.lse + index, 1, queries);
     Tiles::load_values(shared.delta[stage], args.delta + index, 1, queries);
-    if (args.mask != nullptr) Tiles::load_values(shared.kept[stage], args.mask + index * words + at.first / 64, words, queries);
+    if (args.mask != nullptr) Tiles::load_values(shared.mask[stage], args.mask + index * words + at.first / 64, words, queries);
   };
   Tiles::load(shared.k, in.k + key_row * in.k_stride + column, in.k_stride, keys);
   Tiles::load(shared.v, in.v + key_row * in.v_stride + column, in.v_stride, keys);
   load_queries(0, 0);
   if (args.mask == nullptr)
     for (int i = static_cast<int>(threadIdx.x); i < Tiles::kStages * Tiles::kRows; i += kAttentionThreads)
-      shared.kept[i / Tiles::kRows][i % Tiles::kRows] = ~uint64_t{0};
+      shared.mask[i / Tiles::kRows][i % Tiles::kRows] = ~uint64_t{0};
 
   const bool works = static_cast<int>(threadIdx.x / 32) * Tiles::kWarpRows < keys;
   const float scale = rsqrtf(static_cast<float>(Tiles::kHeadSize));
   const float dropout_scale = args.mask == nullptr ? 1.f : shape.dropout.scale;
-  const int key_bit = at.first % 64 + Tiles::row(0);  // in the word of 64; row(1) lies in the same half of it
+  // In the word; both rows' lie in the same half of it.
+  const int bits[2] = {Tiles::mask_bit(at.first % 64 + Tiles::row(0)), Tiles::mask_bit(at.first % 64 + Tiles::row(1))};
   typename Tiles::template Product<Tiles::kHeadSize> dk{}, dv{};
   typename Tiles::Rows k{}, v{};
   for (int first = 0, stage = 0; first < at.tokens; first += Tiles::kRows, stage = (stage + 1) % Tiles::kStages) {
@@ -375,13 +402,13 @@ __global__ void __launch_bounds__(kAttentionThreads, 3) d_keys(const BackwardArg
         for (int j = 0; j < Scores::kColumns; ++j) {
           const int query = part + Tiles::column(j);
           const float lse = shared.lse[stage][query] * kLog2e, delta = shared.delta[stage][query];
-          const auto kept = static_cast<uint32_t>(shared.kept[stage][query] >> key_bit / 32 * 32) >> key_bit % 32;
+          const uint32_t kept = reinterpret_cast<const uint32_t*>(&shared.mask[stage][query])[bits[0] / 32] >> bits[0] % 32;
           BERTH_UNROLL
           for (int i = 0; i < 2; ++i) {
-            const bool keep = kept >> (Tiles::row(i) - Tiles::row(0)) & 1;
+            const bool keep = (kept >> (bits[i] - bits[0]) & 1) != 0;
             const float weight = exp2_fast(weights.at(i, j) * (scale * kLog2e) - lse);
             weights.at(i, j) = keep ? weight : 0.f;
-            d_scores.at(i, j) = weight * ((keep ? d_scores.at(i, j) * dropout_scale : 0.f) - delta);
+            d_scores.at(i, j) = weight * ((keep ? d_scores.at(i, j) : 0.f) * dropout_scale - delta);
           }
         }
         Tiles::add_weighted(dv, weights, shared.d_out[stage], part, shared.scratch);

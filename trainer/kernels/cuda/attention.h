@@ -51,7 +51,7 @@ struct AttentionGradients {
 };
 
 // Writes out [queries, heads * head_size], and what backward needs: lse [heads, queries], the logarithm of the sum of the
-// exponentials of a query's scores, and mask [heads, tokens, (max_seqlen + 63) / 64], a bit for each weight that dropout keeps
+// exponentials of a query's scores, and mask [heads, tokens, (max_seqlen + 63) / 64], bits of the weights that dropout keeps, in an order of its own
 // (attention_mask_size() words; null if that is 0). T: float, Bf16, Fp16; computed in fp32, but weights are rounded to T where tensor
 // cores multiply them. Throws an Error (kInternal) for another head size or rows that do not begin on 16 bytes.
 template <class T>

@@ -5,6 +5,10 @@
 // products of them with other tiles in registers: Product<N>, kWarpRows x N in fp32. A thread holds two rows of it, row(0) and row(1),
 // and of each N / kRowLanes columns, column(j) = column(0) + kOffset(j); the other columns of a row are in the kRowLanes - 1 lanes
 // beside it.
+//
+// Dropout's mask is kept as threads need it: 64 keys of a query are a word, of which each of the row's lanes has a part (Mask), bit j
+// for its column j. 16 keys are 16 / kRowLanes bits of a part: so many Philox counters, whose other words are the same bits of the
+// same thread's other columns in 64 keys that begin where a group of random numbers does (trainer/kernels/dropout.h).
 #pragma once
 
 #include "trainer/kernels/cuda/mma.cuh"
@@ -25,6 +29,7 @@ struct TensorTiles {
   static constexpr int kStages = 2;  // the next tiles are copied while one is worked on
   // Columns of a product at a time: what registers hold.
   static constexpr int kForwardColumns = 64, kBackwardColumns = 32;
+  using Mask = uint16_t;
 
   struct alignas(128) Tile {
     uint16_t x[kRows * HeadSize];
@@ -46,6 +51,9 @@ struct TensorTiles {
   static __device__ int column(int j) { return lane() % 4 * 2 + kOffset(j); }
   static __device__ constexpr int kOffset(int j) { return 8 * (j / 2) + j % 2; }
 
+  // Where the word of 64 keys has the bit of a key.
+  static __device__ int mask_bit(int key) { return key % 8 / 2 * 16 + key / 8 * 2 + key % 2; }
+
   template <class AnyTile>
   static __device__ auto* at(AnyTile& tile, int row, int part) {
     const int swapped = part ^ (kParts == 8 ? row % 8 : row / 2 % 4);
@@ -54,11 +62,12 @@ struct TensorTiles {
 
   // Begins to copy rows of global memory, zeros for those from `rows` on.
   static __device__ void load(Tile& tile, const T* from, int64_t stride, int rows) {
+    constexpr int kAtOnce = kAttentionThreads / kParts;  // rows; a multiple of what at() repeats after
+    const int row = static_cast<int>(threadIdx.x) / kParts, part = static_cast<int>(threadIdx.x) % kParts;
+    const T* next = from + row * stride + part * 8;
     BERTH_UNROLL
-    for (int i = 0; i < kRows * kParts / kAttentionThreads; ++i) {
-      const int index = static_cast<int>(threadIdx.x) + i * kAttentionThreads, row = index / kParts, part = index % kParts;
-      copy_async<16>(at(tile, row, part), from + (row < rows ? row * stride + part * 8 : 0), row < rows);
-    }
+    for (int i = 0; i < kRows; i += kAtOnce, next += kAtOnce * stride)
+      copy_async<16>(at(tile, row, part) + i * HeadSize, row + i < rows ? next : from, row + i < rows);
   }
   // The same for kRows single values.
   template <class Value>
@@ -163,6 +172,7 @@ struct PlainTiles {
   static constexpr int kRows = 32, kWarpRows = 8, kRowLanes = 8;
   static constexpr int kStages = 1;
   static constexpr int kForwardColumns = 32, kBackwardColumns = 32;
+  using Mask = uint8_t;
 
   struct Tile {
     alignas(16) float x[kRows][HeadSize + 4];  // + 4: 8 rows' 16 bytes at the same column lie in different banks
@@ -182,6 +192,7 @@ struct PlainTiles {
   static __device__ int row(int i) { return static_cast<int>(threadIdx.x / 8) * 2 + i; }
   static __device__ int column(int j) { return lane() % 8 + kOffset(j); }
   static __device__ constexpr int kOffset(int j) { return 8 * j; }
+  static __device__ int mask_bit(int key) { return key % 8 * 8 + key / 8; }
 
   static __device__ void load(Tile& tile, const T* from, int64_t stride, int rows) {
     constexpr int kElements = 16 / sizeof(T), kParts = HeadSize / kElements;
