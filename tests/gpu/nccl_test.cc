@@ -46,11 +46,12 @@ TEST(Nccl, SumsManyTensorsInFlight) {
 // synchronisation.
 TEST(Nccl, OrdersAfterAndBeforeTheCurrentStream) {
   on_each_gpu([](Communicator& comm) {
-    at::Tensor big = at::ones({2048, 2048}, at::TensorOptions(comm.device()));
+    const int64_t n = 16 * at::cuda::getDeviceProperties(comm.device().index())->multiProcessorCount;  // a while, on any device
+    at::Tensor big = at::ones({n, n}, at::TensorOptions(comm.device()));
     at::Tensor tensor = comm.allocate(1 << 20);
     for (int round = 0; round < 20; ++round) {
       at::Tensor product = big;
-      for (int i = 0; i < 10; ++i) product = at::mm(product, big) / 2048;
+      for (int i = 0; i < 10; ++i) product = at::mm(product, big) / n;
       tensor.fill_(product[0][0] * (comm.rank() + 1));
       comm.wait(comm.start_all_reduce(tensor));
       EXPECT_TRUE((tensor * 2 == 2 * rank_sum(comm)).all().item<bool>());

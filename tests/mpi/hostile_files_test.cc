@@ -26,7 +26,7 @@ struct Used {
 // A command that hangs is killed after a minute: exit code 124.
 Used measure(const std::string& arguments, const fs::path& printed) {
   const std::string line =
-      "exec timeout -k 1 60 " BERTH_BINARY_DIR "/berth " + arguments + " >" + printed.string() + " 2>&1 </dev/null";
+      "exec timeout -k 1 60 " + berth_program() + " " + arguments + " >" + printed.string() + " 2>&1 </dev/null";
   const pid_t child = ::fork();
   if (child == 0) {
     ::execl("/bin/sh", "sh", "-c", line.c_str(), nullptr);

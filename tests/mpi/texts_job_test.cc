@@ -157,8 +157,7 @@ TEST_F(TextsJob, PrepareThatASignalStopsEndsAsAnyProgram) {
   const JobResult stopped = run_shell(
       "cd " + dir_->path().string() +
       " && mkfifo endless.csv && { { exec 3>endless.csv; touch opened; while cat train.csv >&3; do :; done; } & } " +
-      "2>/dev/null; " + BERTH_BINARY_DIR +
-      "/berth prepare --train-file endless.csv --validation-split 0.2 --tokenizer model --output " +
+      "2>/dev/null; " + berth_program() + " prepare --train-file endless.csv --validation-split 0.2 --tokenizer model --output " +
       "stopped.h5 & job=$!; until [ -e opened ]; do sleep 0.01; kill -0 $job || break; done; kill -USR1 $job; wait $job");
   EXPECT_EQ(stopped.exit_code, 128 + SIGUSR1) << stopped.err;
   EXPECT_NE(stopped.err.find("stopped on request; no data set was written"), std::string::npos) << stopped.err;

@@ -191,9 +191,8 @@ TEST_F(TrainJob, ReportsOnlyWhereThereIsSomethingToReportTo) {
 TEST_F(TrainJob, AStopSignalSavesAndLeavesWith75) {
   const std::string options = "--global-batch-size 12 --max-steps 200 --save-strategy no --eval-strategy no";
   ASSERT_EQ(train("unstopped", options, 2).exit_code, 0);
-  const std::string command = std::string(BERTH_BINARY_DIR) + "/berth train --model " + at("model") + " --data " + at("data.h5") +
-                              " --output-dir " + at("stopped") + " --logging-steps 1 --learning-rate 1e-3 --disable-tqdm " +
-                              options;
+  const std::string command = berth_program() + " train --model " + at("model") + " --data " + at("data.h5") + " --output-dir " +
+                              at("stopped") + " --logging-steps 1 --learning-rate 1e-3 --disable-tqdm " + options;
   // mpiexec passes USR1 on to the ranks. The signal comes when the third step has been logged.
   const JobResult stopped = run_shell(
       "mpiexec --oversubscribe -n 2 " + command + " & job=$!; until [ -f " + at("stopped") + "/metrics.jsonl ] && [ $(wc -l < " +
@@ -232,8 +231,8 @@ TEST_F(TrainJob, ACompleteRunIsLeftAlone) {
 // mpirun hands its ranks a pipe for standard error: the bar is drawn if what mpirun writes to is a terminal.
 TEST_F(TrainJob, ProgressBarOnTheTerminalOfMpirun) {
   const auto in_terminal = [&](const std::string& run, const std::string& redirection) {
-    const std::string command = "mpiexec --oversubscribe -n 2 " BERTH_BINARY_DIR "/berth train --model " + at("model") +
-                                " --data " + at("data.h5") + " --output-dir " + at(run) +
+    const std::string command = "mpiexec --oversubscribe -n 2 " + berth_program() + " train --model " + at("model") + " --data " +
+                                at("data.h5") + " --output-dir " + at(run) +
                                 " --global-batch-size 12 --max-steps 8 --save-strategy no" + redirection;
     return run_shell("script -qec \"" + command + "\" /dev/null",
                      {{"TERM", "xterm"}, {"OMPI_ALLOW_RUN_AS_ROOT", "1"}, {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}});

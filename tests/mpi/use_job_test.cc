@@ -72,8 +72,8 @@ TEST_F(UseJob, StandardInputIsPredictedInOrderWhateverItsSize) {
 TEST_F(UseJob, ASignalEndsThePredictionThatWaitsForInput) {
   const std::string fifo = at("fifo"), out = at("stopped.jsonl");
   const JobResult stopped =
-      run_shell("mkfifo " + fifo + "; exec 3<>" + fifo + "; timeout 100 " + BERTH_BINARY_DIR + "/berth predict --model " +
-                at("run") + " --input - --output " + out + " <" + fifo + " & seq 100 >" + fifo + "; until ls " + out +
+      run_shell("mkfifo " + fifo + "; exec 3<>" + fifo + "; timeout 100 " + berth_program() + " predict --model " + at("run") +
+                " --input - --output " + out + " <" + fifo + " & seq 100 >" + fifo + "; until ls " + out +
                 "*.tmp-berth-* >/dev/null 2>&1; do sleep 0.05; done; kill -TERM $!; wait $!");
   EXPECT_EQ(stopped.exit_code, 143) << stopped.err;
   EXPECT_NE(stopped.err.find("stopped on request"), std::string::npos) << stopped.err;
@@ -95,7 +95,7 @@ TEST_F(UseJob, ResultsThatStandardOutputDoesNotTakeAreAnError) {
   for (const std::string& command :
        {"evaluate --data " + at("data.h5") + " --model " + at("run"), "predict --text ban --output - --model " + at("run"),
         "predict --text ban --model " + at("run"), "inspect " + at("run")}) {
-    const JobResult full = run_shell(std::string(BERTH_BINARY_DIR) + "/berth " + command + " >/dev/full");
+    const JobResult full = run_shell(berth_program() + " " + command + " >/dev/full");
     EXPECT_EQ(full.exit_code, 1) << command << "\n" << full.err;
     EXPECT_NE(full.err.find("standard output cannot be written"), std::string::npos) << full.err;
   }
@@ -177,8 +177,8 @@ TEST_F(UseJob, PredictThatASignalStopsEndsAsAnyProgram) {
         run_shell("cd " + dir_->path().string() +
                       " && rm -f endless.csv opened && mkfifo endless.csv && { { exec 3>endless.csv; touch opened; while cat "
                       "train.csv >&3; " +
-                      "do :; done; } & } 2>/dev/null; " + launch + BERTH_BINARY_DIR +
-                      "/berth predict --model run --input endless.csv --output stopped.jsonl & job=$!; " +
+                      "do :; done; } & } 2>/dev/null; " + launch + berth_program() +
+                      " predict --model run --input endless.csv --output stopped.jsonl & job=$!; " +
                       "until [ -e opened ]; do sleep 0.01; kill -0 $job || break; done; kill -USR1 $job; wait $job",
                   {{"OMPI_ALLOW_RUN_AS_ROOT", "1"}, {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}});
     EXPECT_EQ(stopped.exit_code, 128 + SIGUSR1) << stopped.err;
@@ -196,8 +196,8 @@ TEST_F(UseJob, EvaluateThatASignalStopsEndsAsAnyProgram) {
                       at("long.h5"))
                 .exit_code,
             0);
-  const JobResult stopped = run_shell("cd " + dir_->path().string() + "; " + BERTH_BINARY_DIR +
-                                      "/berth evaluate --model run --data long.h5 --split train --output-dir stopped "
+  const JobResult stopped = run_shell("cd " + dir_->path().string() + "; " + berth_program() +
+                                      " evaluate --model run --data long.h5 --split train --output-dir stopped "
                                       "--per-device-eval-batch-size 1 & job=$!; " +
                                       "until [ -e stopped ]; do sleep 0.01; kill -0 $job || break; done; kill -USR1 $job; wait "
                                       "$job");

@@ -6,6 +6,11 @@
 
 namespace berth::test {
 
+std::string berth_program() {
+  const char* const other = std::getenv("BERTH_PROGRAM");
+  return other ? other : std::string(BERTH_BINARY_DIR) + "/berth";
+}
+
 JobResult run_shell(const std::string& command, const std::map<std::string, std::string>& environment) {
   const TempDir dir;
   std::string line = "env OMP_NUM_THREADS=1";
@@ -18,11 +23,10 @@ JobResult run_shell(const std::string& command, const std::map<std::string, std:
 }
 
 JobResult run_berth(const std::string& arguments, int ranks, const std::map<std::string, std::string>& environment) {
-  const std::string program = std::string(BERTH_BINARY_DIR) + "/berth";
   const std::string mpiexec = "mpiexec --oversubscribe --mca mpi_yield_when_idle 1 -n " + std::to_string(ranks) + " ";
   std::map<std::string, std::string> all = environment;
   all.insert({{"OMPI_ALLOW_RUN_AS_ROOT", "1"}, {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}});
-  return run_shell((ranks > 1 ? mpiexec : "") + program + " " + arguments, all);
+  return run_shell((ranks > 1 ? mpiexec : "") + berth_program() + " " + arguments, all);
 }
 
 }  // namespace berth::test

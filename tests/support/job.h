@@ -15,6 +15,9 @@ struct JobResult {
   std::string err;
 };
 
+// What tests run as `berth`: the one of this build, or the command line that BERTH_PROGRAM in the environment is (tests/standin).
+std::string berth_program();
+
 // Runs a shell command line; its environment is this process's plus `environment`.
 JobResult run_shell(const std::string& command, const std::map<std::string, std::string>& environment = {});
 

@@ -1,0 +1,64 @@
+// The memory of the devices. An allocation is mapped twice: at its device address, where nobody may touch it, and at its shadow, which
+// only the stand-ins know. So a host that reads a device pointer ends with a sentence instead of a right result. What nobody wrote
+// is full of 0xFF: NaN in every floating-point type, -1, true.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+
+namespace berth::standin {
+
+class Memory {
+ public:
+  static Memory& instance();
+
+  struct Block {
+    uintptr_t begin;
+    size_t bytes;
+    int device;
+  };
+  // Null if the device has less than that left. The first byte behind an allocation (its size rounded up to 256) is mapped nowhere.
+  void* allocate(size_t bytes, int device);
+  std::optional<Block> release(void* pointer);  // what it was; none: not what allocate returned
+  std::optional<Block> find(const void* pointer);
+
+  // Page-locked host memory, which the device reads and writes while the host goes on.
+  void* allocate_pinned(size_t bytes);
+  bool release_pinned(void* pointer);
+  bool is_pinned(const void* pointer);
+
+  size_t used(int device);
+  size_t peak(int device);
+  size_t capacity() const { return capacity_; }
+
+  // While one lives, every device address may be touched as the device's own kernels do.
+  class Exposed {
+   public:
+    Exposed();
+    ~Exposed();
+    Exposed(const Exposed&) = delete;
+  };
+
+ private:
+  Memory();
+  void protect(int protection);
+
+  std::mutex mutex_;
+  int file_;  // holds the bytes of both mappings; offsets are those of device addresses
+  size_t capacity_;
+  uintptr_t top_;
+  std::map<uintptr_t, Block> blocks_;
+  std::map<uintptr_t, size_t> pinned_;
+  std::map<int, size_t> used_, peak_;
+  int exposed_ = 0;
+};
+
+// A device address, allocated or not.
+bool is_device(const void* pointer);
+// Where the host finds what is at a device address; other pointers stay as they are.
+void* shadow(const void* pointer);
+
+}  // namespace berth::standin
