@@ -18,7 +18,8 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 ENDINGS = {".h", ".cc", ".cu", ".cuh", ".inl"}
 
 # What a room links without an include of its own: mpi_session.cc has mpi.h from trainer/comm/mpi/mpi_check.h.
-LINKED_ONLY = {"launcher": {"mpi"}}
+# nvcc includes cuda_runtime.h by itself.
+LINKED_ONLY = {"launcher": {"mpi"}, "trainer/kernels/cuda": {"cudart"}}
 
 # Headers for a few files of a room: where they may be included at all.
 NARROW = [
@@ -100,7 +101,7 @@ def prove(house, files):
     header_of = {room: next(path for path in sorted(files) if path.endswith(".h") and house.room_of(path) == room)
                  for room in house.uses if any(path.endswith(".h") and house.room_of(path) == room for path in files)}
     example = {"json": "nlohmann/json.hpp", "openssl": "openssl/evp.h", "icu": "unicode/utf8.h", "hdf5": "hdf5.h", "boost": "boost/crc.hpp",
-               "boost_log": "boost/log/trivial.hpp", "mpi": "mpi.h", "torch": "ATen/ATen.h", "cuda": "nccl.h", "cli11": "CLI/CLI.hpp",
+               "boost_log": "boost/log/trivial.hpp", "mpi": "mpi.h", "torch": "ATen/ATen.h", "cudart": "cuda_runtime.h", "cuda": "nccl.h", "cli11": "CLI/CLI.hpp",
                "events": "trainer/report/event.pb.h"}
     assert set(example) == set(house.headers), "a package without an example of its headers"
     tried = 0

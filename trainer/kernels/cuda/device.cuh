@@ -206,20 +206,27 @@ __device__ inline float warp_max(float x) {
   return x;
 }
 
-// The sum over a block of kWarps warps, all of whose threads call it.
-template <int kWarps>
-__device__ inline float block_sum(float x) {
-  x = warp_sum(x);
+// Over a block of kWarps warps, all of whose threads call it.
+template <int kWarps, class Add>
+__device__ inline float combine_warps(float x, const Add& add) {
   if constexpr (kWarps > 1) {
     __shared__ float parts[kWarps];
-    __syncthreads();  // the sum before may still be read
+    __syncthreads();  // what was combined before may still be read
     if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = x;
     __syncthreads();
     x = parts[0];
     BERTH_UNROLL
-    for (int i = 1; i < kWarps; ++i) x += parts[i];
+    for (int i = 1; i < kWarps; ++i) x = add(x, parts[i]);
   }
   return x;
+}
+template <int kWarps>
+__device__ inline float block_sum(float x) {
+  return combine_warps<kWarps>(warp_sum(x), [](float a, float b) { return a + b; });
+}
+template <int kWarps>
+__device__ inline float block_max(float x) {
+  return combine_warps<kWarps>(warp_max(x), [](float a, float b) { return fmaxf(a, b); });
 }
 
 }  // namespace berth::train::cuda
