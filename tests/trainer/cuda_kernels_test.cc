@@ -1,0 +1,553 @@
+// berth's CUDA kernels for rows, on fibers or on a GPU (tests/support/device_array.h), against the CPU's kernels in fp32, dropout on, and
+// against plain loops in double. Numbers that the kernels keep in 16 bits are given to both sides as they are after rounding.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <functional>
+#include <memory>
+#include <numeric>
+#include <random>
+
+#include "tests/support/device_array.h"
+#include "trainer/kernels/cpu/table.h"
+#include "trainer/kernels/cuda/kernels.h"
+
+namespace berth::train::cuda {
+namespace {
+
+using kernels::Bf16;
+using kernels::DropoutArgs;
+using kernels::EmbeddingArgs;
+using kernels::Fp16;
+using kernels::NormArgs;
+using kernels::RowArgs;
+using test::DeviceArray;
+using test::shuffle_threads;
+
+const cpu::TypedTable<float>& reference() { return cpu::kTable_generic.f32; }
+
+// ---- Number formats, in double's own arithmetic: independent of the kernels' conversions.
+
+float value_of(float x) { return x; }
+float value_of(Bf16 x) { return std::bit_cast<float>(uint32_t{x.bits} << 16); }
+float value_of(Fp16 x) {
+  const int exponent = x.bits >> 10 & 31, fraction = x.bits & 1023;
+  const double magnitude = exponent == 31  ? (fraction != 0 ? NAN : INFINITY)
+                           : exponent == 0 ? std::ldexp(fraction, -24)
+                                           : std::ldexp(1024 + fraction, exponent - 25);
+  return static_cast<float>((x.bits & 0x8000) != 0 ? -magnitude : magnitude);
+}
+// The nearest number of the type, for finite x in its range.
+template <class T>
+T nearest(float x) {
+  if constexpr (std::is_same_v<T, float>) {
+    return x;
+  } else {
+    T low{static_cast<uint16_t>(x < 0 ? 0x8000 : 0)};
+    for (int bit = 14; bit >= 0; --bit) {
+      const T next{static_cast<uint16_t>(low.bits | 1 << bit)};
+      if (std::abs(value_of(next)) <= std::abs(x)) low = next;
+    }
+    const T high{static_cast<uint16_t>(low.bits + 1)};
+    return std::abs(x - value_of(low)) <= std::abs(value_of(high) - x) ? low : high;
+  }
+}
+template <class T>
+std::vector<T> nearest(const std::vector<float>& values) {
+  std::vector<T> result(values.size());
+  std::transform(values.begin(), values.end(), result.begin(), [](float x) { return nearest<T>(x); });
+  return result;
+}
+template <class T>
+std::vector<float> values_of(const std::vector<T>& numbers) {
+  std::vector<float> result(numbers.size());
+  std::transform(numbers.begin(), numbers.end(), result.begin(), [](T x) { return value_of(x); });
+  return result;
+}
+
+template <class T>
+std::string bits_of(const std::vector<T>& numbers) {
+  return std::string(reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(T));
+}
+
+// The length of the difference over the length of what is expected; NaN anywhere is far off.
+template <class A, class B>
+double error(const std::vector<A>& got, const std::vector<B>& expected) {
+  EXPECT_EQ(got.size(), expected.size());
+  double off = 0, length = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const double e = expected[i], d = value_of(got[i]) - e;
+    off += d * d;
+    length += e * e;
+  }
+  const double result = std::sqrt(off / std::max(length, 1e-30));
+  return result == result ? result : 1e30;
+}
+
+template <class T>
+class CudaKernels : public ::testing::Test {
+ protected:
+  // Results are rounded to T once; gradients see a normalized row that was rounded to T before.
+  static constexpr double kTolerance = std::is_same_v<T, float> ? 3e-6 : std::is_same_v<T, Bf16> ? 4e-3 : 5e-4;
+
+  std::vector<float> normal(int64_t count, float scale = 1, float mean = 0) {
+    std::normal_distribution<float> draw(mean, scale);
+    std::vector<float> values(static_cast<size_t>(count));
+    for (float& x : values) x = draw(random_);
+    return values;
+  }
+  std::vector<T> rows(int64_t count, float scale = 1) { return nearest<T>(normal(count, scale)); }
+  std::mt19937& random() { return random_; }
+
+ private:
+  std::mt19937 random_{7};
+};
+using Types = ::testing::Types<float, Bf16, Fp16>;
+TYPED_TEST_SUITE(CudaKernels, Types);
+
+DropoutArgs dropout_of(double p) {
+  return {0x12345678u, 0x9abcdef0u, static_cast<uint32_t>(std::ceil(p * 0x1p24)), static_cast<float>(1 / (1 - p))};
+}
+
+// Where rows belong, on the host and on the device.
+struct Places {
+  explicit Places(int64_t rows) : samples(static_cast<size_t>(rows)), positions(samples.size()), on_device(fill()) {}
+  RowArgs host(int64_t columns) const { return {samples.data(), positions.data(), columns}; }
+  RowArgs device(int64_t columns) const { return {on_device.first->data(), on_device.second->data(), columns}; }
+
+  std::vector<int64_t> samples;
+  std::vector<int32_t> positions;
+  const std::pair<std::unique_ptr<DeviceArray<int64_t>>, std::unique_ptr<DeviceArray<int32_t>>> on_device;
+
+ private:
+  std::pair<std::unique_ptr<DeviceArray<int64_t>>, std::unique_ptr<DeviceArray<int32_t>>> fill() {
+    for (size_t r = 0; r < samples.size(); ++r) {
+      samples[r] = 5'000'000'000 + static_cast<int64_t>(r) / 7 * 1'000'003;
+      positions[r] = static_cast<int32_t>(r % 7 * 37);
+    }
+    return {std::make_unique<DeviceArray<int64_t>>(samples), std::make_unique<DeviceArray<int32_t>>(positions)};
+  }
+};
+
+struct Shape {
+  int64_t rows, columns;
+  double p;
+};
+// Every layout: a row in one warp or in four, whole vectors or not, one row or more than blocks have warps.
+const Shape kShapes[] = {{1, 8, 0.1},    {5, 1, 0.3},    {13, 10, 0.1},  {37, 64, 0.1},   {1100, 32, 0.1}, {9, 256, 0},
+                         {9, 264, 0.1},  {6, 384, 0.5},  {11, 768, 0.1}, {5, 1000, 0.1},  {7, 1024, 0.1},  {3, 1003, 0.1},
+                         {3, 1280, 0.1}, {2, 4096, 0.1}, {2, 4095, 0},   {270, 1032, 0.1}};
+std::string name_of(const Shape& s) {
+  return std::to_string(s.rows) + " x " + std::to_string(s.columns) + ", p " + std::to_string(s.p);
+}
+
+TYPED_TEST(CudaKernels, NormsAreTheCpus) {
+  using T = TypeParam;
+  for (const Shape& s : kShapes) {
+    SCOPED_TRACE(name_of(s));
+    const int64_t n = s.rows * s.columns;
+    const Places places(s.rows);
+    const auto x = this->rows(n), residual = this->rows(n), d_out = this->rows(n);
+    const auto gamma = this->normal(s.columns, 0.2f, 1), beta = this->normal(s.columns, 0.2f);
+    const auto before = this->normal(3 * s.columns);  // in the gradients, which are added to
+    const DropoutArgs dropout = dropout_of(s.p);
+
+    const DeviceArray<T> dx_in(x), residual_in(residual), d_out_in(d_out), out(n), normalized(n), dx(n), d_residual(n);
+    const DeviceArray<float> gamma_in(gamma), beta_in(beta), rstd(s.rows), grads(before);
+    const NormArgs<T> args{places.device(s.columns), dropout,    gamma_in.data(), beta_in.data(), 1e-5f,
+                           normalized.data(),        rstd.data()};
+    add_norm_forward(args, dx_in.data(), residual_in.data(), out.data(), s.rows, nullptr);
+    const DeviceArray<float> workspace(add_norm_backward_workspace(s.rows, s.columns));
+    add_norm_backward(args, d_out_in.data(), dx.data(), d_residual.data(), grads.data(), grads.data() + s.columns,
+                      grads.data() + 2 * s.columns, s.rows, workspace.data(), nullptr);
+    workspace.read();
+
+    std::vector<float> expected(n), expected_normalized(n), expected_rstd(s.rows), expected_dx(n), expected_d_residual(n),
+        expected_grads = before, scratch(2 * (s.columns + 16));
+    const auto x32 = values_of(x), residual32 = values_of(residual), d_out32 = values_of(d_out);
+    const NormArgs<float> host{places.host(s.columns), dropout, gamma.data(), beta.data(), 1e-5f, expected_normalized.data(),
+                               expected_rstd.data()};
+    reference().add_norm_forward(host, x32.data(), residual32.data(), expected.data(), 0, s.rows, scratch.data());
+    EXPECT_LT(error(out.read(), expected), this->kTolerance);
+    EXPECT_LT(error(normalized.read(), expected_normalized), this->kTolerance);
+    EXPECT_LT(error(rstd.read(), expected_rstd), 3e-6);
+
+    std::ranges::copy(values_of(normalized.read()), expected_normalized.begin());  // as it was rounded
+    std::vector<float> sums(2 * (s.columns + 16));                                 // the CPU's kernel adds whole vectors
+    reference().add_norm_backward(host, d_out32.data(), expected_dx.data(), expected_d_residual.data(), sums.data(),
+                                  sums.data() + s.columns + 16, 0, s.rows, scratch.data());
+    if (s.p == 0) expected_dx = expected_d_residual;
+    for (int64_t c = 0; c < s.columns; ++c) {
+      expected_grads[c] += sums[c];
+      expected_grads[s.columns + c] += sums[s.columns + 16 + c];
+      double bias = 0;
+      for (int64_t r = 0; r < s.rows; ++r) bias += expected_dx[r * s.columns + c];
+      expected_grads[2 * s.columns + c] += static_cast<float>(bias);
+    }
+    if (s.columns > 1) {  // of one column, the gradient is zero but for rounding
+      EXPECT_LT(error(d_residual.read(), expected_d_residual), this->kTolerance);
+      if (s.p > 0) {
+        EXPECT_LT(error(dx.read(), expected_dx), this->kTolerance);
+      }
+    }
+    EXPECT_LT(error(grads.read(), expected_grads), 3e-6);
+
+    // The masks, element by element: what was dropped has no gradient.
+    if (s.p == 0 || s.columns == 1) continue;
+    const auto got = dx.read();
+    int64_t differ = 0, dropped = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      differ += (value_of(got[i]) == 0) != (expected_dx[i] == 0);
+      dropped += expected_dx[i] == 0;
+    }
+    EXPECT_EQ(differ, 0);
+    if (n > 100) {
+      EXPECT_NEAR(static_cast<double>(dropped) / static_cast<double>(n), s.p, 0.1);
+    }
+  }
+}
+
+TYPED_TEST(CudaKernels, NormsWithoutGradientsOfTheirParameters) {
+  using T = TypeParam;
+  const int64_t rows = 9, columns = 72;
+  const Places places(rows);
+  const DeviceArray<T> d_out(this->rows(rows * columns)), normalized(this->rows(rows * columns)), dx(rows * columns),
+      d_residual(rows * columns);
+  const DeviceArray<T> dx_again(rows * columns), d_residual_again(rows * columns);
+  const DeviceArray<float> gamma(this->normal(columns)), rstd(std::vector<float>(rows, 2.f)),
+      beta_grad(std::vector<float>(columns, 1.f));
+  const DeviceArray<float> workspace(add_norm_backward_workspace(rows, columns));
+  const NormArgs<T> args{places.device(columns), dropout_of(0.1), gamma.data(), nullptr, 1e-5f, normalized.data(), rstd.data()};
+  add_norm_backward<T>(args, d_out.data(), dx.data(), d_residual.data(), nullptr, nullptr, nullptr, rows, workspace.data(),
+                       nullptr);
+  add_norm_backward<T>(args, d_out.data(), dx_again.data(), d_residual_again.data(), nullptr, beta_grad.data(), nullptr, rows,
+                       workspace.data(), nullptr);
+  EXPECT_EQ(bits_of(dx.read()), bits_of(dx_again.read()));
+  EXPECT_EQ(bits_of(d_residual.read()), bits_of(d_residual_again.read()));
+  const auto d = values_of(d_out.read());
+  const auto got = beta_grad.read();
+  for (int64_t c = 0; c < columns; ++c) {
+    double expected = 1;
+    for (int64_t r = 0; r < rows; ++r) expected += d[r * columns + c];
+    EXPECT_NEAR(got[c], expected, 1e-5);
+  }
+}
+
+TYPED_TEST(CudaKernels, NoRowsAndTooLongRows) {
+  using T = TypeParam;
+  const DeviceArray<T> some(8);
+  const DeviceArray<float> sums(std::vector<float>(8, 1.f));
+  NormArgs<T> args{};
+  args.rows.columns = 8;
+  add_norm_forward<T>(args, some.data(), some.data(), some.data(), 0, nullptr);
+  add_norm_backward<T>(args, some.data(), some.data(), some.data(), sums.data(), sums.data(), sums.data(), 0, sums.data(),
+                       nullptr);
+  embed_forward<T>(args, {}, some.data(), 0, nullptr);
+  embed_backward<T>(args, some.data(), sums.data(), sums.data(), sums.data(), 0, sums.data(), nullptr);
+  dropout_rows<T>(args.rows, args.dropout, some.data(), some.data(), 0, nullptr);
+  add_column_sums<T>(some.data(), 0, 8, 8, sums.data(), sums.data(), nullptr);
+  activation_forward<T>(Activation::kGelu, some.data(), some.data(), 0, nullptr);
+  activation_backward<T>(Activation::kGelu, some.data(), some.data(), some.data(), sums.data(), 0, 8, sums.data(), nullptr);
+  scatter_rows(sums.data(), nullptr, nullptr, 0, 8, -1, sums.data(), sums.data(), nullptr);
+  EXPECT_EQ(sums.read(), std::vector<float>(8, 1.f));
+  const DeviceArray<float> loss(1);
+  cross_entropy_forward<T>({some.data(), 8, nullptr, 0, 8, 0, sums.data()}, loss.data(), sums.data(), nullptr);
+  EXPECT_EQ(loss.read()[0], 0);
+  args.rows.columns = kMaxNormColumns + 1;
+  EXPECT_THROW(add_norm_forward<T>(args, some.data(), some.data(), some.data(), 1, nullptr), std::exception);
+}
+
+TYPED_TEST(CudaKernels, EmbeddingsAreTheCpus) {
+  using T = TypeParam;
+  for (const Shape& s : kShapes) {
+    SCOPED_TRACE(name_of(s));
+    const int64_t n = s.rows * s.columns;
+    const Places places(s.rows);
+    const auto words = this->normal(50 * s.columns), positions = this->normal(20 * s.columns),
+               types = this->normal(2 * s.columns);
+    std::vector<int32_t> word_ids(s.rows), position_ids(s.rows), type_ids(s.rows);
+    for (int64_t r = 0; r < s.rows; ++r) {
+      word_ids[r] = static_cast<int32_t>(this->random()() % 50);
+      position_ids[r] = static_cast<int32_t>(this->random()() % 20);
+      type_ids[r] = static_cast<int32_t>(this->random()() % 2);
+    }
+    const auto gamma = this->normal(s.columns, 0.2f, 1), beta = this->normal(s.columns, 0.2f),
+               before = this->normal(2 * s.columns);
+    const auto d_out = this->rows(n);
+    const DropoutArgs dropout = dropout_of(s.p);
+
+    const DeviceArray<float> words_in(words), positions_in(positions), types_in(types), gamma_in(gamma), beta_in(beta),
+        rstd(s.rows), d_sum(n), grads(before), workspace(embed_backward_workspace(s.rows, s.columns));
+    const DeviceArray<int32_t> word_ids_in(word_ids), position_ids_in(position_ids), type_ids_in(type_ids);
+    const DeviceArray<T> out(n), normalized(n), d_out_in(d_out);
+    const NormArgs<T> args{places.device(s.columns), dropout,    gamma_in.data(), beta_in.data(), 1e-12f,
+                           normalized.data(),        rstd.data()};
+    const EmbeddingArgs tables{words_in.data(),    positions_in.data(),    types_in.data(),
+                               word_ids_in.data(), position_ids_in.data(), type_ids_in.data()};
+    embed_forward(args, tables, out.data(), s.rows, nullptr);
+    embed_backward(args, d_out_in.data(), d_sum.data(), grads.data(), grads.data() + s.columns, s.rows, workspace.data(),
+                   nullptr);
+    workspace.read();
+
+    if (s.columns == 1) continue;  // normalizes to zero, divides by next to nothing
+    std::vector<float> expected(n), expected_normalized(n), expected_rstd(s.rows), expected_d_sum(n),
+        expected_grads = before, scratch(2 * (s.columns + 16)), sums(2 * (s.columns + 16));
+    const auto d_out32 = values_of(d_out);
+    const NormArgs<float> host{places.host(s.columns), dropout, gamma.data(), beta.data(), 1e-12f, expected_normalized.data(),
+                               expected_rstd.data()};
+    reference().embed_forward(
+        host, {words.data(), positions.data(), types.data(), word_ids.data(), position_ids.data(), type_ids.data()},
+        expected.data(), 0, s.rows, scratch.data());
+    const auto got = out.read();
+    EXPECT_LT(error(got, expected), this->kTolerance);
+    int64_t differ = 0;  // what was dropped is zero
+    for (int64_t i = 0; i < n; ++i) differ += (value_of(got[i]) == 0) != (expected[i] == 0);
+    EXPECT_EQ(differ, 0);
+
+    std::ranges::copy(values_of(normalized.read()), expected_normalized.begin());  // as it was rounded
+    reference().embed_backward(host, d_out32.data(), expected_d_sum.data(), sums.data(), sums.data() + s.columns + 16, 0, s.rows,
+                               scratch.data());
+    for (int64_t c = 0; c < s.columns; ++c) {
+      expected_grads[c] += sums[c];
+      expected_grads[s.columns + c] += sums[s.columns + 16 + c];
+    }
+    EXPECT_LT(error(d_sum.read(), expected_d_sum), 3e-6);
+    EXPECT_LT(error(grads.read(), expected_grads), 3e-6);
+  }
+}
+
+TYPED_TEST(CudaKernels, DropoutIsTheCpusToTheBit) {
+  using T = TypeParam;
+  for (const Shape& s : kShapes) {
+    SCOPED_TRACE(name_of(s));
+    const int64_t n = s.rows * s.columns;
+    const Places places(s.rows);
+    DropoutArgs dropout = dropout_of(s.p);
+    dropout.scale = 2;  // exact in every type
+    const auto x = this->rows(n);
+    const DeviceArray<T> in(x), out(n);
+    dropout_rows(places.device(s.columns), dropout, in.data(), out.data(), s.rows, nullptr);
+    const auto x32 = values_of(x);
+    std::vector<float> expected(n);
+    reference().dropout(places.host(s.columns), dropout, x32.data(), expected.data(), 0, s.rows);
+    EXPECT_EQ(bits_of(out.read()), bits_of(nearest<T>(expected)));
+  }
+}
+
+TYPED_TEST(CudaKernels, ActivationsAreTheCpus) {
+  using T = TypeParam;
+  const std::pair<int64_t, int64_t> shapes[] = {{1, 1}, {3, 5}, {70, 264}, {200, 24}, {9, 3072}};
+  for (const Activation activation : {Activation::kGelu, Activation::kGeluNew, Activation::kRelu, Activation::kTanh})
+    for (const auto& [rows, columns] : shapes) {
+      SCOPED_TRACE(std::to_string(static_cast<int>(activation)) + ": " + std::to_string(rows) + " x " + std::to_string(columns));
+      const int64_t n = rows * columns;
+      auto x = this->rows(n, 2);
+      if (n > 100) {
+        const float far[] = {0, -0.f, 1e-3f, -1e-3f, 12, -12, 100, -100, 3e4f, -3e4f};
+        for (size_t i = 0; i < std::size(far); ++i) x[i] = nearest<T>(far[i]);
+      }
+      const auto d_out = this->rows(n);
+      const auto before = this->normal(columns);
+      const DeviceArray<T> in(x), out(n), d_in(d_out), dx(n);
+      const DeviceArray<float> bias_grad(before), workspace(activation_backward_workspace(rows, columns));
+      activation_forward(activation, in.data(), out.data(), n, nullptr);
+      activation_backward(activation, d_in.data(), in.data(), dx.data(), bias_grad.data(), rows, columns, workspace.data(),
+                          nullptr);
+      workspace.read();
+
+      auto derivative = values_of(x);
+      const auto d32 = values_of(d_out);
+      std::vector<float> expected(n), expected_dx(n), expected_bias = before;
+      reference().activation_forward(static_cast<int>(activation), derivative.data(), expected.data(), 0, n);
+      reference().activation_backward(d32.data(), derivative.data(), expected_dx.data(), 0, n);
+      for (int64_t i = 0; i < n; ++i) expected_bias[i % columns] += expected_dx[i];
+      EXPECT_LT(error(out.read(), expected), this->kTolerance);
+      EXPECT_LT(error(dx.read(), expected_dx), this->kTolerance);
+      EXPECT_LT(error(bias_grad.read(), expected_bias), 3e-6);
+
+      // In place of the gradient, and without a bias: the same.
+      activation_backward<T>(activation, d_in.data(), in.data(), d_in.data(), nullptr, rows, columns, nullptr, nullptr);
+      EXPECT_EQ(bits_of(d_in.read()), bits_of(dx.read()));
+    }
+}
+
+TYPED_TEST(CudaKernels, NaNGoesThroughActivations) {
+  using T = TypeParam;
+  const DeviceArray<T> in(16), out(16);  // fresh memory is NaN
+  for (const Activation activation : {Activation::kGelu, Activation::kGeluNew, Activation::kRelu, Activation::kTanh}) {
+    activation_forward(activation, in.data(), out.data(), 16, nullptr);
+    for (const float x : values_of(out.read())) EXPECT_TRUE(std::isnan(x));
+  }
+}
+
+TYPED_TEST(CudaKernels, ColumnSumsAreThoseOfDoubles) {
+  using T = TypeParam;
+  const std::array<int64_t, 3> cases[] = {{1, 1, 1}, {5, 7, 9}, {64, 256, 256}, {65, 264, 272}, {1000, 40, 48}, {9000, 16, 16}};
+  for (const auto& [rows, columns, stride] : cases) {
+    SCOPED_TRACE(std::to_string(rows) + " x " + std::to_string(columns));
+    const auto x = this->rows(rows * stride);
+    const auto before = this->normal(columns);
+    const DeviceArray<T> in(x);
+    const DeviceArray<float> sums(before), workspace(add_column_sums_workspace(rows, columns));
+    add_column_sums(in.data(), rows, columns, stride, sums.data(), workspace.data(), nullptr);
+    workspace.read();
+    std::vector<double> expected(before.begin(), before.end());
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t c = 0; c < columns; ++c) expected[c] += value_of(x[r * stride + c]);
+    EXPECT_LT(error(sums.read(), expected), 1e-6);
+  }
+}
+
+// Row numbers by id, those of one id ascending, as the host brings them.
+std::vector<int32_t> order_of(const std::vector<int32_t>& ids) {
+  std::vector<int32_t> order(ids.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return ids[a] < ids[b]; });
+  return order;
+}
+
+TEST(CudaScatter, RowsAreAddedToTheirIds) {
+  std::mt19937 random(11);
+  std::normal_distribution<float> draw;
+  constexpr int32_t kIds = 60;
+  // How ids fall: all one, each its own, or a few that have most rows.
+  const std::function<int32_t(int64_t)> falls[] = {
+      [](int64_t) { return 7; }, [](int64_t r) { return static_cast<int32_t>(r % kIds); },
+      [&](int64_t) { return static_cast<int32_t>(random() % 3 == 0 ? random() % kIds : random() % 2 * 59); },
+      [](int64_t r) { return static_cast<int32_t>(r / 32); }, [](int64_t r) { return static_cast<int32_t>(r / 33); }};
+  for (const int64_t rows : {1, 31, 32, 33, 64, 97, 700})
+    for (const int64_t columns : {8, 10, 520})
+      for (size_t f = 0; f < std::size(falls); ++f)
+        for (const int32_t skipped : {-1, 59}) {
+          SCOPED_TRACE(std::to_string(rows) + " x " + std::to_string(columns) + ", fall " + std::to_string(f));
+          std::vector<int32_t> ids(rows);
+          for (int64_t r = 0; r < rows; ++r) ids[r] = falls[f](r);
+          std::vector<float> x(rows * columns), before(kIds * columns);
+          for (float& v : x) v = draw(random);
+          for (float& v : before) v = draw(random);
+          const DeviceArray<float> x_in(x), grad(before), workspace(scatter_rows_workspace(rows, columns));
+          const DeviceArray<int32_t> ids_in(ids), order(order_of(ids));
+          scatter_rows(x_in.data(), ids_in.data(), order.data(), rows, columns, skipped, grad.data(), workspace.data(), nullptr);
+          workspace.read();
+          std::vector<double> expected(before.begin(), before.end());
+          std::vector<bool> touched(kIds, false);
+          for (int64_t r = 0; r < rows; ++r) {
+            if (ids[r] == skipped) continue;
+            touched[ids[r]] = true;
+            for (int64_t c = 0; c < columns; ++c) expected[ids[r] * columns + c] += x[r * columns + c];
+          }
+          const auto got = grad.read();
+          for (int64_t i = 0; i < kIds * columns; ++i) {
+            if (touched[i / columns]) {
+              ASSERT_NEAR(got[i], expected[i], 2e-6 * std::sqrt(static_cast<double>(rows)) * 4) << i;
+            } else {
+              ASSERT_EQ(got[i], before[i]) << i;
+            }
+          }
+        }
+}
+
+TYPED_TEST(CudaKernels, CrossEntropyIsThatOfDoubles) {
+  using T = TypeParam;
+  struct Case {
+    int64_t rows, classes, stride;
+    float smoothing;
+  };
+  const Case cases[] = {{1, 2, 2, 0},          {300, 2, 2, 0.1f},    {37, 9, 9, 0},
+                        {5, 33, 40, 0.1f},     {4, 1024, 1024, 0},   {3, 1025, 1025, 0},
+                        {3, 5003, 5008, 0.2f}, {3, 30522, 30522, 0}, {2, 30522, 30528, 0.1f}};
+  for (const Case& c : cases) {
+    SCOPED_TRACE(std::to_string(c.rows) + " x " + std::to_string(c.classes));
+    const auto logits = this->rows(c.rows * c.stride, 3);
+    std::vector<int64_t> labels(c.rows);
+    for (int64_t r = 0; r < c.rows; ++r)
+      labels[r] = r % 5 == 1 ? kIgnoreLabel : static_cast<int64_t>(this->random()() % c.classes);
+    const float d_loss = 0.37f;
+    const DeviceArray<T> in(logits), d_logits(c.rows * c.stride);
+    const DeviceArray<int64_t> labels_in(labels);
+    const DeviceArray<float> lse(c.rows), workspace(c.rows), loss(1), d_loss_in(std::vector<float>{d_loss});
+    const CrossEntropyArgs<T> args{in.data(), c.stride, labels_in.data(), c.rows, c.classes, c.smoothing, lse.data()};
+    cross_entropy_forward(args, loss.data(), workspace.data(), nullptr);
+    cross_entropy_backward(args, d_loss_in.data(), d_logits.data(), nullptr);
+
+    double expected_loss = 0;
+    std::vector<double> expected(c.rows * c.stride, 0.0);
+    for (int64_t r = 0; r < c.rows; ++r) {
+      if (labels[r] == kIgnoreLabel) continue;
+      double sum = 0, mean = 0;
+      for (int64_t k = 0; k < c.classes; ++k) sum += std::exp(value_of(logits[r * c.stride + k]));
+      for (int64_t k = 0; k < c.classes; ++k) mean += std::log(sum) - value_of(logits[r * c.stride + k]);
+      mean /= static_cast<double>(c.classes);
+      expected_loss += (1 - c.smoothing) * (std::log(sum) - value_of(logits[r * c.stride + labels[r]])) + c.smoothing * mean;
+      for (int64_t k = 0; k < c.classes; ++k)
+        expected[r * c.stride + k] = d_loss * (std::exp(value_of(logits[r * c.stride + k])) / sum - c.smoothing / c.classes -
+                                               (k == labels[r] ? 1 - c.smoothing : 0));
+    }
+    EXPECT_NEAR(loss.read()[0], expected_loss, 1e-6 * (std::abs(expected_loss) + static_cast<double>(c.rows)));
+    const auto got = d_logits.read();
+    EXPECT_LT(error(got, expected), std::max(this->kTolerance, 2e-5));  // p - 1 loses digits where p is nearly 1
+    for (int64_t r = 0; r < c.rows; ++r)
+      for (int64_t k = labels[r] == kIgnoreLabel ? 0 : c.classes; k < c.stride; ++k)
+        ASSERT_EQ(value_of(got[r * c.stride + k]), 0);
+
+    cross_entropy_backward(args, d_loss_in.data(), in.data(), nullptr);  // in place of the logits
+    EXPECT_EQ(bits_of(in.read()), bits_of(got));
+  }
+}
+
+TYPED_TEST(CudaKernels, CrossEntropyOfFarLogits) {
+  using T = TypeParam;
+  const auto logits = nearest<T>({1000, -1000, 0, -1000, -1000, -1000});
+  const DeviceArray<T> in(logits), infinite(6);
+  const DeviceArray<int64_t> labels(std::vector<int64_t>{1, 2});
+  const DeviceArray<float> lse(2), workspace(2), loss(1);
+  cross_entropy_forward<T>({in.data(), 3, labels.data(), 2, 3, 0, lse.data()}, loss.data(), workspace.data(), nullptr);
+  EXPECT_NEAR(loss.read()[0], (value_of(logits[0]) - value_of(logits[1])) + std::log(3.0), 2e-3);
+  cross_entropy_forward<T>({infinite.data(), 3, labels.data(), 2, 3, 0, lse.data()}, loss.data(), workspace.data(), nullptr);
+  EXPECT_TRUE(std::isnan(loss.read()[0]));
+}
+
+// All that has sums, once more, the threads in another order.
+TYPED_TEST(CudaKernels, TheSameBitsInEveryRun) {
+  using T = TypeParam;
+  const int64_t rows = 400, columns = 72, classes = 1100, n = rows * columns;
+  const Places places(rows);
+  std::vector<int32_t> ids(rows);
+  std::vector<int64_t> labels(10);
+  for (int32_t& id : ids) id = static_cast<int32_t>(this->random()() % 5);
+  for (int64_t& label : labels) label = static_cast<int64_t>(this->random()() % classes);
+  const DeviceArray<T> x(this->rows(n)), residual(this->rows(n)), d_out(this->rows(n)), logits(this->rows(10 * classes));
+  const DeviceArray<float> parameters(this->normal(2 * columns));
+  const DeviceArray<int32_t> ids_in(ids), order(order_of(ids));
+  const DeviceArray<int64_t> labels_in(labels);
+
+  std::string first;
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    shuffle_threads(seed);
+    const DeviceArray<T> normalized(n), out(n), dx(n), d_residual(n);
+    const DeviceArray<float> rstd(rows), d_sum(n), sums(std::vector<float>(6 * columns)), table(std::vector<float>(5 * columns)),
+        lse(10), losses(10), loss(1), workspace(1 << 20);
+    const NormArgs<T> args{places.device(columns), dropout_of(0.1), parameters.data(), parameters.data() + columns, 1e-5f,
+                           normalized.data(),      rstd.data()};
+    float* to = sums.data();
+    add_norm_forward(args, x.data(), residual.data(), out.data(), rows, nullptr);
+    add_norm_backward(args, d_out.data(), dx.data(), d_residual.data(), to, to + columns, to + 2 * columns, rows,
+                      workspace.data(), nullptr);
+    embed_backward(args, d_out.data(), d_sum.data(), to + 3 * columns, to + 4 * columns, rows, workspace.data(), nullptr);
+    scatter_rows(d_sum.data(), ids_in.data(), order.data(), rows, columns, -1, table.data(), workspace.data(), nullptr);
+    activation_backward<T>(Activation::kGelu, d_out.data(), x.data(), dx.data(), to + 5 * columns, rows, columns,
+                           workspace.data(), nullptr);
+    add_column_sums(d_out.data(), rows, columns, columns, to, workspace.data(), nullptr);
+    cross_entropy_forward<T>({logits.data(), classes, labels_in.data(), 10, classes, 0.1f, lse.data()}, loss.data(),
+                             losses.data(), nullptr);
+    const std::string all = bits_of(out.read()) + bits_of(d_residual.read()) + bits_of(d_sum.read()) + bits_of(sums.read()) +
+                            bits_of(table.read()) + bits_of(loss.read()) + bits_of(lse.read());
+    if (seed == 1) first = all;
+    EXPECT_TRUE(all == first) << "run " << seed;
+  }
+}
+
+}  // namespace
+}  // namespace berth::train::cuda
