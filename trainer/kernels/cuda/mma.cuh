@@ -88,7 +88,13 @@ template <bool Transposed>
 struct Matrices {
   const uint16_t* row;
   uint32_t x[4];
+  Site site;
   static void meet(Matrices* const* lanes) {
+    for (int m = 0; m < 4; ++m) {
+      unsigned banks = 0;  // of 16 bytes
+      for (int i = 0; i < 8; ++i) banks |= 1u << reinterpret_cast<uintptr_t>(lanes[8 * m + i]->row) / 16 % 8;
+      if (banks != 0xFF) fault("rows of a matrix lie in the same bank: it takes as long as two", lanes[0]->site);
+    }
     for (int l = 0; l < 32; ++l)
       for (int m = 0; m < 4; ++m) {
         const int r = l / 4, c = l % 4 * 2;
@@ -131,13 +137,13 @@ inline std::vector<Copy>& copies_of_thread() {
 
 inline void load_matrices(uint32_t (&x)[4], const void* row, const BerthSite site = BerthSite::current()) {
   on_cpu::check_aligned(row, 16);
-  on_cpu::Matrices<false> mine{static_cast<const uint16_t*>(row), {}};
+  on_cpu::Matrices<false> mine{static_cast<const uint16_t*>(row), {}, site};
   on_cpu::together(~0u, mine, site);
   memcpy(x, mine.x, sizeof(x));
 }
 inline void load_matrices_transposed(uint32_t (&x)[4], const void* row, const BerthSite site = BerthSite::current()) {
   on_cpu::check_aligned(row, 16);
-  on_cpu::Matrices<true> mine{static_cast<const uint16_t*>(row), {}};
+  on_cpu::Matrices<true> mine{static_cast<const uint16_t*>(row), {}, site};
   on_cpu::together(~0u, mine, site);
   memcpy(x, mine.x, sizeof(x));
 }
