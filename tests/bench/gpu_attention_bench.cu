@@ -1,7 +1,7 @@
 // Attention on packed rows on a GPU, bf16: time and arithmetic of forward and backward, median of rounds. TFLOP/s count 4 (forward) and
 // 10 (backward) operations for each score and column of a head, as is usual, whatever is computed again.
 //
-// usage: attention_bench [rounds]
+// usage: gpu_attention_bench [rounds]
 #include <algorithm>
 #include <cmath>
 #include <cstdio>

@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <numeric>
 #include <random>
 #include <vector>
 
 #include "data/check.h"
 #include "data/philox.h"
+#include "tests/support/device_array.h"
 #include "trainer/kernels/cpu/table.h"
 #include "trainer/kernels/cuda/attention.h"
 #include "trainer/kernels/cuda/device.cuh"
@@ -18,63 +18,8 @@
 namespace berth::train::cuda {
 namespace {
 
-// Memory that kernels can reach, full of NaN unless filled.
-template <class T>
-class DeviceArray {
- public:
-  explicit DeviceArray(size_t n) : DeviceArray(not_a_number(n)) {}
-  explicit DeviceArray(const std::vector<T>& values) : size_(values.size()) {
-#ifdef __CUDACC__
-    check_cuda(cudaMalloc(&data_, std::max<size_t>(size_, 1) * sizeof(T)));
-    check_cuda(cudaMemcpy(data_, values.data(), size_ * sizeof(T), cudaMemcpyHostToDevice));
-#else
-    data_ = static_cast<T*>(std::aligned_alloc(256, (size_ * sizeof(T) / 256 + 1) * 256));
-    if (size_ > 0) memcpy(data_, values.data(), size_ * sizeof(T));
-#endif
-  }
-  ~DeviceArray() {
-#ifdef __CUDACC__
-    cudaFree(data_);
-#else
-    std::free(data_);
-#endif
-  }
-  DeviceArray(const DeviceArray&) = delete;
-  T* get() const { return data_; }
-
-  std::vector<T> host() const {  // after all kernels
-    std::vector<T> values(size_);
-#ifdef __CUDACC__
-    check_cuda(cudaDeviceSynchronize());
-    check_cuda(cudaMemcpy(values.data(), data_, size_ * sizeof(T), cudaMemcpyDeviceToHost));
-#else
-    if (size_ > 0) memcpy(values.data(), data_, size_ * sizeof(T));
-#endif
-    return values;
-  }
-
- private:
-  static std::vector<T> not_a_number(size_t n) {
-    std::vector<T> values(n);
-    memset(values.data(), 0xFF, n * sizeof(T));
-    return values;
-  }
-#ifdef __CUDACC__
-  static void check_cuda(cudaError_t error) {
-    if (error != cudaSuccess) throw std::runtime_error(cudaGetErrorString(error));
-  }
-#endif
-
-  size_t size_;
-  T* data_;
-};
-
-// Where the random order of threads and blocks begins; a GPU has its own.
-void seed_order([[maybe_unused]] uint64_t seed) {
-#ifndef __CUDACC__
-  on_cpu::seed_order(seed);
-#endif
-}
+using test::DeviceArray;
+using test::shuffle_threads;
 
 template <class T>
 float widened(T x) {
@@ -219,33 +164,32 @@ Results on_device(const Case& c, const Values& values) {
   const DeviceArray<T> gradients(full_of_nan<T>(tokens * wide)), first_dq(full_of_nan<T>(queries * apart));
   const DeviceArray<int32_t> cu_seqlens(c.cu_seqlens());
   const DeviceArray<int64_t> samples(c.samples());
-  AttentionShape shape{cu_seqlens.get(), samples.get(), std::ssize(c.lengths), tokens, c.longest(), c.heads, c.size};
+  AttentionShape shape{cu_seqlens.data(), samples.data(), std::ssize(c.lengths), tokens, c.longest(), c.heads, c.size};
   shape.first_query_only = c.first_query_only;
   shape.dropout = c.dropout();
   shape.tensor_cores = c.tensor_cores;
-  const DeviceArray<float> lse(static_cast<size_t>(attention_lse_size(shape))),
-      delta(static_cast<size_t>(attention_lse_size(shape)));
-  const DeviceArray<uint64_t> mask(static_cast<size_t>(attention_mask_size(shape)));
-  uint64_t* const masks = attention_mask_size(shape) > 0 ? mask.get() : nullptr;
+  const DeviceArray<float> lse(attention_lse_size(shape)), delta(attention_lse_size(shape));
+  const DeviceArray<uint64_t> mask(attention_mask_size(shape));
+  uint64_t* const masks = attention_mask_size(shape) > 0 ? mask.data() : nullptr;
   const AttentionInputs<T> inputs{
-      c.first_query_only ? first_q.get() : qkv.get(), qkv.get() + width, qkv.get() + 2 * width, q_stride, wide, wide};
-  const AttentionGradients<T> to{c.first_query_only ? first_dq.get() : gradients.get(),
-                                 gradients.get() + width,
-                                 gradients.get() + 2 * width,
+      c.first_query_only ? first_q.data() : qkv.data(), qkv.data() + width, qkv.data() + 2 * width, q_stride, wide, wide};
+  const AttentionGradients<T> to{c.first_query_only ? first_dq.data() : gradients.data(),
+                                 gradients.data() + width,
+                                 gradients.data() + 2 * width,
                                  q_stride,
                                  wide,
                                  wide};
-  attention_forward(shape, inputs, out.get(), apart, lse.get(), masks, nullptr);
-  attention_backward<T>(shape, inputs, d_out.get(), apart, out.get(), apart, lse.get(), masks, to, delta.get(), nullptr);
+  attention_forward(shape, inputs, out.data(), apart, lse.data(), masks, nullptr);
+  attention_backward<T>(shape, inputs, d_out.data(), apart, out.data(), apart, lse.data(), masks, to, delta.data(), nullptr);
 
   Results results;
-  const std::vector<T> outs = out.host(), grads = gradients.host();
+  const std::vector<T> outs = out.read(), grads = gradients.read();
   results.out = taken(outs, queries, width, apart, 0);
-  results.dq = taken(c.first_query_only ? first_dq.host() : grads, queries, width, q_stride, 0);
+  results.dq = taken(c.first_query_only ? first_dq.read() : grads, queries, width, q_stride, 0);
   results.dk = taken(grads, tokens, width, wide, width);
   results.dv = taken(grads, tokens, width, wide, 2 * width);
   for (const float x : taken(outs, queries, 8, apart, width)) EXPECT_TRUE(std::isnan(x)) << "written between rows";
-  results.lse = lse.host();
+  results.lse = lse.read();
   return results;
 }
 
@@ -272,7 +216,7 @@ constexpr double kTolerance<Fp16> = 2e-3;
 template <class T>
 class CudaAttention : public ::testing::Test {
  protected:
-  void SetUp() override { seed_order(1); }
+  void SetUp() override { shuffle_threads(1); }
 
   void compare(const Case& c) {
     SCOPED_TRACE(::testing::Message() << c);
@@ -368,7 +312,7 @@ TYPED_TEST(CudaAttention, SameBitsInAnyOrder) {
     const Case c{{70, 130, 3}, 2, 64, first_query_only, 0.1f};
     const Values values = random_inputs<TypeParam>(c);
     const Results once = on_device<TypeParam>(c, values);
-    seed_order(99);
+    shuffle_threads(99);
     const Results again = on_device<TypeParam>(c, values);
     EXPECT_EQ(once.out, again.out);
     EXPECT_EQ(once.lse, again.lse);
@@ -400,10 +344,10 @@ TEST(CudaAttentionCalls, RefuseWhatKernelsDoNotTake) {
   EXPECT_FALSE(attention_supported(48));
   const DeviceArray<int32_t> cu_seqlens(std::vector<int32_t>{0, 5});
   const DeviceArray<float> rows(5 * 64), lse(5);
-  AttentionShape shape{cu_seqlens.get(), nullptr, 1, 5, 5, 1, 48};
+  AttentionShape shape{cu_seqlens.data(), nullptr, 1, 5, 5, 1, 48};
   const auto call = [&](int64_t offset, int64_t stride) {
-    const float* in = rows.get() + offset;
-    attention_forward(shape, {in, in, in, stride, stride, stride}, rows.get(), 64, lse.get(), nullptr, nullptr);
+    const float* in = rows.data() + offset;
+    attention_forward(shape, {in, in, in, stride, stride, stride}, rows.data(), 64, lse.data(), nullptr, nullptr);
   };
   EXPECT_THROW(call(0, 64), Error);  // the head size
   shape.head_size = 64;
