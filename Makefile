@@ -54,11 +54,11 @@ install: build
 
 format:
 	@launcher/setup/install_deps.sh style
-	@git ls-files '*.cc' '*.h' '*.cu' '*.inl' | xargs clang-format -i
+	@git ls-files '*.cc' '*.h' '*.cu' '*.cuh' '*.inl' | xargs clang-format -i
 
 check-format:
 	@launcher/setup/install_deps.sh style
-	@git ls-files '*.cc' '*.h' '*.cu' '*.inl' | xargs clang-format --dry-run -Werror
+	@git ls-files '*.cc' '*.h' '*.cu' '*.cuh' '*.inl' | xargs clang-format --dry-run -Werror
 
 # Rooms with libtorch take half a minute a file: TIDY=. checks them, too.
 TIDY ?= ^$(CURDIR)/(data|launcher|trainer/(checkpoint|metrics|report|comm/shared))/

@@ -2,9 +2,11 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <tuple>
 #include <vector>
 
 #ifndef __x86_64__
@@ -147,10 +149,10 @@ class Machine {
     ++at_block_;
     if (at_block_ == threads_) {
       for (unsigned i = 0; i < threads_; ++i) {
-        Fiber& other = *fibers_[i];
-        if (other.site.line() != site.line() || other.site.file_name() != site.file_name()) fault_threads(fiber, other);
-        make_ready(other);
+        const Fiber& other = *fibers_[i];
+        if (other.site.line() != site.line() || other.site.column() != site.column()) fault_threads(fiber, other);
       }
+      for (unsigned i = 0; i < threads_; ++i) make_ready(*fibers_[i]);
       at_block_ = 0;
     }
     leave();
@@ -183,16 +185,20 @@ class Machine {
   }
 
  private:
-  uint64_t below(uint64_t n) {  // xorshift64*; n below 2^32
+  uint32_t draw() {  // xorshift64*
     random_ ^= random_ >> 12;
     random_ ^= random_ << 25;
     random_ ^= random_ >> 27;
-    return (random_ * 0x2545F4914F6CDD1Du >> 32) * n >> 32;
+    return static_cast<uint32_t>(random_ * 0x2545F4914F6CDD1Du >> 32);
   }
+  uint64_t below(uint64_t n) { return draw() * n >> 32; }  // n below 2^32
 
   void make_ready(Fiber& fiber) {
     fiber.state = State::kReady;
-    ready_.push_back(fiber.number);
+    const uint32_t priority =
+        lasting_ == Lasting::kNot ? draw() : priorities_[lasting_ == Lasting::kOfWarps ? fiber.number / 32 : fiber.number];
+    ready_.emplace_back(priority, draw(), fiber.number);
+    std::push_heap(ready_.begin(), ready_.end());
   }
 
   void run_block(dim3 block, unsigned threads) {
@@ -200,6 +206,9 @@ class Machine {
     at_block_ = 0;
     memset(at_warp_, 0, sizeof(at_warp_));
     ready_.clear();
+    lasting_ = static_cast<Lasting>(below(3));
+    priorities_.resize(threads);
+    for (uint32_t& priority : priorities_) priority = draw();
     for (unsigned i = 0; i < threads; ++i) {
       Fiber& fiber = *fibers_[i];
       fiber.number = i;
@@ -209,8 +218,8 @@ class Machine {
     }
     unsigned done = 0;
     while (!ready_.empty()) {
-      std::swap(ready_[below(ready_.size())], ready_.back());
-      now_ = ready_.back();
+      std::pop_heap(ready_.begin(), ready_.end());
+      now_ = std::get<2>(ready_.back());
       ready_.pop_back();
       Fiber& fiber = *fibers_[now_];
       running.thread = fiber.thread;
@@ -274,7 +283,12 @@ class Machine {
 
   const std::function<void()>* body_ = nullptr;
   std::vector<std::unique_ptr<Fiber>> fibers_;
-  std::vector<unsigned> ready_;
+  // Threads that can go on, the one that does on top: by priority, and by chance among equals. In a third of the blocks priorities are
+  // drawn anew whenever a thread becomes ready; in another, threads keep theirs, so that one may stay behind until all others
+  // wait for it; in another, warps do.
+  enum class Lasting { kNot, kOfThreads, kOfWarps } lasting_ = Lasting::kNot;
+  std::vector<std::tuple<uint32_t, uint32_t, unsigned>> ready_;
+  std::vector<uint32_t> priorities_;
   std::vector<unsigned char> shared_;
   unsigned threads_ = 0, now_ = 0, at_block_ = 0;
   uint32_t at_warp_[kMaxThreads / 32] = {};  // lanes that wait

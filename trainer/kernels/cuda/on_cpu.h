@@ -1,6 +1,6 @@
 // CUDA's words for a C++ compiler: the sources of this room, compiled by g++, run their kernels on the CPU. Each thread of a block is
-// a fiber; blocks run one after the other, in random order, and which thread goes on is drawn anew whenever one waits, so that a
-// missing barrier shows as a wrong result. Ends the process with a sentence on what a GPU would hang on or leave undefined: threads
+// a fiber; blocks run one after the other, in random order, and chance says which thread goes on whenever one waits, be it each time
+// anew or for a whole block, so that a missing barrier shows as a wrong result. Ends the process with a sentence on what a GPU would hang on or leave undefined: threads
 // of a block that wait at different barriers, a barrier that a thread has left the kernel without, lanes of a warp that don't meet,
 // a shuffle from a lane that takes no part, an unaligned vector access, too large a block.
 //
