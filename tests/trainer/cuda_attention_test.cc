@@ -239,19 +239,26 @@ class CudaAttention : public ::testing::Test {
 using Types = ::testing::Types<float, Bf16, Fp16>;
 TYPED_TEST_SUITE(CudaAttention, Types);
 
-TYPED_TEST(CudaAttention, EqualsTheCpuAtEveryLength) {
-  this->compare_all({{17, 1, 64, 2, 65, 16, 15, 63}, 1, 64, false, 0.1f});
-  this->compare_all({{17, 1, 64, 2, 65, 16, 15, 63}, 2, 32, false, 0.1f});
+// Samples of up to 64, up to 128 and more tokens are different kernels' in backward.
+TYPED_TEST(CudaAttention, EqualsTheCpuInOneTile) {
+  this->compare_all({{17, 1, 64, 2, 16, 15, 33, 63}, 2, 64, false, 0.1f});
+  this->compare_all({{17, 1, 64, 2, 16, 15, 33, 63}, 3, 32, false, 0.1f});
 }
 
-TYPED_TEST(CudaAttention, EqualsTheCpuOverSeveralTiles) {
-  this->compare_all({{128, 100}, 1, 64, false, 0.1f});
-  this->compare_all({{200}, 1, 32, false, 0.1f});
+TYPED_TEST(CudaAttention, EqualsTheCpuInTwoTiles) {
+  this->compare_all({{1, 128, 17, 65, 64, 100}, 1, 64, false, 0.1f});
+  this->compare_all({{1, 127, 17, 65, 96}, 2, 32, false, 0.1f});
+}
+
+TYPED_TEST(CudaAttention, EqualsTheCpuInMoreTiles) {
+  this->compare_all({{1, 200, 63, 65}, 1, 64, false, 0.1f});
+  this->compare_all({{129, 2}, 2, 32, false, 0.1f});
 }
 
 TYPED_TEST(CudaAttention, EqualsTheCpuWithoutDropout) {
   this->compare_all({{70, 3, 130}, 1, 64});
   this->compare_all({{33, 64}, 3, 32});
+  this->compare_all({{33, 90}, 1, 64});
 }
 
 TYPED_TEST(CudaAttention, EqualsTheCpuForFirstQueries) {
@@ -262,37 +269,47 @@ TYPED_TEST(CudaAttention, EqualsTheCpuForFirstQueries) {
 
 // Values are columns of the identity, so that out is the weights, and zero where they are dropped; likewise dv, of gradients that are.
 TYPED_TEST(CudaAttention, WeightsAreDroppedByTheCpusMask) {
-  for (const bool first_query_only : {false, true})
-    for (const bool tensor_cores : {true, false}) {
-      if (!tensor_cores && (first_query_only || sizeof(TypeParam) == 4)) continue;
-      const Case c{{1, 2, 15, 16, 17, 33, 48, 63, 64, 65, 100, 130}, 2, 64, first_query_only, 0.3f, tensor_cores};
-      SCOPED_TRACE(::testing::Message() << c);
-      Values values = random_inputs<TypeParam>(c);
-      for (float& x : values.k) x = x > 0 ? 0.5f : -0.5f;  // no weight is so small that it is rounded to zero
-      double zeros = 0, weights = 0;
-      for (int64_t first = 0; first < c.longest(); first += c.size) {
-        values.v = identity(c, false, first);
-        values.d_out = identity(c, first_query_only, first);
-        const Results expected = on_cpu_table(c, values), actual = on_device<TypeParam>(c, values);
-        for (size_t i = 0; i < expected.out.size(); ++i) ASSERT_EQ(actual.out[i] == 0, expected.out[i] == 0) << first << ' ' << i;
-        for (size_t i = 0; i < expected.dv.size(); ++i) ASSERT_EQ(actual.dv[i] == 0, expected.dv[i] == 0) << first << ' ' << i;
-        for (size_t b = 0, query = 0; b < c.lengths.size(); ++b)
-          for (int q = 0; q < (first_query_only ? 1 : c.lengths[b]); ++q, ++query)
-            for (int64_t i = 0; i < c.size && first + i < c.lengths[b]; ++i) {
-              zeros += expected.out[query * c.width() + i] == 0;
-              ++weights;
-            }
-      }
-      EXPECT_NEAR(zeros / weights, 0.3, 0.03);
+  struct Kind {
+    bool first_query_only, tensor_cores;
+    std::vector<int> lengths;
+  };
+  const std::vector<int> lengths = {1, 2, 15, 16, 17, 33, 48, 63, 64, 65, 100, 130};
+  for (const Kind& kind : {Kind{true, true, lengths}, Kind{false, true, lengths}, Kind{false, false, lengths},
+                           Kind{false, true, {48, 17}}, Kind{false, true, {100, 65}}}) {
+    if (sizeof(TypeParam) == 4 && !kind.tensor_cores) continue;
+    const bool first_query_only = kind.first_query_only;
+    const Case c{kind.lengths, 1, 64, first_query_only, 0.3f, kind.tensor_cores};
+    SCOPED_TRACE(::testing::Message() << c);
+    Values values = random_inputs<TypeParam>(c);
+    for (float& x : values.k) x = x > 0 ? 0.5f : -0.5f;  // no weight is so small that it is rounded to zero
+    double zeros = 0, weights = 0;
+    for (int64_t first = 0; first < c.longest(); first += c.size) {
+      values.v = identity(c, false, first);
+      values.d_out = identity(c, first_query_only, first);
+      const Results expected = on_cpu_table(c, values), actual = on_device<TypeParam>(c, values);
+      for (size_t i = 0; i < expected.out.size(); ++i) ASSERT_EQ(actual.out[i] == 0, expected.out[i] == 0) << first << ' ' << i;
+      for (size_t i = 0; i < expected.dv.size(); ++i) ASSERT_EQ(actual.dv[i] == 0, expected.dv[i] == 0) << first << ' ' << i;
+      for (size_t b = 0, query = 0; b < c.lengths.size(); ++b)
+        for (int q = 0; q < (first_query_only ? 1 : c.lengths[b]); ++q, ++query)
+          for (int64_t i = 0; i < c.size && first + i < c.lengths[b]; ++i) {
+            zeros += expected.out[query * c.width() + i] == 0;
+            ++weights;
+          }
     }
+    EXPECT_NEAR(zeros / weights, 0.3, 0.03);
+  }
 }
 
 // Keys and queries are columns of the identity, so that dq and dk are the gradients of scores; the gradients of the weights are all
 // alike, and so those of scores are negative where they are dropped, positive elsewhere.
 TYPED_TEST(CudaAttention, ScoreGradientsAreDroppedByTheMask) {
-  for (const bool tensor_cores : {true, false}) {
-    if (!tensor_cores && sizeof(TypeParam) == 4) continue;
-    const Case c{{50, 64}, 2, 64, false, 0.3f, tensor_cores};
+  struct Kind {
+    bool tensor_cores;
+    std::vector<int> lengths;
+  };
+  for (const Kind& kind : {Kind{true, {50, 64}}, Kind{false, {50, 64}}, Kind{true, {40, 128}}, Kind{true, {30, 150}}}) {
+    if (!kind.tensor_cores && sizeof(TypeParam) == 4) continue;
+    const Case c{kind.lengths, 1, 64, false, 0.3f, kind.tensor_cores};
     SCOPED_TRACE(::testing::Message() << c);
     const std::vector<float> ones(static_cast<size_t>(c.tokens() * c.width()), 1);
     const Values values{identity(c, false), identity(c, false), ones, ones};
@@ -308,8 +325,9 @@ TYPED_TEST(CudaAttention, ScoreGradientsAreDroppedByTheMask) {
 }
 
 TYPED_TEST(CudaAttention, SameBitsInAnyOrder) {
-  for (const bool first_query_only : {false, true}) {
-    const Case c{{70, 130, 3}, 2, 64, first_query_only, 0.1f};
+  for (const Case& c : {Case{{70, 130, 3}, 1, 64, false, 0.1f}, Case{{70, 100, 3}, 2, 64, false, 0.1f},
+                        Case{{60, 3}, 2, 32, false, 0.1f}, Case{{70, 130, 3}, 2, 64, true, 0.1f}}) {
+    SCOPED_TRACE(::testing::Message() << c);
     const Values values = random_inputs<TypeParam>(c);
     const Results once = on_device<TypeParam>(c, values);
     shuffle_threads(99);
@@ -324,18 +342,21 @@ TYPED_TEST(CudaAttention, SameBitsInAnyOrder) {
 
 // The exponential of minus the log-sum-exp overflows: the weights of keys beyond the sample's end must not.
 TYPED_TEST(CudaAttention, LowScoresStayFinite) {
-  const Case c{{5, 70}, 1, 64, false, 0.1f};
-  Values values = random_inputs<TypeParam>(c);
-  for (size_t i = 0; i < values.q.size(); i += 64) values.q[i] = 20, values.k[i] = -48;
-  Results expected = on_cpu_table(c, values), actual = on_device<TypeParam>(c, values);
-  EXPECT_LT(actual.lse[0], -100);
-  // Column 0 of dq is -48 times a sum of score gradients that is zero but for rounding.
-  for (size_t i = 0; i < values.q.size(); i += 64) {
-    EXPECT_LT(std::abs(actual.dq[i]), 1);
-    actual.dq[i] = expected.dq[i] = 0;
+  for (const std::vector<int>& lengths : {std::vector<int>{5, 60}, std::vector<int>{5, 70}, std::vector<int>{5, 130}}) {
+    const Case c{lengths, 1, 64, false, 0.1f};
+    SCOPED_TRACE(::testing::Message() << c);
+    Values values = random_inputs<TypeParam>(c);
+    for (size_t i = 0; i < values.q.size(); i += 64) values.q[i] = 20, values.k[i] = -48;
+    Results expected = on_cpu_table(c, values), actual = on_device<TypeParam>(c, values);
+    EXPECT_LT(actual.lse[0], -100);
+    // Column 0 of dq is -48 times a sum of score gradients that is zero but for rounding.
+    for (size_t i = 0; i < values.q.size(); i += 64) {
+      EXPECT_LT(std::abs(actual.dq[i]), 1);
+      actual.dq[i] = expected.dq[i] = 0;
+    }
+    // Scores of -120 are rounded as often as those of 1, but to 1e-5.
+    this->expect_near(actual, expected, std::max(4e-5, kTolerance<TypeParam>));
   }
-  // Scores of -120 are rounded as often as those of 1, but to 1e-5.
-  this->expect_near(actual, expected, std::max(4e-5, kTolerance<TypeParam>));
 }
 
 TEST(CudaAttentionCalls, RefuseWhatKernelsDoNotTake) {

@@ -19,6 +19,13 @@ constexpr int kAttentionThreads = 128;
 
 using Float4 = Numbers<float, 4>;
 
+template <int N>
+struct TensorProduct {
+  static constexpr int kColumns = N / 4;  // of a thread
+  float x[N / 8][4];
+  __device__ float& at(int i, int j) { return x[j / 2][2 * i + j % 2]; }
+};
+
 // Rows in T, 64 to a tile; mma of 16 x 8 x 16. 16-byte parts of a row change places (at()), so that neither the copies to a tile nor
 // ldmatrix, which reads the same part of 8 rows, meet twice in a bank.
 template <class Type, int HeadSize>
@@ -39,14 +46,12 @@ struct TensorTiles {
     FragmentA x[HeadSize / 16];
   };
   template <int N>
-  struct Product {
-    static constexpr int kColumns = N / 4;  // of a thread
-    float x[N / 8][4];
-    __device__ float& at(int i, int j) { return x[j / 2][2 * i + j % 2]; }
-  };
+  using Product = TensorProduct<N>;
 
+  // Of 4 warps: a block of more of them has each 4 work for a tile of their own.
+  static __device__ int thread() { return static_cast<int>(threadIdx.x % kAttentionThreads); }
+  static __device__ int warp() { return thread() / 32; }
   static __device__ int lane() { return static_cast<int>(threadIdx.x % 32); }
-  static __device__ int warp() { return static_cast<int>(threadIdx.x / 32); }
   static __device__ int row(int i) { return warp() * 16 + lane() / 4 + 8 * i; }
   static __device__ int column(int j) { return lane() % 4 * 2 + kOffset(j); }
   static __device__ constexpr int kOffset(int j) { return 8 * (j / 2) + j % 2; }
@@ -63,7 +68,7 @@ struct TensorTiles {
   // Begins to copy rows of global memory, zeros for those from `rows` on.
   static __device__ void load(Tile& tile, const T* from, int64_t stride, int rows) {
     constexpr int kAtOnce = kAttentionThreads / kParts;  // rows; a multiple of what at() repeats after
-    const int row = static_cast<int>(threadIdx.x) / kParts, part = static_cast<int>(threadIdx.x) % kParts;
+    const int row = thread() / kParts, part = thread() % kParts;
     const T* next = from + row * stride + part * 8;
     BERTH_UNROLL
     for (int i = 0; i < kRows; i += kAtOnce, next += kAtOnce * stride)
@@ -72,7 +77,7 @@ struct TensorTiles {
   // The same for kRows single values.
   template <class Value>
   static __device__ void load_values(Value* to, const Value* from, int64_t stride, int rows) {
-    const int row = static_cast<int>(threadIdx.x);
+    const int row = thread();
     if (row < kRows) copy_async<sizeof(Value)>(&to[row], from + (row < rows ? row * stride : 0), row < rows);
   }
   static __device__ void wait() { wait_for_copies(); }
@@ -129,6 +134,17 @@ struct TensorTiles {
     }
   }
 
+  // sums += a b for rows first .. first + 16 of b, columns `part` * 8 and on.
+  template <int N>
+  static __device__ void add_rows(Product<N>& sums, const FragmentA& a, const Tile& b, int first, int part = 0) {
+    BERTH_UNROLL
+    for (int j = 0; j < N / 16; ++j) {
+      uint32_t x[4];
+      load_matrices_transposed(x, at(b, first + lane() % 16, part + 2 * j + lane() / 16));
+      multiply_add(sums.x[2 * j], a, FragmentB{{x[0], x[1]}}, T{});
+      multiply_add(sums.x[2 * j + 1], a, FragmentB{{x[2], x[3]}}, T{});
+    }
+  }
   // sums += weights b for rows first .. first + N of b; weights are rounded to T.
   template <int N>
   static __device__ void add_weighted(Product<HeadSize>& sums, const Product<N>& weights, const Tile& b, int first, Scratch&) {
@@ -137,29 +153,33 @@ struct TensorTiles {
       const float(&left)[4] = weights.x[2 * k], (&right)[4] = weights.x[2 * k + 1];
       const FragmentA a{
           {pack<T>(left[0], left[1]), pack<T>(left[2], left[3]), pack<T>(right[0], right[1]), pack<T>(right[2], right[3])}};
-      BERTH_UNROLL
-      for (int j = 0; j < HeadSize / 16; ++j) {
-        uint32_t x[4];
-        load_matrices_transposed(x, at(b, first + 16 * k + lane() % 16, 2 * j + lane() / 16));
-        multiply_add(sums.x[2 * j], a, FragmentB{{x[0], x[1]}}, T{});
-        multiply_add(sums.x[2 * j + 1], a, FragmentB{{x[2], x[3]}}, T{});
-      }
+      add_rows(sums, a, b, first + 16 * k);
     }
   }
 
-  // Rows below `rows` to global memory. The warp's rows of `staging` are overwritten.
-  static __device__ void store_rows(Tile& staging, const Product<HeadSize>& sums, T* to, int64_t stride, int rows) {
+  // The product, rounded to T, to the warp's rows of a tile: columns `part` * 8 and on.
+  template <int N>
+  static __device__ void write(Tile& tile, const Product<N>& product, int part) {
+    BERTH_UNROLL
+    for (int j = 0; j < N / 8; ++j) {
+      BERTH_UNROLL
+      for (int i = 0; i < 2; ++i) {
+        auto* const to = reinterpret_cast<uint32_t*>(at(tile, row(i), part + j) + lane() % 4 * 2);
+        *to = pack<T>(product.x[j][2 * i], product.x[j][2 * i + 1]);
+      }
+    }
+  }
+  // Rows below `rows` to global memory, columns `part` * 8 and on. The same place in `staging` is overwritten.
+  template <int N>
+  static __device__ void store_rows(Tile& staging, const Product<N>& sums, T* to, int64_t stride, int rows, int part = 0) {
+    __syncwarp();
+    write(staging, sums, part);
     __syncwarp();
     BERTH_UNROLL
-    for (int j = 0; j < HeadSize / 8; ++j) BERTH_UNROLL
-    for (int i = 0; i < 2; ++i)
-      *reinterpret_cast<uint32_t*>(at(staging, row(i), j) + lane() % 4 * 2) = pack<T>(sums.x[j][2 * i], sums.x[j][2 * i + 1]);
-    __syncwarp();
-    BERTH_UNROLL
-    for (int i = 0; i < kWarpRows * kParts / 32; ++i) {
-      const int index = lane() + 32 * i, row = warp() * kWarpRows + index / kParts, part = index % kParts;
+    for (int i = 0; i < kWarpRows * (N / 8) / 32; ++i) {
+      const int index = lane() + 32 * i, row = warp() * kWarpRows + index / (N / 8), from = part + index % (N / 8);
       if (row < rows)
-        store_vector(to + row * stride + part * 8, load_vector<8>(reinterpret_cast<const T*>(at(staging, row, part))));
+        store_vector(to + row * stride + from * 8, load_vector<8>(reinterpret_cast<const T*>(at(staging, row, from))));
     }
   }
 };
@@ -237,8 +257,10 @@ struct PlainTiles {
   template <int N>
   static __device__ void dots(Product<N>& product, Rows a, const Tile& b, int first) {
     BERTH_UNROLL
-    for (int i = 0; i < 2; ++i) BERTH_UNROLL
-    for (int j = 0; j < N / 8; ++j) product.x[i][j] = 0;
+    for (int i = 0; i < 2; ++i) {
+      BERTH_UNROLL
+      for (int j = 0; j < N / 8; ++j) product.x[i][j] = 0;
+    }
     BERTH_UNROLL
     for (int c = 0; c < HeadSize; c += 4) {
       const Float4 left[2] = {load_vector<4>(&a->x[row(0)][c]), load_vector<4>(&a->x[row(1)][c])};
@@ -261,20 +283,24 @@ struct PlainTiles {
   static __device__ void add_weighted(Product<HeadSize>& sums, Product<N>& weights, const Tile& b, int first, Scratch& scratch) {
     __syncwarp();  // what other lanes still read
     BERTH_UNROLL
-    for (int i = 0; i < 2; ++i) BERTH_UNROLL
-    for (int j = 0; j < N / 8; ++j) scratch.x[row(i)][column(j)] = weights.x[i][j];
+    for (int i = 0; i < 2; ++i) {
+      BERTH_UNROLL
+      for (int j = 0; j < N / 8; ++j) scratch.x[row(i)][column(j)] = weights.x[i][j];
+    }
     __syncwarp();
     BERTH_UNROLL
     for (int k = 0; k < N; k += 4) {
       const Float4 left[2] = {load_vector<4>(&scratch.x[row(0)][k]), load_vector<4>(&scratch.x[row(1)][k])};
       BERTH_UNROLL
-      for (int e = 0; e < 4; ++e) BERTH_UNROLL
-      for (int part = 0; part < HeadSize / 32; ++part) {
-        const auto right = load_vector<4>(&b.x[first + k + e][column_of_sum(4 * part)]);
+      for (int e = 0; e < 4; ++e) {
         BERTH_UNROLL
-        for (int c = 0; c < 4; ++c) {
-          sums.x[0][4 * part + c] += left[0].at[e] * right.at[c];
-          sums.x[1][4 * part + c] += left[1].at[e] * right.at[c];
+        for (int part = 0; part < HeadSize / 32; ++part) {
+          const auto right = load_vector<4>(&b.x[first + k + e][column_of_sum(4 * part)]);
+          BERTH_UNROLL
+          for (int c = 0; c < 4; ++c) {
+            sums.x[0][4 * part + c] += left[0].at[e] * right.at[c];
+            sums.x[1][4 * part + c] += left[1].at[e] * right.at[c];
+          }
         }
       }
     }
@@ -283,8 +309,10 @@ struct PlainTiles {
   static __device__ void store_rows(Tile&, const Product<HeadSize>& sums, T* to, int64_t stride, int rows) {
     BERTH_UNROLL
     for (int i = 0; i < 2; ++i)
-      if (row(i) < rows) BERTH_UNROLL
-    for (int j = 0; j < HeadSize / 8; ++j) from_float(sums.x[i][j], to[row(i) * stride + column_of_sum(j)]);
+      if (row(i) < rows) {
+        BERTH_UNROLL
+        for (int j = 0; j < HeadSize / 8; ++j) from_float(sums.x[i][j], to[row(i) * stride + column_of_sum(j)]);
+      }
   }
 };
 
