@@ -1,6 +1,9 @@
 // The model, its gradients and the optimizer on a GPU against the CPU, which is tested against transformers.
 #include <ATen/cuda/CUDAContext.h>
+#include <c10/cuda/CUDAFunctions.h>
 #include <gtest/gtest.h>
+
+#include <limits>
 
 #include "trainer/comm/communicator.h"
 #include "trainer/model/heads.h"
@@ -52,15 +55,21 @@ struct Trainer {
   at::Tensor logits(const data::Batch& batch, const ForwardContext& context) const {
     return model->logits(to_device(batch, comm->device()), context)[0];
   }
-  // One optimizer step; returns the loss.
-  double step(const data::Batch& batch, const ForwardContext& context) {
+  // Forward, backward and, on a device, all of the optimizer's step, enqueued; returns the loss.
+  at::Tensor begin_step(const data::Batch& batch, const ForwardContext& context) {
     reducer->begin(batch.input_ids);
     reducer->set_last(true);
     const DeviceBatch on_device = to_device(batch, comm->device());
     const at::Tensor loss = model->loss_sums(model->logits(on_device, context), on_device, 0.0).sum() / batch.size();
     loss.backward();
     reducer->finish();
-    store->check_grads_are_views();
+    if (optimizer->on_device()) optimizer->start(1e-3, loss.detach().view({1}), reducer->touched());
+    return loss.detach();
+  }
+  // One optimizer step; returns the loss.
+  double step(const data::Batch& batch, const ForwardContext& context) {
+    const at::Tensor loss = begin_step(batch, context);
+    if (optimizer->on_device()) return optimizer->finish().loss;
     optimizer->step(1e-3, optimizer->gradient_norm(reducer->touched_rows()), reducer->touched_rows());
     store->refresh_compute_copy();
     return loss.item<double>();
@@ -114,6 +123,49 @@ TEST_F(GpuModel, TenStepsGiveTheCpusLossesAndGradients) {
       EXPECT_LT(relative_error((*on_gpu.store)[parameter.name].grad, parameter.grad), 1e-3) << parameter.name;
     }
   }
+}
+
+TEST_F(GpuModel, ABatchIsTheSameThere) {
+  data::Batch host = some_batch(9);
+  host.float_labels = {0.5f, -1};
+  const DeviceBatch on_cpu = to_device(host, at::kCPU), on_gpu = to_device(host, at::Device(at::kCUDA, 0));
+  const auto parts = [](const DeviceBatch& b) {
+    return std::vector<at::Tensor>{b.sample_ids,   b.cu_seqlens,    b.input_ids,    b.token_type_ids,  b.position_ids, b.labels,
+                                   b.float_labels, b.token_samples, b.first_tokens, b.first_positions, b.targets};
+  };
+  for (size_t i = 0; i < parts(on_cpu).size(); ++i) EXPECT_TRUE(at::equal(parts(on_gpu)[i].cpu(), parts(on_cpu)[i])) << i;
+}
+
+// All of a step, from its batch to the update, is enqueued without waiting for the GPU.
+TEST_F(GpuModel, AStepIsNotWaitedForBeforeItsEnd) {
+  Trainer on_gpu(gpu);
+  on_gpu.store->enable_compute_copy();
+  ForwardContext context;
+  context.training = true;
+  context.compute_type = at::kBFloat16;
+  const data::Batch batch = some_batch(9);
+  on_gpu.step(batch, context);
+  c10::cuda::warning_state().set_sync_debug_mode(c10::cuda::SyncDebugMode::L_ERROR);
+  EXPECT_NO_THROW(on_gpu.begin_step(batch, context));
+  c10::cuda::warning_state().set_sync_debug_mode(c10::cuda::SyncDebugMode::L_DISABLED);
+  EXPECT_EQ(on_gpu.optimizer->finish().updates, 2);
+  for (const Bucket& bucket : on_gpu.store->buckets())
+    EXPECT_TRUE(at::equal(bucket.compute_values, bucket.values.to(at::kBFloat16)));
+}
+
+TEST_F(GpuModel, AStepThatIsNotFiniteChangesNothing) {
+  Trainer on_gpu(gpu);
+  const data::Batch batch = some_batch(9);
+  on_gpu.step(batch, {});
+  std::vector<at::Tensor> before;
+  for (const Bucket& bucket : on_gpu.store->buckets()) before.push_back(bucket.values.clone());
+  on_gpu.reducer->begin(batch.input_ids);
+  on_gpu.reducer->finish();
+  const at::Tensor loss = at::full({1}, std::numeric_limits<float>::infinity(), before[0].options());
+  on_gpu.optimizer->start(1e-3, loss, on_gpu.reducer->touched());
+  EXPECT_EQ(on_gpu.optimizer->finish().finite, 0);
+  EXPECT_EQ(on_gpu.optimizer->steps(), 1);
+  for (size_t b = 0; b < before.size(); ++b) EXPECT_TRUE(at::equal(on_gpu.store->buckets()[b].values, before[b])) << b;
 }
 
 TEST_F(GpuModel, DropoutRepeatsForTheSameSeedAndStep) {

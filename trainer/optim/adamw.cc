@@ -44,6 +44,13 @@ AdamW::AdamW(ParameterStore& parameters, AdamWOptions options) : parameters_(par
     Moments moments;
     if (trainable(bucket)) moments = {at::zeros_like(bucket.values), at::zeros_like(bucket.values)};
     moments_.push_back(moments);
+  }
+  const at::Device device = parameters_.buckets().front().values.device();
+  if (!device.is_cpu() || optimizer_kernels(device.type()) != nullptr) {
+    device_.emplace(parameters_, moments_, options_);
+    return;
+  }
+  for (const Bucket& bucket : parameters_.buckets()) {
     if (trainable(bucket) && bucket.kind == GradKind::kRows) {
       check_internal(ever_touched_.empty() && bucket.parameters.size() == 1, "more than one embedding table with row gradients");
       ever_touched_.assign(static_cast<size_t>(parameters_.parameters()[bucket.parameters[0]].value.size(0)), 0);
@@ -55,10 +62,7 @@ double AdamW::gradient_norm(std::span<const int32_t> touched) {
   double sum = 0;
   for (const Bucket& bucket : parameters_.buckets()) {
     if (!trainable(bucket)) continue;
-    if (!bucket.grads.is_cpu()) {
-      const double norm = bucket.grads.norm().item<double>();
-      sum += norm * norm;
-    } else if (bucket.kind == GradKind::kRows) {
+    if (bucket.kind == GradKind::kRows) {
       const Parameter& table = parameters_.parameters()[bucket.parameters[0]];
       const int64_t width = table.value.size(1);
       const float* grad = bucket.grads.const_data_ptr<float>() + table.offset;
@@ -68,6 +72,14 @@ double AdamW::gradient_norm(std::span<const int32_t> touched) {
     }
   }
   return std::sqrt(sum);
+}
+
+void AdamW::start(double lr, const at::Tensor& loss, const TouchedRows& touched) { device_->start(lr, loss, touched); }
+
+kernels::StepScalars AdamW::finish() {
+  const kernels::StepScalars scalars = device_->finish();
+  steps_ = scalars.updates;
+  return scalars;
 }
 
 void AdamW::step(double lr, double norm, std::span<const int32_t> touched) {
@@ -80,7 +92,7 @@ void AdamW::step(double lr, double norm, std::span<const int32_t> touched) {
     if (!trainable(bucket)) continue;
     for (int index : bucket.parameters) {
       const Parameter& parameter = parameters_.parameters()[static_cast<size_t>(index)];
-      if (bucket.kind == GradKind::kRows && bucket.grads.is_cpu())
+      if (bucket.kind == GradKind::kRows)
         update_rows(bucket, moments_[b], parameter, lr, scale, touched);
       else
         update_slot(bucket, moments_[b], parameter, lr, scale);
@@ -106,14 +118,6 @@ kernels::AdamWScalars scalars(const AdamWOptions& o, bool decay, int64_t t, doub
 
 void AdamW::update_slot(const Bucket& bucket, const Moments& moments, const Parameter& parameter, double lr, double scale) {
   const int64_t n = parameter.value.numel(), offset = parameter.offset;
-  if (!bucket.values.is_cpu()) {
-    at::Tensor values = bucket.values.narrow(0, offset, n), grads = bucket.grads.narrow(0, offset, n) * scale;
-    at::Tensor first = moments.first.narrow(0, offset, n), second = moments.second.narrow(0, offset, n);
-    at::Tensor step = at::full({}, static_cast<double>(steps_), values.options());
-    at::_fused_adamw_({values}, {grads}, {first}, {second}, {}, {step}, lr, options_.beta1, options_.beta2,
-                      parameter.decay ? options_.weight_decay : 0.0, options_.epsilon, false, false);
-    return;
-  }
   float* p = bucket.values.mutable_data_ptr<float>() + offset;
   const float* g = bucket.grads.const_data_ptr<float>() + offset;
   float* m = moments.first.mutable_data_ptr<float>() + offset;
@@ -161,6 +165,7 @@ std::vector<std::pair<std::string, at::Tensor>> AdamW::state() const {
 
 void AdamW::restored(int64_t steps) {
   steps_ = steps;
+  if (device_) device_->restored(steps);
   if (ever_touched_.empty()) return;
   for (size_t b = 0; b < moments_.size(); ++b) {
     const Bucket& bucket = parameters_.buckets()[b];

@@ -9,9 +9,13 @@
 //
 // In a kRows bucket only rows that were ever touched are visited: a row without a gradient so far has zero moments, so it does
 // not move, and with weight decay it only shrinks. The result is exactly that of the dense update.
+//
+// On the CPU, gradient_norm() and step() do it. Other devices, whose results the host had better not wait for, decide for themselves:
+// start() and finish().
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -19,12 +23,20 @@
 
 #include "trainer/model/parameters.h"
 #include "trainer/optim/adamw_options.h"
+#include "trainer/optim/device_step.h"
 
 namespace berth::train {
 
 class AdamW {
  public:
+  // Throws Error(kInternal) if the parameters are on a device that this program has no OptimizerKernels for.
   AdamW(ParameterStore& parameters, AdamWOptions options);
+  AdamW(const AdamW&) = delete;
+  AdamW& operator=(const AdamW&) = delete;
+
+  bool on_device() const { return device_.has_value(); }
+
+  // On the CPU.
 
   // The 2-norm of the whole gradient, summed in double in a fixed order: the same on all ranks and for any number of threads. Not
   // finite if any gradient is not. `touched` are the rows of the kRows bucket that may be non-zero.
@@ -33,7 +45,15 @@ class AdamW {
   // One update with learning rate `lr`; gradients are scaled as torch.nn.utils.clip_grad_norm_ does, given their `norm`.
   void step(double lr, double norm, std::span<const int32_t> touched);
 
-  int64_t steps() const { return steps_; }
+  // On a device.
+
+  // Enqueues norm, decision, and one update with learning rate `lr`, values' compute copies with it. Nothing is updated unless the norm
+  // and `loss` [1] fp32, on the device and alike on all ranks, are finite.
+  void start(double lr, const at::Tensor& loss, const TouchedRows& touched);
+  // Waits for the last step started. What came of it.
+  kernels::StepScalars finish();
+
+  int64_t steps() const { return steps_; }  // updates made, as far as the host knows
 
   // Moments by name, "exp_avg.<parameter>" and "exp_avg_sq.<parameter>": views, fp32, shaped like their parameter.
   std::vector<std::pair<std::string, at::Tensor>> state() const;
@@ -42,9 +62,6 @@ class AdamW {
   void restored(int64_t steps);
 
  private:
-  struct Moments {
-    at::Tensor first, second;  // [n] flat, the slots of the bucket
-  };
   void update_slot(const Bucket& bucket, const Moments& moments, const Parameter& parameter, double lr, double scale);
   void update_rows(const Bucket& bucket, const Moments& moments, const Parameter& parameter, double lr, double scale,
                    std::span<const int32_t> touched);
@@ -54,6 +71,7 @@ class AdamW {
   std::vector<Moments> moments_;       // one a bucket; undefined tensors for frozen buckets
   std::vector<uint8_t> ever_touched_;  // of the kRows table, one byte a row
   int64_t steps_ = 0;
+  std::optional<DeviceStep> device_;
 };
 
 }  // namespace berth::train

@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "data/check.h"
+#include "trainer/model/upload.h"
 
 namespace berth::train {
 
@@ -50,8 +51,9 @@ void GradReducer::unite_rows(std::span<const int32_t> rows) {
       touched_.push_back(static_cast<int32_t>(word * 64 + std::countr_zero(rest)));
     }
   }
-  const int64_t count = static_cast<int64_t>(touched_.size());
-  touched_index_ = at::from_blob(touched_.data(), {count}, at::kInt).to(comm_.device(), at::kLong);
+  const std::vector<int64_t> index(touched_.begin(), touched_.end());
+  const int64_t count = std::ssize(index);
+  touched_index_ = uploaded(std::span<const int64_t>(index), comm_.device());
   if (packed_.defined() && packed_.size(0) >= count) return;
   const int64_t capacity = std::min(table_rows, 2 * count);
   packed_ = comm_.allocate(capacity * width).view({capacity, width});
@@ -77,6 +79,11 @@ void GradReducer::start(size_t index) {
     at::index_select_out(packed, table_grad_, 0, touched_index_);
     tickets_.push_back(comm_.start_all_reduce(packed));
   }
+}
+
+TouchedRows GradReducer::touched() const {
+  if (!table_grad_.defined()) return {};
+  return {touched_index_, packed_rows()};
 }
 
 void GradReducer::finish() {

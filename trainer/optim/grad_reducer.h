@@ -7,6 +7,7 @@
 
 #include "trainer/comm/communicator.h"
 #include "trainer/model/parameters.h"
+#include "trainer/optim/device_step.h"
 
 namespace berth::train {
 
@@ -36,6 +37,8 @@ class GradReducer {
 
   // After begin(): rows that any rank touches in this step, sorted. Only these may be non-zero in the kRows bucket's gradient.
   const std::vector<int32_t>& touched_rows() const { return touched_; }
+  // After finish(): the same on the device, with their gradient.
+  TouchedRows touched() const;
 
  private:
   void mark_ready(int parameter);

@@ -5,6 +5,7 @@
 
 #include "data/check.h"
 #include "data/words.h"
+#include "trainer/model/upload.h"
 
 namespace berth::train {
 namespace {
@@ -18,14 +19,12 @@ std::vector<int32_t> touched_rows(std::span<const data::Batch> micro_batches) {
   return rows;
 }
 
-std::string describe(const data::Batch& batch, size_t index, double loss) {
-  return concat("micro-batch ", index, ", loss ", loss, ", samples ", joined(batch.sample_ids));
-}
-
 }  // namespace
 
 TrainStep::TrainStep(ModelInstance& model, AdamW& optimizer, comm::Communicator& comm, const TrainOptions& options)
-    : model_(model), optimizer_(optimizer), comm_(comm), options_(options), reducer_(model.parameters(), comm) {}
+    : model_(model), optimizer_(optimizer), comm_(comm), options_(options), reducer_(model.parameters(), comm) {
+  if (optimizer_.on_device()) loss_ = comm_.allocate(1);
+}
 
 ControlWord TrainStep::agree(std::span<const data::Batch> micro_batches, ControlWord wish) {
   enum { kStop, kSave, kSamples, kTokens, kTargets };
@@ -47,49 +46,75 @@ ControlWord TrainStep::agree(std::span<const data::Batch> micro_batches, Control
   return {.stop = sums[kStop] > 0, .save = sums[kSave] > 0};
 }
 
-double TrainStep::forward_backward(std::span<const data::Batch> micro_batches, int64_t step) {
+void TrainStep::forward_backward(std::span<const data::Batch> micro_batches, int64_t step) {
   const ForwardContext context{.training = true,
                                .seed = options_.seed,
                                .step = step,
                                .compute_type = options_.model_options.bf16 ? at::kBFloat16 : at::kFloat,
                                .gradient_checkpointing = options_.model_options.gradient_checkpointing};
-  const at::Tensor targets = at::tensor(at::ArrayRef<int64_t>(targets_)).to(comm_.device(), at::kFloat);
-  double loss = 0;
-  own_culprit_.clear();
+  const std::vector<float> counts(targets_.begin(), targets_.end());
+  const at::Tensor targets = uploaded(std::span<const float>(counts), comm_.device());
+  losses_ = at::zeros({std::ssize(micro_batches)}, targets.options());
+  sample_ids_.clear();
+  if (micro_batches.empty()) start_sum_of_losses();
   for (size_t i = 0; i < micro_batches.size(); ++i) {
-    reducer_.set_last(i + 1 == micro_batches.size());
+    const bool last = i + 1 == micro_batches.size();
+    reducer_.set_last(last);
+    sample_ids_.push_back(micro_batches[i].sample_ids);
     const DeviceBatch batch = to_device(micro_batches[i], comm_.device());
     const std::vector<at::Tensor> logits = model_.model().logits(batch, context);
     const at::Tensor share =
         (model_.model().loss_sums(logits, batch, options_.model_options.label_smoothing_factor) / targets).sum();
+    losses_[static_cast<int64_t>(i)].copy_(share.detach());
+    if (last) start_sum_of_losses();
     share.backward();
-    const double value = share.item<double>();
-    if (!std::isfinite(value) && own_culprit_.empty()) own_culprit_ = describe(micro_batches[i], i, value);
-    loss += value;
   }
-  return loss;
+}
+
+void TrainStep::start_sum_of_losses() {
+  if (!optimizer_.on_device()) return;
+  loss_.copy_(losses_.sum(at::kDouble));
+  loss_ticket_ = comm_.start_all_reduce(loss_);
 }
 
 StepResult TrainStep::run(std::span<const data::Batch> micro_batches, int64_t step, double lr) {
   reducer_.begin(touched_rows(micro_batches));
-  double loss = forward_backward(micro_batches, step);
+  forward_backward(micro_batches, step);
   reducer_.finish();
-  comm_.all_reduce_sum(std::span<double>(&loss, 1));
-
-  StepResult result{.loss = loss,
-                    .grad_norm = optimizer_.gradient_norm(reducer_.touched_rows()),
-                    .samples = samples_,
-                    .tokens = tokens_,
-                    .finite = true};
-  result.finite = std::isfinite(result.grad_norm) && std::isfinite(result.loss);
-  if (!result.finite) return result;
-  optimizer_.step(lr, result.grad_norm, reducer_.touched_rows());
-  model_.parameters().refresh_compute_copy();
+  StepResult result = optimizer_.on_device() ? update_on_device(lr) : update_from_host(lr);
+  result.samples = samples_;
+  result.tokens = tokens_;
   return result;
 }
 
+StepResult TrainStep::update_from_host(double lr) {
+  double loss = 0;
+  for (int64_t i = 0; i < losses_.numel(); ++i) loss += losses_[i].item<double>();
+  comm_.all_reduce_sum(std::span<double>(&loss, 1));
+  const double norm = optimizer_.gradient_norm(reducer_.touched_rows());
+  const bool finite = std::isfinite(norm) && std::isfinite(loss);
+  if (finite) {
+    optimizer_.step(lr, norm, reducer_.touched_rows());
+    model_.parameters().refresh_compute_copy();
+  }
+  return {.loss = loss, .grad_norm = norm, .finite = finite};
+}
+
+StepResult TrainStep::update_on_device(double lr) {
+  comm_.wait(loss_ticket_);
+  optimizer_.start(lr, loss_, reducer_.touched());
+  const kernels::StepScalars scalars = optimizer_.finish();
+  return {.loss = scalars.loss, .grad_norm = scalars.norm, .finite = scalars.finite != 0};
+}
+
 std::string TrainStep::culprit() const {
-  const auto all = comm_.all_gather(own_culprit_);
+  std::string own;
+  const at::Tensor losses = losses_.cpu();
+  for (size_t i = 0; i < sample_ids_.size() && own.empty(); ++i) {
+    const float loss = losses.const_data_ptr<float>()[i];
+    if (!std::isfinite(loss)) own = concat("micro-batch ", i, ", loss ", loss, ", samples ", joined(sample_ids_[i]));
+  }
+  const auto all = comm_.all_gather(own);
   for (size_t rank = 0; rank < all.size(); ++rank)
     if (!all[rank].empty()) return concat("rank ", rank, ", ", all[rank]);
   return "every rank's loss is finite: the gradient overflowed in backward or in the sum over ranks";

@@ -43,7 +43,14 @@ class TrainStep {
   std::string culprit() const;
 
  private:
-  double forward_backward(std::span<const data::Batch> micro_batches, int64_t step);
+  // Backward through the loss of each micro-batch, which goes to losses_.
+  void forward_backward(std::span<const data::Batch> micro_batches, int64_t step);
+  // Once on each rank, as the first collective of a step: the sum of the losses on a device that decides by itself.
+  void start_sum_of_losses();
+  // What follows backward. On the host: norm and loss are waited for, then the update.
+  StepResult update_from_host(double lr);
+  // On the device: all is enqueued, then waited for once.
+  StepResult update_on_device(double lr);
 
   ModelInstance& model_;
   AdamW& optimizer_;
@@ -52,7 +59,12 @@ class TrainStep {
   GradReducer reducer_;
   std::vector<int64_t> targets_;  // per term of the loss, over all ranks
   int64_t samples_ = 0, tokens_ = 0;
-  std::string own_culprit_;
+  // Of the last step on this rank, one a micro-batch.
+  at::Tensor losses_;  // fp32
+  std::vector<std::vector<int64_t>> sample_ids_;
+
+  at::Tensor loss_;  // [1] fp32: the sum of losses_ over all ranks, on a device that decides by itself
+  comm::Ticket loss_ticket_ = 0;
 };
 
 }  // namespace berth::train

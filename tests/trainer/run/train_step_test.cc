@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+
+#include "tests/support/fiber_optimizer.h"
 #include "tests/trainer/run/tiny_run.h"
 #include "trainer/run/replicas.h"
 #include "trainer/run/step_data.h"
@@ -71,21 +74,64 @@ TEST_F(TrainStepTest, WishesOfAnyRankAreAgreedOn) {
   EXPECT_TRUE(both.stop && both.save);
 }
 
-TEST_F(TrainStepTest, AStepThatIsNotFiniteChangesNothingAndNamesItsSamples) {
-  Prepared run(in("nan"), *comm_);
-  {
-    const at::NoGradGuard guard;
-    run.value("classifier.bias").fill_(std::numeric_limits<float>::infinity());
+// The kernels of CUDA's optimizer on fibers: all is enqueued, and read once.
+TEST_F(TrainStepTest, ADeviceThatDecidesByItselfComesToTheHostsResult) {
+  TrainOptions o = in("host");
+  o.batch.per_device_train_batch_size = 2;
+  Prepared host(o, *comm_);
+  std::optional<test::FiberOptimizer> fibers(std::in_place);
+  o.output_dir = folder_ / "device";
+  Prepared device(o, *comm_);
+  fibers.reset();
+  ASSERT_EQ(device.batches.size(), 3u);
+  ASSERT_TRUE(device.setup.optimizer->on_device() && !host.setup.optimizer->on_device());
+  for (int64_t step = 0; step < 3; ++step) {
+    const StepResult a = host.step(*comm_, step), b = device.step(*comm_, step);
+    EXPECT_NEAR(a.loss, b.loss, 1e-6 * a.loss);
+    EXPECT_NEAR(a.grad_norm, b.grad_norm, 1e-5 * a.grad_norm);
+    EXPECT_EQ(a.tokens, b.tokens);
+    EXPECT_TRUE(b.finite);
+    EXPECT_EQ(device.setup.optimizer->steps(), step + 1);
   }
-  const uint64_t before = parameter_hash(run.setup.model->parameters());
-  TrainStep step(*run.setup.model, *run.setup.optimizer, *comm_, run.options);
-  step.agree(run.batches, {});
-  EXPECT_FALSE(step.run(run.batches, 0, 1e-3).finite);
-  EXPECT_EQ(parameter_hash(run.setup.model->parameters()), before);
-  EXPECT_EQ(run.setup.optimizer->steps(), 0);
-  const std::string culprit = step.culprit();
-  EXPECT_NE(culprit.find("rank 0"), std::string::npos) << culprit;
-  for (int64_t sample : run.batches[0].sample_ids) EXPECT_NE(culprit.find(std::to_string(sample)), std::string::npos) << culprit;
+  for (const Parameter& parameter : host.setup.model->parameters().parameters())
+    EXPECT_TRUE(at::allclose(parameter.value, device.value(parameter.name), 1e-5, 1e-7)) << parameter.name;
+}
+
+TEST_F(TrainStepTest, AStepOfARankWithoutSamplesIsOne) {
+  for (const bool on_device : {false, true}) {
+    std::optional<test::FiberOptimizer> fibers;
+    if (on_device) fibers.emplace();
+    Prepared run(in(on_device ? "device" : "host"), *comm_);
+    TrainStep step(*run.setup.model, *run.setup.optimizer, *comm_, run.options);
+    step.agree({}, {});
+    const StepResult result = step.run({}, 0, 1e-3);
+    EXPECT_TRUE(result.finite);
+    EXPECT_EQ(result.loss, 0);
+    EXPECT_EQ(result.grad_norm, 0);
+    EXPECT_EQ(result.samples, 0);
+  }
+}
+
+TEST_F(TrainStepTest, AStepThatIsNotFiniteChangesNothingAndNamesItsSamples) {
+  for (const bool on_device : {false, true}) {
+    std::optional<test::FiberOptimizer> fibers;
+    if (on_device) fibers.emplace();
+    Prepared run(in(on_device ? "device" : "host"), *comm_);
+    {
+      const at::NoGradGuard guard;
+      run.value("classifier.bias").fill_(std::numeric_limits<float>::infinity());
+    }
+    const uint64_t before = parameter_hash(run.setup.model->parameters());
+    TrainStep step(*run.setup.model, *run.setup.optimizer, *comm_, run.options);
+    step.agree(run.batches, {});
+    EXPECT_FALSE(step.run(run.batches, 0, 1e-3).finite);
+    EXPECT_EQ(parameter_hash(run.setup.model->parameters()), before);
+    EXPECT_EQ(run.setup.optimizer->steps(), 0);
+    const std::string culprit = step.culprit();
+    EXPECT_NE(culprit.find("rank 0"), std::string::npos) << culprit;
+    for (int64_t sample : run.batches[0].sample_ids)
+      EXPECT_NE(culprit.find(std::to_string(sample)), std::string::npos) << culprit;
+  }
 }
 
 TEST_F(TrainStepTest, TheHashOfTheParametersSeesOneBit) {

@@ -44,4 +44,22 @@ struct EmbeddingArgs {
   const int32_t *word_ids, *position_ids, *type_ids;
 };
 
+// AdamW where the host does not wait: what its kernels take, and what they leave on the device (trainer/optim/adamw.h).
+struct AdamWNumbers {
+  double lr, weight_decay, beta1, beta2, epsilon;
+  double max_grad_norm;  // 0: no clipping
+};
+struct StepScalars {
+  double norm;      // of the whole gradient, before clipping
+  double loss;      // of all ranks
+  int64_t updates;  // made so far, this step's with them
+  int32_t finite;   // whether norm and loss are: if not, this step updates nothing
+  // What the update multiplies with: as AdamWScalars (trainer/optim/adamw_kernels.h).
+  float grad_scale, shrink, step_size, inverse_sqrt_correction2;
+};
+
+// What becomes of a group of neighbouring elements: bits of its flag.
+constexpr uint8_t kDecays = 1;      // shrinks by weight decay
+constexpr uint8_t kHasMoments = 2;  // has had a gradient; one without has moments of zero, for good
+
 }  // namespace berth::train::kernels

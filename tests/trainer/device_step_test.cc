@@ -1,0 +1,152 @@
+// AdamW as devices run it, its kernels on fibers and its tensors on the CPU, against AdamW as the CPU runs it.
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "tests/support/fiber_optimizer.h"
+#include "trainer/optim/adamw.h"
+#include "trainer/optim/grad_reducer.h"
+
+namespace berth::train {
+namespace {
+
+constexpr AdamWOptions kOptions{.weight_decay = 0.05, .max_grad_norm = 1.0};
+
+std::vector<ParameterSpec> specs(int64_t width) {
+  return {{.name = "table", .shape = {40, width}, .kind = GradKind::kRows},
+          {.name = "frozen", .shape = {7}},
+          {.name = "norm", .shape = {width}, .decay = false},
+          {.name = "weight", .shape = {width, 33}},
+          {.name = "bias", .shape = {33}, .decay = false}};
+}
+
+// A store with its optimizer and reducer: on fibers, or as the CPU does it.
+struct Trainee {
+  std::unique_ptr<comm::Communicator> comm = comm::make_local_communicator();
+  ParameterStore store;
+  GradReducer reducer;
+  std::unique_ptr<AdamW> optimizer;
+  at::Tensor loss = comm->allocate(1);
+
+  Trainee(bool on_fibers, int64_t width, bool with_copy = false)
+      : store(specs(width), *comm, /*bucket_bytes=*/400, {"frozen"}), reducer(store, *comm) {
+    store.initialize(specs(width), 0.05, 3);
+    if (with_copy) store.enable_compute_copy();
+    make_optimizer(on_fibers);
+  }
+  void make_optimizer(bool on_fibers) {
+    std::optional<test::FiberOptimizer> fibers;
+    if (on_fibers) fibers.emplace();
+    optimizer = std::make_unique<AdamW>(store, kOptions);
+  }
+
+  // A step whose gradients are a function of `step`; the loss is as given. Whether it was finite, and the norm.
+  std::pair<bool, double> step(int step, float value = 0.5f) {
+    const std::vector<int32_t> rows{step % 5, 7, 7, 20 + step};
+    reducer.begin(rows);
+    reducer.set_last(true);
+    at::NoGradGuard no_grad;
+    for (Parameter& parameter : store.parameters()) {
+      if (parameter.frozen) continue;
+      const at::Tensor gradient = at::sin(at::arange(parameter.value.numel(), at::kFloat) * 0.7 + step).view_as(parameter.value);
+      if (parameter.name == "table") {
+        for (int32_t row : rows) parameter.grad[row].copy_(gradient[row] * (step + 1));
+      } else {
+        parameter.grad.copy_(gradient * 0.2);
+      }
+    }
+    reducer.finish();
+    if (optimizer->on_device()) {
+      loss.fill_(value);
+      optimizer->start(1e-2, loss, reducer.touched());
+      const kernels::StepScalars scalars = optimizer->finish();
+      EXPECT_EQ(static_cast<float>(scalars.loss), value);
+      return {scalars.finite != 0, scalars.norm};
+    }
+    const double norm = optimizer->gradient_norm(reducer.touched_rows());
+    if (!std::isfinite(norm) || !std::isfinite(value)) return {false, norm};
+    optimizer->step(1e-2, norm, reducer.touched_rows());
+    return {true, norm};
+  }
+};
+
+void expect_alike(Trainee& a, Trainee& b) {
+  EXPECT_EQ(a.optimizer->steps(), b.optimizer->steps());
+  for (const Parameter& parameter : a.store.parameters())
+    EXPECT_TRUE(at::allclose(parameter.value, b.store[parameter.name].value, 1e-6, 1e-8)) << parameter.name;
+  const auto state = a.optimizer->state(), other = b.optimizer->state();
+  ASSERT_EQ(state.size(), other.size());
+  for (size_t i = 0; i < state.size(); ++i) {
+    EXPECT_EQ(state[i].first, other[i].first);
+    EXPECT_TRUE(at::allclose(state[i].second, other[i].second, 1e-6, 1e-12)) << state[i].first;
+  }
+}
+
+class DeviceStepTest : public testing::TestWithParam<int64_t> {};
+
+TEST_P(DeviceStepTest, IsTheCpusStepAndSkipsTheSameOnes) {
+  Trainee device(true, GetParam()), host(false, GetParam());
+  ASSERT_TRUE(device.optimizer->on_device());
+  ASSERT_FALSE(host.optimizer->on_device());
+  for (int step = 0; step < 8; ++step) {
+    const float loss = step == 2 ? std::numeric_limits<float>::infinity() : 0.5f;
+    const auto [finite, norm] = device.step(step, loss);
+    const auto [wanted_finite, wanted_norm] = host.step(step, loss);
+    EXPECT_EQ(finite, wanted_finite);
+    EXPECT_EQ(finite, step != 2);
+    EXPECT_NEAR(norm, wanted_norm, 1e-12 * wanted_norm);
+  }
+  expect_alike(device, host);
+  EXPECT_EQ(device.optimizer->steps(), 7);
+}
+INSTANTIATE_TEST_SUITE_P(Widths, DeviceStepTest, testing::Values(64, 12, 5));  // of the table's rows
+
+TEST(DeviceStep, GradientsThatAreNotFiniteChangeNoBit) {
+  Trainee trainee(true, 12, /*with_copy=*/true);
+  trainee.step(0);
+  std::vector<at::Tensor> before;
+  const auto all = [&] {
+    std::vector<at::Tensor> tensors;
+    for (const Bucket& bucket : trainee.store.buckets()) tensors.insert(tensors.end(), {bucket.values, bucket.compute_values});
+    for (const auto& [name, moment] : trainee.optimizer->state()) tensors.push_back(moment);
+    return tensors;
+  };
+  for (const at::Tensor& tensor : all()) before.push_back(tensor.clone());
+  trainee.reducer.begin(std::vector<int32_t>{3});
+  trainee.store["table"].grad[3].fill_(std::numeric_limits<float>::infinity());
+  trainee.reducer.finish();
+  trainee.optimizer->start(1e-2, trainee.loss, trainee.reducer.touched());
+  EXPECT_EQ(trainee.optimizer->finish().finite, 0);
+  EXPECT_EQ(trainee.optimizer->steps(), 1);
+  const auto after = all();
+  for (size_t i = 0; i < after.size(); ++i) EXPECT_TRUE(at::equal(after[i], before[i])) << i;
+}
+
+TEST(DeviceStep, TheComputeCopyGoesAlong) {
+  Trainee trainee(true, 12, /*with_copy=*/true);
+  for (int step = 0; step < 3; ++step) trainee.step(step);
+  for (const Bucket& bucket : trainee.store.buckets())
+    EXPECT_TRUE(at::equal(bucket.compute_values, bucket.values.to(at::kBFloat16)));
+}
+
+TEST(DeviceStep, RestoredStateGoesOnBitForBit) {
+  Trainee whole(true, 12), resumed(true, 12);
+  for (int step = 0; step < 6; ++step) {
+    whole.step(step);
+    if (step == 3) {
+      std::vector<at::Tensor> saved;
+      for (const auto& [name, moment] : resumed.optimizer->state()) saved.push_back(moment.clone());
+      const int64_t steps = resumed.optimizer->steps();
+      resumed.make_optimizer(true);
+      size_t i = 0;
+      for (auto& [name, moment] : resumed.optimizer->state()) moment.copy_(saved[i++]);
+      resumed.optimizer->restored(steps);
+    }
+    resumed.step(step);
+  }
+  for (const Parameter& parameter : whole.store.parameters())
+    EXPECT_TRUE(at::equal(parameter.value, resumed.store[parameter.name].value)) << parameter.name;
+}
+
+}  // namespace
+}  // namespace berth::train

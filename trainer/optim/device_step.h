@@ -1,0 +1,62 @@
+// AdamW's step on a device with OptimizerKernels: enqueued whole, norm, decision and update; the host learns later what came of it.
+#pragma once
+
+#include <c10/core/Event.h>
+
+#include <optional>
+#include <vector>
+
+#include "trainer/kernels/optimizer.h"
+#include "trainer/model/parameters.h"
+#include "trainer/optim/adamw_options.h"
+
+namespace berth::train {
+
+// The rows of the kRows table whose gradient may be other than zero in a step.
+struct TouchedRows {
+  at::Tensor index;  // [rows] int64, ascending, on the device; undefined if there is no such table
+  at::Tensor grads;  // [rows, H] fp32: their gradient, packed
+};
+
+// The two moments of a bucket's elements, flat.
+struct Moments {
+  at::Tensor first, second;  // [n]; undefined for frozen buckets
+};
+
+class DeviceStep {
+ public:
+  // All must outlive it. Throws Error(kInternal) if this program has no optimizer for the parameters' device.
+  DeviceStep(ParameterStore& parameters, const std::vector<Moments>& moments, const AdamWOptions& options);
+
+  // Enqueues the step: with learning rate `lr`, and only if the norm of the gradient and `loss` [1] fp32 are finite.
+  void start(double lr, const at::Tensor& loss, const TouchedRows& touched);
+  // Waits for the last step started: what came of it.
+  kernels::StepScalars finish();
+
+  // So many updates were made; the moments are those after them.
+  void restored(int64_t updates);
+
+ private:
+  uint8_t row_flag() const { return table_decays_ ? kernels::kHasMoments | kernels::kDecays : kernels::kHasMoments; }
+  // Flags of the bucket's groups of elements, and how large these are.
+  void add_flags(const Bucket& bucket);
+  c10::Stream current_stream() const;
+
+  ParameterStore& parameters_;
+  const std::vector<Moments>& moments_;
+  const AdamWOptions& options_;
+  at::Device device_;
+  const OptimizerKernels& kernels_;
+
+  struct Flags {
+    at::Tensor of_groups;  // uint8: kernels::kDecays, kHasMoments
+    int64_t group = 1;     // elements
+  };
+  std::vector<Flags> flags_;        // one a bucket; undefined for frozen buckets
+  bool table_decays_ = false;       // the kRows table
+  at::Tensor partials_;             // partial sums of squares, fp64
+  at::Tensor scalars_, report_;     // a StepScalars on the device, and its copy on the host
+  std::optional<c10::Event> done_;  // when the copy is there; devices without streams have none
+};
+
+}  // namespace berth::train
