@@ -38,6 +38,7 @@ struct Case {
   bool first_query_only = false;
   float p = 0;
   bool tensor_cores = true;
+  int64_t room = 0;  // for longer samples than there are
 
   int64_t width() const { return heads * size; }
   int64_t tokens() const { return std::accumulate(lengths.begin(), lengths.end(), int64_t{0}); }
@@ -61,7 +62,7 @@ struct Case {
 
 std::ostream& operator<<(std::ostream& out, const Case& c) {
   out << c.heads << " heads of " << c.size << ", p " << c.p << (c.first_query_only ? ", first queries" : "")
-      << (c.tensor_cores ? "" : ", no tensor cores") << ", lengths";
+      << (c.tensor_cores ? "" : ", no tensor cores") << ", room for " << c.room << " more, lengths";
   for (const int length : c.lengths) out << ' ' << length;
   return out;
 }
@@ -164,7 +165,7 @@ Results on_device(const Case& c, const Values& values) {
   const DeviceArray<T> gradients(full_of_nan<T>(tokens * wide)), first_dq(full_of_nan<T>(queries * apart));
   const DeviceArray<int32_t> cu_seqlens(c.cu_seqlens());
   const DeviceArray<int64_t> samples(c.samples());
-  AttentionShape shape{cu_seqlens.data(), samples.data(), std::ssize(c.lengths), tokens, c.longest(), c.heads, c.size};
+  AttentionShape shape{cu_seqlens.data(), samples.data(), std::ssize(c.lengths), tokens, c.longest() + c.room, c.heads, c.size};
   shape.first_query_only = c.first_query_only;
   shape.dropout = c.dropout();
   shape.tensor_cores = c.tensor_cores;
@@ -253,6 +254,11 @@ TYPED_TEST(CudaAttention, EqualsTheCpuInTwoTiles) {
 TYPED_TEST(CudaAttention, EqualsTheCpuInMoreTiles) {
   this->compare_all({{1, 200, 63, 65}, 1, 64, false, 0.1f});
   this->compare_all({{129, 2}, 2, 32, false, 0.1f});
+}
+
+TYPED_TEST(CudaAttention, EqualsTheCpuWithRoomForLongerSamples) {
+  for (const int64_t room : {10, 50, 120}) this->compare_all({{33, 20}, 1, 64, false, 0.1f, true, room});
+  this->compare({{33, 20}, 1, 32, true, 0.1f, true, 50});
 }
 
 TYPED_TEST(CudaAttention, EqualsTheCpuWithoutDropout) {

@@ -51,14 +51,16 @@ struct AttentionGradients {
 };
 
 // Writes out [queries, heads * head_size], and what backward needs: lse [heads, queries], the logarithm of the sum of the
-// exponentials of a query's scores, and mask [heads, tokens, (max_seqlen + 63) / 64], bits of the weights that dropout keeps, in an order of its own
-// (attention_mask_size() words; null if that is 0). T: float, Bf16, Fp16; computed in fp32, but weights are rounded to T where tensor
-// cores multiply them. Throws an Error (kInternal) for another head size or rows that do not begin on 16 bytes.
+// exponentials of a query's scores, and mask [heads, tokens, (max_seqlen + 63) / 64], the bits of the weights that dropout keeps, in
+// an order of their own (attention_mask_size() words; null if that is 0). T: float, Bf16, Fp16; computed in fp32, but weights are
+// rounded to T where tensor cores multiply them. Throws an Error (kInternal) for another head size, rows that do not begin on 16
+// bytes, or a mask that is missing.
 template <class T>
 void attention_forward(const AttentionShape& shape, const AttentionInputs<T>& inputs, T* out, int64_t out_stride, float* lse,
                        uint64_t* mask, Stream stream);
 
-// Writes dq, dk and dv, the gradients of the inputs, from that of out and from what forward wrote. delta: lse's size of workspace.
+// Writes dq, dk and dv, the gradients of the inputs, from that of out and from what forward wrote for the same shape. delta: workspace
+// of lse's size.
 template <class T>
 void attention_backward(const AttentionShape& shape, const AttentionInputs<T>& inputs, const T* d_out, int64_t d_out_stride,
                         const T* out, int64_t out_stride, const float* lse, const uint64_t* mask,
