@@ -4,9 +4,11 @@
 // two: 5 products of tiles instead of 7. First queries have two small kernels of their own.
 //
 // Dropout: each thread of forward draws the bits of its own scores, all four words of each Philox call being its own, and keeps them
-// for backward. Counted for 16 queries x 64 keys, which a warp of an H100 multiplies in 64 mma of 6 cycles (forward) and 224 (backward),
-// with some 430 and 1,250 instructions: 8 Philox calls of 16 wide multiplications, 17 xors and 8 more are 330 instructions. Drawn again
-// in d_queries and d_keys they would cost half as much as all the rest; read, they are 128 bytes, against 4,096 of keys and values.
+// for backward. Counted for 16 queries x 64 keys, which a warp of an H100 multiplies in 64 mma of 6 cycles (forward) and 224 (d_queries
+// and d_keys; 160 in d_short), with some 430 and 1,160 instructions: 8 Philox calls of the warp, of which the compiler moves a fourth
+// out of the loop, are 120 wide multiplications at a fourth of the rate of other instructions, 130 xors and 70 for the decisions. Drawn
+// again in d_queries and d_keys they would cost half as much as all the rest; read, they are 128 bytes, against 4,096 of keys and
+// values.
 #include "trainer/kernels/cuda/attention.h"
 #include "trainer/kernels/cuda/attention_tiles.cuh"
 
