@@ -1,0 +1,108 @@
+// Steps over ranks of which each decides by itself, as on GPUs (the optimizer's kernels on fibers): all come to the same.
+#include <gtest/gtest.h>
+
+#include <optional>
+
+#include "tests/support/fiber_optimizer.h"
+#include "trainer/run/replicas.h"
+#include "trainer/run/train_step.h"
+
+namespace berth::train {
+namespace {
+
+BertConfig tiny_config() {
+  BertConfig config;
+  config.vocab_size = 50;
+  config.hidden_size = 32;
+  config.num_hidden_layers = 1;
+  config.num_attention_heads = 2;
+  config.intermediate_size = 48;
+  config.max_position_embeddings = 16;
+  config.initializer_range = 0.1;
+  config.label_names = {"score"};
+  return config;
+}
+
+// Rank r's micro-batches, of r + 1 samples each: two, but none on the last of several ranks.
+std::vector<data::Batch> batches_of(int rank, int ranks) {
+  std::vector<data::Batch> batches(rank > 0 && rank == ranks - 1 ? 0 : 2);
+  for (size_t b = 0; b < batches.size(); ++b) {
+    data::Batch& batch = batches[b];
+    batch.cu_seqlens = {0};
+    for (int sample = 0; sample <= rank; ++sample) {
+      const int64_t id = 100 * rank + 10 * static_cast<int64_t>(b) + sample;
+      const int length = 3 + static_cast<int>(id % 7);
+      for (int i = 0; i < length; ++i) {
+        batch.input_ids.push_back(1 + static_cast<int32_t>((id * 31 + i * 17) % 49));
+        batch.token_type_ids.push_back(0);
+        batch.position_ids.push_back(i);
+      }
+      batch.sample_ids.push_back(id);
+      batch.cu_seqlens.push_back(static_cast<int32_t>(batch.input_ids.size()));
+      batch.float_labels.push_back(static_cast<float>(id % 5) / 4);
+    }
+  }
+  return batches;
+}
+
+struct Trainee {
+  TrainOptions options;
+  ModelInstance model;
+  std::unique_ptr<AdamW> optimizer;
+  std::unique_ptr<TrainStep> train_step;
+
+  Trainee(comm::Communicator& comm, bool on_device)
+      : model(tiny_config(), data::TaskKind::kRegression, comm, /*bucket_bytes=*/1 << 12, {}) {
+    model.initialize(5);
+    std::optional<test::FiberOptimizer> fibers;
+    if (on_device) fibers.emplace();
+    optimizer = std::make_unique<AdamW>(model.parameters(), AdamWOptions{.weight_decay = 0.01});
+    train_step = std::make_unique<TrainStep>(model, *optimizer, comm, options);
+  }
+  StepResult step(const std::vector<data::Batch>& batches, int64_t number) {
+    train_step->agree(batches, {});
+    return train_step->run(batches, number, 1e-2);
+  }
+};
+
+class TrainStepRanksTest : public testing::Test {
+ protected:
+  std::unique_ptr<comm::Communicator> comm_ = comm::make_mpi_communicator({});
+  std::vector<data::Batch> batches_ = batches_of(comm_->rank(), comm_->size());
+};
+
+TEST_F(TrainStepRanksTest, DevicesComeToTheHostsResultAndToTheSameBits) {
+  Trainee host(*comm_, false), device(*comm_, true);
+  for (int64_t step = 0; step < 3; ++step) {
+    const StepResult a = host.step(batches_, step), b = device.step(batches_, step);
+    EXPECT_TRUE(a.finite && b.finite);
+    EXPECT_NEAR(a.loss, b.loss, 1e-6 * a.loss);
+    EXPECT_NEAR(a.grad_norm, b.grad_norm, 1e-5 * a.grad_norm);
+  }
+  EXPECT_EQ(device.optimizer->steps(), 3);
+  check_replicas(device.model.parameters(), *comm_, 3);
+  for (const Parameter& parameter : host.model.parameters().parameters())
+    EXPECT_TRUE(at::allclose(parameter.value, device.model.parameters()[parameter.name].value, 1e-4, 1e-6)) << parameter.name;
+}
+
+// The loss of one rank overflows, and no gradient does: the others learn it with the sum of losses.
+TEST_F(TrainStepRanksTest, OneRanksLossStopsAllUpdates) {
+  const int where = std::max(0, comm_->size() - 2);
+  if (comm_->rank() == where) batches_[1].float_labels[0] = 1e30f;
+  for (const bool on_device : {false, true}) {
+    Trainee trainee(*comm_, on_device);
+    const uint64_t before = parameter_hash(trainee.model.parameters());
+    const StepResult result = trainee.step(batches_, 0);
+    EXPECT_FALSE(result.finite);
+    EXPECT_TRUE(std::isfinite(result.grad_norm));
+    EXPECT_FALSE(std::isfinite(result.loss));
+    EXPECT_EQ(parameter_hash(trainee.model.parameters()), before);
+    EXPECT_EQ(trainee.optimizer->steps(), 0);
+    const std::string culprit = trainee.train_step->culprit(),
+                      wanted = concat("rank ", where, ", micro-batch 1, loss inf, samples ", 100 * where + 10);
+    EXPECT_EQ(culprit.substr(0, wanted.size()), wanted);
+  }
+}
+
+}  // namespace
+}  // namespace berth::train
