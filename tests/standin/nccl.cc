@@ -2,8 +2,9 @@
 // (fp32) are added in the order of ranks, so all ranks get the same bits. https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/api/
 //
 //   STANDIN_NCCL_DELAY_US=n          each collective takes so much longer
-//   STANDIN_NCCL_HANG=rank:n         the rank never comes to its n-th collective (from 0)
-//   STANDIN_NCCL_ERROR=rank:n        the rank's n-th collective fails, as NCCL reports it: later
+//   STANDIN_NCCL_STALL=rank:n        the rank's call that starts its n-th collective (from 0) does not return
+//   STANDIN_NCCL_HANG=rank:n         the call returns, and the collective never ends
+//   STANDIN_NCCL_ERROR=rank:n        it fails, as NCCL reports it: later
 #include <fcntl.h>
 #include <nccl.h>
 #include <pthread.h>
@@ -59,14 +60,24 @@ struct ncclComm {
   Meeting* meeting = nullptr;
   std::atomic<bool> aborted{false};
   std::atomic<ncclResult_t> error{ncclSuccess};
-  long collectives = 0;
+  long started = 0, begun = 0;  // collectives: by the host, by the stream
 
   unsigned char* chunk(int of) const { return reinterpret_cast<unsigned char*>(meeting) + kHeader + of * kChunk; }
   // Returns when all ranks have come, false once this one is aborted.
   bool meet();
+  // The setting `name` is rank:n, of this rank and this collective.
+  bool is_set(const char* name, long collective) const;
   // Begins the next collective as the settings want; false if it is to end here.
   bool begin();
 };
+
+bool ncclComm::is_set(const char* name, long collective) const {
+  const char* const value = std::getenv(name);
+  int of_rank = -1;
+  long n = -1;
+  if (value && sscanf(value, "%d:%ld", &of_rank, &n) != 2) fault(name, "=", value, ": expected rank:collective");
+  return value && of_rank == rank && n == collective;
+}
 
 bool ncclComm::meet() {
   pthread_mutex_lock(&meeting->mutex);
@@ -89,16 +100,9 @@ bool ncclComm::meet() {
 }
 
 bool ncclComm::begin() {
-  const auto is_this = [this](const char* name) {
-    const char* const value = std::getenv(name);
-    int of_rank = -1;
-    long n = -1;
-    if (value && sscanf(value, "%d:%ld", &of_rank, &n) != 2) fault(name, "=", value, ": expected rank:collective");
-    return value && of_rank == rank && n == collectives;
-  };
   std::this_thread::sleep_for(std::chrono::microseconds(setting("STANDIN_NCCL_DELAY_US", 0)));
-  const bool fails = is_this("STANDIN_NCCL_ERROR"), hangs = is_this("STANDIN_NCCL_HANG");
-  ++collectives;
+  const bool fails = is_set("STANDIN_NCCL_ERROR", begun), hangs = is_set("STANDIN_NCCL_HANG", begun);
+  ++begun;
   if (fails) error = ncclRemoteError;
   while ((fails || hangs) && !aborted) std::this_thread::sleep_for(std::chrono::milliseconds(10));
   return !aborted;
@@ -156,6 +160,8 @@ ncclResult_t start(ncclComm* comm, Collective collective, cudaStream_t stream) {
     fprintf(stderr, "stand-in NCCL: %s of host memory\n", collective.name);
     return ncclInvalidArgument;
   }
+  while (comm->is_set("STANDIN_NCCL_STALL", comm->started)) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  ++comm->started;
   count("collectives", collective.name);
   count("bytes_collective", collective.name, static_cast<long>(collective.bytes));
   enqueue(stream, collective.name, {{collective.in, collective.in_bytes, false}, {collective.out, collective.out_bytes, true}},
