@@ -1,8 +1,6 @@
 // What the stand-ins for NCCL and libtorch_cuda need of the one for CUDA beyond CUDA's own functions. libcudart.so.13 exports it.
 #pragma once
 
-#include <cuda_runtime_api.h>
-
 #include <cstddef>
 #include <functional>
 #include <string>
@@ -10,6 +8,9 @@
 
 #include "tests/standin/fault.h"
 #include "tests/standin/memory.h"
+
+// As CUDA's headers say, which the kernels' sources for CPUs cannot be compiled with.
+typedef struct CUstream_st* cudaStream_t;
 
 namespace berth::standin {
 

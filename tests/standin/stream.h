@@ -1,6 +1,8 @@
 // Streams, events, and what the host knows of them.
 #pragma once
 
+#include <cuda_runtime_api.h>
+
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>

@@ -88,9 +88,9 @@ at::Tensor& copy_(at::Tensor& to, const at::Tensor& given, bool non_blocking) {
   }
   C10_CUDA_CHECK(cudaMemcpyAsync(to.mutable_data_ptr(), from.const_data_ptr(), to.nbytes(), cudaMemcpyDefault, stream));
   const at::Tensor& host = to.is_cuda() ? from : to;
-  if (!non_blocking)
+  if (!non_blocking && (to.is_cuda() || to.is_pinned()))  // else it has waited already
     synchronize(stream, to.is_cuda() ? "copy_ to the device" : "copy_ to the host");
-  else
+  if (non_blocking)
     at::getHostAllocator(at::kCUDA)->record_event(const_cast<void*>(host.const_data_ptr()),
                                                   host.storage().data_ptr().get_context(),
                                                   c10::cuda::getCurrentCUDAStream(of_device.device().index()).unwrap());

@@ -31,8 +31,7 @@ constexpr uint32_t kAllLanes = 0xffffffffu;
 
 // Launches kernel(arguments...) with `shared` bytes of dynamic shared memory.
 template <class... Parameters, class... Arguments>
-void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared, [[maybe_unused]] Stream stream,
-            Arguments... arguments) {
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared, Stream stream, Arguments... arguments) {
 #ifdef __CUDACC__
   cudaError_t error = cudaSuccess;
   if (shared > 48 << 10)  // more must be asked for
@@ -43,7 +42,8 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
   }
   if (error != cudaSuccess) fail(ExitCode::kInternal, "CUDA refused to launch a kernel: ", cudaGetErrorString(error));
 #else
-  on_cpu::launch(grid, block, shared, [&] { kernel(static_cast<Parameters>(arguments)...); });
+  on_cpu::queue(reinterpret_cast<const void*>(kernel), stream,
+                [&] { on_cpu::launch(grid, block, shared, [&] { kernel(static_cast<Parameters>(arguments)...); }); });
 #endif
 }
 

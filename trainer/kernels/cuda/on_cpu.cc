@@ -20,6 +20,7 @@
 namespace berth::train::cuda::on_cpu {
 
 thread_local constinit Running running;
+constinit Queue queue = [](const void*, Stream, const std::function<void()>& run) { run(); };
 
 namespace {
 

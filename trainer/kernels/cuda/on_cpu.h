@@ -14,6 +14,8 @@
 #include <functional>
 #include <source_location>
 
+#include "trainer/kernels/cuda/stream.h"
+
 #define __global__
 #define __device__
 #define __host__
@@ -37,6 +39,11 @@ struct Running {
   unsigned char* dynamic_shared = nullptr;  // 1024-byte aligned; full of 0xFF (NaN) when a block begins
 };
 extern thread_local constinit Running running;
+
+// What every launch goes through: the kernel, its stream, and what runs it here. It runs at once, unless something with streams has put itself
+// in this place (tests/standin).
+using Queue = void (*)(const void* kernel, Stream stream, const std::function<void()>& run);
+extern constinit Queue queue;
 
 // Runs the body as every thread of every block, and returns when all have ended. shared: bytes of dynamic shared memory.
 void launch(dim3 grid, dim3 block, size_t shared, const std::function<void()>& body);

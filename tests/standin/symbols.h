@@ -1,0 +1,11 @@
+// Names of this program's functions, also of those that are local to a source file.
+#pragma once
+
+#include <string>
+
+namespace berth::standin {
+
+// Without namespaces, result and parameters; "?" if the symbol table does not know it.
+std::string name_of(const void* function);
+
+}  // namespace berth::standin
