@@ -1,34 +1,10 @@
 // Whole jobs of the GPU program on the stand-ins, beside the CPU program, and with an NCCL that is late, hangs or fails.
-#include <cstdlib>
-#include <fstream>
-
-#include "tests/support/tiny_job.h"
+#include "tests/standin/standin_job.h"
 
 namespace berth::test {
 namespace {
 
-namespace fs = std::filesystem;
-
-// data.h5, and data sets of other tasks.
-class StandinJob : public TinyJob {
- protected:
-  static void SetUpTestSuite() {
-    ASSERT_NE(std::getenv("BERTH_PROGRAM"), nullptr) << "run by ctest, which says what the GPU program is";
-    TinyJob::SetUpTestSuite();
-    write_tiny_questions(at("questions.json"), 60);
-    std::ofstream words(at("words.conll"));
-    for (int i = 0; i < 90; ++i) words << "tus O\nban B-PER\n" << (i % 3 == 0 ? "fan I-PER\n" : "dan B-LOC\ntus O\n") << "\n";
-    words.close();
-    for (const auto& [task, file, options] : {std::array{"mlm", "train.csv", ""}, std::array{"ner", "words.conll", ""},
-                                              std::array{"qa", "questions.json", "--doc-stride 16"}}) {
-      const JobResult result = run_berth(std::string("prepare --task ") + task + " --train-file " + at(file) + " --tokenizer " +
-                                         at("model") + " --max-length 32 --output " + at(std::string(task) + ".h5 ") + options);
-      ASSERT_EQ(result.exit_code, 0) << result.err;
-    }
-  }
-  static std::string cpu_program() { return std::string(BERTH_BINARY_DIR) + "/berth"; }
-  static std::string model_of(const std::string& run) { return read_bytes(at(run) + "/model.safetensors"); }
-};
+std::string cpu_program() { return std::string(BERTH_BINARY_DIR) + "/berth"; }
 
 constexpr const char* kOptions =
     "--global-batch-size 12 --save-strategy no --ignore-mismatched-sizes --hidden-dropout-prob 0 --attention-probs-dropout-prob "
@@ -52,13 +28,13 @@ TEST_P(EachTask, LossesAreTheCpusOnAnyRankCount) {
     expect_near(losses(at(run)), losses(at(task + "_cpu")), run);
   }
 }
-INSTANTIATE_TEST_SUITE_P(Tasks, EachTask, testing::Values("data", "mlm", "ner", "qa"));
+INSTANTIATE_TEST_SUITE_P(Tasks, EachTask, testing::ValuesIn(kTasks));
 
 TEST_F(StandinJob, BitsDoNotDependOnWhenNcclIsThrough) {
   ASSERT_EQ(train("prompt", kOptions, 2).exit_code, 0);
   const JobResult late = train("late", kOptions, 2, {{"STANDIN_NCCL_DELAY_US", "5000"}});
   ASSERT_EQ(late.exit_code, 0) << late.err;
-  EXPECT_TRUE(model_of("prompt") == model_of("late"));
+  EXPECT_TRUE(read_bytes(at("prompt") + "/model.safetensors") == read_bytes(at("late") + "/model.safetensors"));
 }
 
 TEST_F(StandinJob, ACollectiveThatHangsEndsTheJob) {

@@ -6,6 +6,7 @@
 #include <c10/cuda/CUDAGuard.h>
 #include <torch/library.h>
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <set>
@@ -178,8 +179,14 @@ void run_on_shadows(const c10::OperatorHandle& op, c10::DispatchKeySet, torch::j
 TORCH_LIBRARY_IMPL(_, CUDA, library) {
   library.fallback(torch::CppFunction::makeFromBoxedFunction<&berth::standin::run_on_shadows>());
 }
-// CUDA has kernels for these; without them the dispatcher would take them apart.
+// Where the CPU has a kernel, CUDA has one; the fallback alone would leave it to the dispatcher to take such an operator apart.
 TORCH_LIBRARY_IMPL(aten, CUDA, library) {
-  for (const char* name : {"native_layer_norm", "native_layer_norm_backward", "_fused_adamw_"})
-    library.impl(name, torch::CppFunction::makeFromBoxedFunction<&berth::standin::run_on_shadows>());
+  for (const c10::OperatorName& name : c10::Dispatcher::singleton().getAllOpNames()) {
+    const auto op = c10::Dispatcher::singleton().findOp(name);
+    const std::string full = c10::toString(name), prefix = "aten::";
+    if (!full.starts_with(prefix) || !op || !op->hasKernelForDispatchKey(c10::DispatchKey::CPU)) continue;
+    const std::string local = full.substr(prefix.size());
+    if (std::ranges::count(berth::standin::kMemoryOperators, local) > 0) continue;
+    library.impl(local.c_str(), torch::CppFunction::makeFromBoxedFunction<&berth::standin::run_on_shadows>());
+  }
 }

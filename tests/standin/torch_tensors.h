@@ -10,6 +10,11 @@ namespace berth::standin {
 
 inline cudaStream_t stream_of(at::Device device) { return c10::cuda::getCurrentCUDAStream(device.index()).stream(); }
 
+// Operators of torch_memory.cc; all others run the CPU's.
+inline constexpr const char* kMemoryOperators[] = {
+    "empty.memory_format", "empty_strided", "copy_",          "resize_", "record_stream",
+    "as_strided",          "view",          "_reshape_alias", "unfold"};
+
 // From a tensor's first element to the end of its last, in memory.
 inline size_t extent(const at::Tensor& tensor) {
   if (tensor.numel() == 0) return 0;

@@ -1,0 +1,107 @@
+// What a training step of the GPU program asks of a GPU, counted by the stand-ins: operations and synchronisations cost microseconds each,
+// whatever the model's size. Lower a ceiling when the step asks for less.
+#include <algorithm>
+#include <iomanip>
+#include <iostream>
+
+#include "tests/standin/standin_job.h"
+
+namespace berth::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A step of 12 layers in bf16 with dropout: 8 samples on one rank, or on one of two ranks half of them. Launches are operators, own kernels and
+// copies on the device; bytes up are what the batches of this data hold.
+struct Ceiling {
+  const char* task;
+  int ranks;
+  double launches, synchronisations, uploads, bytes_up, bytes_down;
+};
+// clang-format off
+constexpr Ceiling kCeilings[] = {
+    // task         ranks  launches  waits  uploads  bytes up  bytes down
+    {"data",          1,     1629,     13,      3,     9312,      144},
+    {"data",          2,     1630,     13,      3,     5776,      144},
+    {"regression",    1,     1629,     13,      3,     2080,      144},
+    {"topics",        1,     1636,     13,      3,     2144,      144},
+    {"ner",           1,     1619,     13,      3,     2944,      144},
+    {"qa",            1,     1636,     14,      3,    11312,      152},
+    {"mlm",           1,     1627,     13,      2,    12512,      144},
+    {"pretraining",   1,     1654,     13,      2,     7936,      144},
+};
+// clang-format on
+
+class Ceilings : public StandinJob, public testing::WithParamInterface<Ceiling> {
+ protected:
+  static void SetUpTestSuite() {
+    StandinJob::SetUpTestSuite();
+    fs::copy(at("model"), at("deep"));
+    auto config = nlohmann::json::parse(read_bytes(at("deep") + "/config.json"));
+    config["num_hidden_layers"] = kLayers;
+    std::ofstream(at("deep") + "/config.json") << config;
+  }
+
+  // The reports of all processes of a run, added up.
+  using Counts = std::map<std::string, std::map<std::string, double>>;  // by kind and name
+  Counts counts_of(const std::string& task, int ranks, int steps) {
+    const std::string run = task + std::to_string(ranks) + "_" + std::to_string(steps), report = at(run + "_report");
+    const JobResult result =
+        run_berth("train --from-scratch --model " + at("deep") + " --data " + at(task + ".h5") + " --output-dir " + at(run) +
+                      " --bf16 --global-batch-size 8 --eval-strategy no --save-strategy no --disable-tqdm --max-steps " +
+                      std::to_string(steps),
+                  ranks, {{"STANDIN_REPORT", report}});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    Counts all;
+    for (const auto& entry : fs::directory_iterator(fs::path(report).parent_path())) {
+      if (!entry.path().filename().string().starts_with(run + "_report.")) continue;
+      const auto parsed = nlohmann::json::parse(read_bytes(entry.path()));
+      for (auto kind = parsed.begin(); kind != parsed.end(); ++kind) {
+        if (!kind->is_object()) continue;
+        for (const auto& [name, n] : kind->at("by_name").get<std::map<std::string, double>>()) all[kind.key()][name] += n;
+      }
+    }
+    return all;
+  }
+
+  static constexpr int kLayers = 12;
+};
+
+TEST_P(Ceilings, AStepAsksForNoMore) {
+  const Ceiling ceiling = GetParam();
+  constexpr int kFew = 4, kMany = 8;
+  Counts few = counts_of(ceiling.task, ceiling.ranks, kFew), many = counts_of(ceiling.task, ceiling.ranks, kMany);
+  const auto per_step = [&](const std::string& kind, const std::string& prefix = "") {
+    double sum = 0;
+    for (const auto& [name, n] : many[kind]) {
+      if (name.starts_with(prefix)) sum += n - few[kind][name];
+    }
+    return sum / (kMany - kFew) / ceiling.ranks;
+  };
+  const auto check = [&](const char* what, double measured, double allowed) {
+    std::cout << std::setw(18) << what << ": " << measured << " a step, at most " << allowed << "\n";
+    EXPECT_LE(measured, allowed) << what;
+  };
+  std::cout << ceiling.task << ", " << ceiling.ranks << " ranks\n";
+  check("launches", per_step("launches") + per_step("copies", "on the device"), ceiling.launches);
+  check("synchronisations", per_step("synchronisations"), ceiling.synchronisations);
+  check("uploads", per_step("copies", "up"), ceiling.uploads);
+  check("pageable uploads", per_step("copies", "up, pageable"), 0);
+  check("bytes up", per_step("bytes_up"), ceiling.bytes_up);
+  check("bytes down", per_step("bytes_down"), ceiling.bytes_down);
+  if (!HasFailure()) return;
+  for (const char* kind : {"launches", "synchronisations", "copies"}) {
+    std::cout << kind << " a step:\n";
+    for (const auto& [name, n] : many[kind]) {
+      const double a_step = (n - few[kind][name]) / (kMany - kFew) / ceiling.ranks;
+      if (a_step > 0) std::cout << std::setw(10) << a_step << "  " << name << "\n";
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(PerStep, Ceilings, testing::ValuesIn(kCeilings), [](const auto& test) {
+  return test.param.task + std::string(test.param.ranks > 1 ? "_on_two_ranks" : "");
+});
+
+}  // namespace
+}  // namespace berth::test
