@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# mutants.sh SOURCE BUILD: breaks the GPU path in one place after the other; each time a test on the stand-ins must fail. First the unbroken
+# programs, built in the same way, must pass. BUILD is a folder of Ninja's in which standin_job_test and the programs on the stand-ins are built.
+set -euo pipefail
+source=$1 build=$2
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/berth-mutants.XXXXXX")
+trap 'rm -rf "$scratch"' EXIT
+export OMP_NUM_THREADS=1
+cd "$build"
+survived=0
+
+# make FILE SED…: gpu_tests and berth in $scratch, with that file changed.
+make_programs() {
+  local file=$1 changed=$scratch/${1##*/} folder=${1%/*} object command program
+  shift
+  object=$folder/CMakeFiles/berth_${folder//\//_}.dir/${file##*/}.o
+  case $file in *.cu) object=tests/standin/CMakeFiles/standin_kernels.dir/__/__/$file.o ;; esac
+  sed -E "$@" "$source/$file" >"$changed"
+  command=$(ninja -t commands "$object" | tail -n 1)
+  command=${command/"-c $source/$file"/"-c $changed"}
+  command=${command/"-o $object"/"-o $scratch/mutant.o"}
+  command=${command/"-MF $object.d"/"-MF $scratch/mutant.d"}
+  eval "$command"
+  for program in gpu_tests_on_standins berth_on_standins; do
+    command=$(ninja -t commands "tests/standin/$program" | tail -n 1)
+    command=${command/"-o tests/standin/$program"/"-o $scratch/$program"}
+    case $command in # objects of libraries are taken only where nothing else has their symbols
+      *" $object "*) command=${command/" $object "/" $scratch/mutant.o "} ;;
+      *) command=${command/" -o $scratch"/" $scratch/mutant.o -o $scratch"} ;;
+    esac
+    eval "$command"
+  done
+}
+
+# 0 if the tests pass; what they said is in $scratch/log.
+tests_pass() {
+  STANDIN_GPUS=2 timeout 200 "$source/tests/standin/run.sh" tests/standin "$scratch/gpu_tests_on_standins" \
+    --gtest_filter=-*LearnsABatch >"$scratch/log" 2>&1 &&
+    STANDIN_GPUS=8 BERTH_PROGRAM="$source/tests/standin/run.sh $build/tests/standin $scratch/berth_on_standins" \
+      timeout 200 ./standin_job_test --gtest_filter='*BitsDoNot*:*OnAnyRankCount/0' >"$scratch/log" 2>&1
+}
+
+mutant() { # NAME FILE SED…
+  local name=$1 file=$2
+  shift 2
+  if sed -E "$@" "$source/$file" | cmp -s - "$source/$file"; then
+    echo "no such place in $file: $name"
+    survived=1
+    return
+  fi
+  make_programs "$file" "$@"
+  if tests_pass; then
+    echo "SURVIVED: $name ($file)"
+    survived=1
+  else
+    echo "caught: $name: $(grep -m 1 -E 'race|Failure|Expected all tensors|host touched|berth: ' "$scratch/log" | cut -c 1-150)"
+  fi
+}
+
+nccl=trainer/comm/nccl/nccl_communicator.cc
+make_programs $nccl ''
+if ! tests_pass; then
+  tail -n 40 "$scratch/log"
+  echo "the unbroken programs fail"
+  exit 1
+fi
+
+mutant "a reduction does not wait for the gradients" $nccl '/ready\.block/d'
+mutant "nor does its event hold what was computed" $nccl '/ready\.record/d'
+mutant "the caller does not wait for a reduction" $nccl 's/if \(job\.ticket == ticket\) job\.done\.block.*/(void)job, (void)ticket;/'
+mutant "a reduction's event is recorded before it" $nccl -e '/done\.record/d' -e 's/(  ready\.block\(stream_\);)/\1 done.record(stream_);/'
+mutant "a broadcast is not waited for" $nccl 's/^  wait\(enqueue\("broadcast"/  (void)(enqueue("broadcast"/'
+mutant "the optimizer does not wait for gradients" trainer/optim/grad_reducer.cc 's/for \(const comm::Ticket ticket : tickets_\) comm_\.wait\(ticket\);//'
+mutant "the loss stays on the host" trainer/run/train_step.cc 's/(losses_ = at::zeros\(\{std::ssize\(micro_batches\)\}), targets\.options\(\)\)/\1)/'
+mutant "the step's report is read before the device has written it" trainer/optim/device_step.cc 's/if \(done_\) done_->synchronize\(\);//'
+mutant "the event of the step's report comes before the report" trainer/optim/device_step.cc -e '/done_->record/d' -e 's/(  report_\.copy_)/  if (done_) done_->record(current_stream());\n\1/'
+mutant "a batch stays on the host" trainer/model/upload.cc 's/const at::Tensor memory = .*/const at::Tensor memory = host;/'
+mutant "an upload's memory is written again before the copy" trainer/model/upload.cc 's/(if \(!device\.is_cpu\(\)\) memory\.copy_.*)/\1\n  std::memset(bytes, 0, static_cast<size_t>(bytes_));/'
+mutant "blocks of the optimizer overlap" trainer/kernels/cuda/adamw.cu 's/\(blockIdx\.x \* int64_t/(blockIdx.x \/ 2 * int64_t/'
+exit $survived
