@@ -22,23 +22,13 @@ void sort_by_digit(std::span<const int32_t> ids, int shift, std::vector<int32_t>
 
 }  // namespace
 
-IdOrder order_by_id(std::span<const int32_t> ids) {
-  IdOrder result;
-  result.order.resize(ids.size());
-  std::iota(result.order.begin(), result.order.end(), 0);
+std::vector<int32_t> order_by_id(std::span<const int32_t> ids) {
+  std::vector<int32_t> order(ids.size()), other(ids.size());
+  std::iota(order.begin(), order.end(), 0);
   uint32_t highest = 0;
   for (int32_t id : ids) highest = std::max(highest, static_cast<uint32_t>(id));
-  std::vector<int32_t> other(ids.size());
-  for (int shift = 0; shift < 32 && highest >> shift > 0; shift += kDigitBits) sort_by_digit(ids, shift, result.order, other);
-
-  for (size_t i = 0; i < ids.size(); ++i) {
-    const int32_t id = ids[static_cast<size_t>(result.order[i])];
-    if (!result.ids.empty() && result.ids.back() == id) continue;
-    result.ids.push_back(id);
-    result.segments.push_back(static_cast<int32_t>(i));
-  }
-  result.segments.push_back(static_cast<int32_t>(ids.size()));
-  return result;
+  for (int shift = 0; shift < 32 && highest >> shift > 0; shift += kDigitBits) sort_by_digit(ids, shift, order, other);
+  return order;
 }
 
 }  // namespace berth::data

@@ -8,13 +8,7 @@
 
 namespace berth::data {
 
-struct IdOrder {
-  std::vector<int32_t> order;     // [T] tokens, by id, and of one id as they came
-  std::vector<int32_t> segments;  // [S + 1] segment s of `order`, [segments[s], segments[s + 1]), has one id
-  std::vector<int32_t> ids;       // [S] that id: ascending
-};
-
-// Ids count from 0 on; negative ones come last.
-IdOrder order_by_id(std::span<const int32_t> ids);
+// Token numbers, 0 to T - 1, sorted by their ids [T], those of one id as they came. Ids count from 0 on; negative ones come last.
+std::vector<int32_t> order_by_id(std::span<const int32_t> ids);
 
 }  // namespace berth::data

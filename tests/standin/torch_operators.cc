@@ -42,7 +42,7 @@ class Call {
   at::Tensor returned(const at::Tensor& tensor, Launch& launch);
   template <class F>
   void for_tensors(const at::IValue& value, const F& f) const;
-  bool waits() const { return kWaits.contains(name_) || masked_; }
+  bool waits() const { return (kWaits.contains(name_) && !size_given_) || masked_; }
 
   const c10::FunctionSchema& schema_;
   const std::string& name_;
@@ -54,7 +54,8 @@ class Call {
     bool written;
   };
   std::vector<Pair> pairs_;
-  bool masked_ = false;  // an index is a mask, or comes from the host
+  bool size_given_ = false;  // of the result, to an operator that would have asked the device for it
+  bool masked_ = false;      // an index is a mask, or comes from the host
 };
 
 template <class F>
@@ -121,6 +122,7 @@ void Call::run(const c10::OperatorHandle& op) {
   const cudaStream_t stream = stream_of(*device_);
   for (size_t i = 0; i < arguments.size(); ++i) {
     at::IValue& value = stack_[first_ + i];
+    size_given_ = size_given_ || (arguments[i].name() == "output_size" && value.isInt());
     const bool written = arguments[i].alias_info() && arguments[i].alias_info()->isWrite();
     if (value.isTensor()) {
       value = given(value.toTensor(), written);
@@ -171,6 +173,12 @@ void Call::run(const c10::OperatorHandle& op) {
   count("bytes_down", name_, it == kWaits.end() ? 8 : static_cast<long>(it->second));
 }
 
+// Products of bf16 or fp16 that are added up in fp32, which ATen has on CUDA alone.
+at::Tensor& addmm_in_type(const at::Tensor& self, const at::Tensor& a, const at::Tensor& b, at::ScalarType type,
+                          const at::Scalar& beta, const at::Scalar& alpha, at::Tensor& out) {
+  return out.copy_(at::addmm(self.to(type), a.to(type), b.to(type), beta, alpha));
+}
+
 void run_on_shadows(const c10::OperatorHandle& op, c10::DispatchKeySet, torch::jit::Stack* stack) { Call(op, *stack).run(op); }
 
 }  // namespace
@@ -179,6 +187,7 @@ void run_on_shadows(const c10::OperatorHandle& op, c10::DispatchKeySet, torch::j
 TORCH_LIBRARY_IMPL(_, CUDA, library) {
   library.fallback(torch::CppFunction::makeFromBoxedFunction<&berth::standin::run_on_shadows>());
 }
+TORCH_LIBRARY_IMPL(aten, CPU, library) { library.impl("addmm.dtype_out", &berth::standin::addmm_in_type); }
 // Where the CPU has a kernel, CUDA has one; the fallback alone would leave it to the dispatcher to take such an operator apart.
 TORCH_LIBRARY_IMPL(aten, CUDA, library) {
   for (const c10::OperatorName& name : c10::Dispatcher::singleton().getAllOpNames()) {

@@ -126,7 +126,8 @@ Results on_cpu_table(const Case& c, const Values& values) {
   results.dk.resize(values.k.size());
   results.dv.resize(values.k.size());
   table.attention_forward(args, results.out.data(), width, 0, pairs, aligned);
-  table.attention_backward(args, values.d_out.data(), results.dq.data(), results.dk.data(), results.dv.data(), 0, pairs, aligned);
+  table.attention_backward(args, values.d_out.data(),
+                           {results.dq.data(), results.dk.data(), results.dv.data(), width, width, width}, 0, pairs, aligned);
   return results;
 }
 

@@ -1,12 +1,14 @@
-// Every CPU kernel, in every instruction set that this machine has, against the plain reference operations: dropout on, masks
-// built by the scalar generator, gradients by autograd.
+// Every device's kernels against the plain reference operations: dropout on, masks built by the scalar generator, gradients by
+// autograd. The CPU's in every instruction set that this machine has, CUDA's on fibers.
+#include "trainer/kernels/gpu/kernels.h"
+
 #include <gtest/gtest.h>
 
+#include "data/samples/id_order.h"
 #include "tests/support/golden.h"
-#include "trainer/kernels/attention.h"
+#include "trainer/kernels/cpu_kernels.h"
 #include "trainer/kernels/gemm.h"
-#include "trainer/kernels/norm.h"
-#include "trainer/kernels/pointwise.h"
+#include "trainer/kernels/reference.h"
 #include "trainer/model/config.h"
 
 namespace berth::train {
@@ -18,10 +20,26 @@ constexpr double kFp32 = 3e-6;
 // bf16 keeps 8 bits: inputs are rounded before both sides see them, results and kept intermediates differ by rounding.
 constexpr double kBf16 = 2e-2;
 
-class Kernels : public ::testing::TestWithParam<std::tuple<const cpu::Table*, at::ScalarType>> {
+struct Device {
+  std::string name;
+  std::shared_ptr<const Kernels> kernels;
+};
+
+std::vector<Device> devices() {
+  std::vector<Device> result;
+  for (const cpu::Table* table : cpu::supported_tables()) result.push_back({table->name, std::make_shared<CpuKernels>(*table)});
+  result.push_back({"cuda", std::make_shared<cuda::CudaKernels>([](at::Device) -> cuda::Stream { return nullptr; })});
+  return result;
+}
+
+class KernelsTest : public ::testing::TestWithParam<std::tuple<Device, at::ScalarType>> {
  protected:
-  void SetUp() override { at::manual_seed(3); }
-  const cpu::Table& table() const { return *std::get<0>(GetParam()); }
+  void SetUp() override {
+    at::manual_seed(3);
+    if (type() == at::kHalf && !is_cuda()) GTEST_SKIP() << "fp16 is the GPU's alone";
+  }
+  const Kernels& kernels = *std::get<0>(GetParam()).kernels;
+  bool is_cuda() const { return std::get<0>(GetParam()).name == "cuda"; }
   at::ScalarType type() const { return std::get<1>(GetParam()); }
   double tolerance() const { return type() == at::kFloat ? kFp32 : kBf16; }
   at::Tensor random(at::IntArrayRef shape) const { return at::randn(shape).to(type()); }
@@ -41,6 +59,10 @@ Segments segments_of(const std::vector<int>& lengths, int64_t heads, bool first_
   return {at::tensor(ends), at::tensor(ids), *std::max_element(lengths.begin(), lengths.end()), heads, first_query_only};
 }
 
+TableRows table_rows(const at::Tensor& ids) {
+  return {ids, at::tensor(data::order_by_id({ids.const_data_ptr<int32_t>(), static_cast<size_t>(ids.numel())}))};
+}
+
 RowIds some_rows(int64_t n) {
   return {at::arange(n, at::kLong) * 1'000'000'007, (at::arange(n, at::kInt) * 37).remainder(512).to(at::kInt)};
 }
@@ -52,7 +74,7 @@ struct AttentionCase {
   float p;
 };
 
-TEST_P(Kernels, AttentionEqualsItsReference) {
+TEST_P(KernelsTest, AttentionEqualsItsReference) {
   const AttentionCase cases[] = {
       {{1, 2, 15, 16, 17, 33, 70}, 3, 32, false, 0.1f},
       {{1, 2, 15, 16, 17, 33, 70}, 3, 32, true, 0.1f},
@@ -72,27 +94,29 @@ TEST_P(Kernels, AttentionEqualsItsReference) {
     const Dropout dropout = some_dropout(c.p);
 
     at::Tensor weights;
-    const at::Tensor out = attention_forward(q, k, v, segments, dropout, weights, table());
-    const AttentionGradients grads = attention_backward(d_out, q, k, v, weights, segments, dropout, table());
+    const at::Tensor out = kernels.attention_forward(q, k, v, segments, dropout, weights);
+    const at::Tensor dq = at::empty_like(q), dk = at::empty_like(k), dv = at::empty_like(v);
+    kernels.attention_backward(d_out, q, k, v, out, weights, segments, dropout, dq, dk, dv);
 
     const at::Tensor rq = leaf(q), rk = leaf(k), rv = leaf(v);
     const at::Tensor expected = attention_reference(rq, rk, rv, segments, dropout);
     expected.backward(d_out.to(at::kFloat));
     const std::string what = "heads " + std::to_string(c.heads) + " of " + std::to_string(c.size) + ", p " + std::to_string(c.p);
     EXPECT_LT(relative_error(out, expected), tolerance()) << what;
-    EXPECT_LT(relative_error(grads.q, rq.grad(), 1e-2), tolerance()) << what;
-    EXPECT_LT(relative_error(grads.k, rk.grad(), 1e-2), tolerance()) << what;
-    EXPECT_LT(relative_error(grads.v, rv.grad()), tolerance()) << what;
+    EXPECT_LT(relative_error(dq, rq.grad(), 1e-2), tolerance()) << what;
+    EXPECT_LT(relative_error(dk, rk.grad(), 1e-2), tolerance()) << what;
+    EXPECT_LT(relative_error(dv, rv.grad()), tolerance()) << what;
   }
 }
 
-TEST_P(Kernels, AttentionMasksAreThoseOfTheScalarGenerator) {
+TEST_P(KernelsTest, AttentionMasksAreThoseOfTheScalarGenerator) {
+  if (is_cuda()) GTEST_SKIP() << "keeps no weights: see cuda_attention_test";
   const std::vector<int> lengths = {1, 13, 16, 65};
   const Segments segments = segments_of(lengths, 2, false);
   const at::Tensor x = random({1 + 13 + 16 + 65, 16});
   const Dropout dropout = some_dropout(0.4f);
   at::Tensor weights;
-  attention_forward(x, x, x, segments, dropout, weights, table());
+  kernels.attention_forward(x, x, x, segments, dropout, weights);
   const at::Tensor expected = attention_multiplier(dropout, segments.samples, at::tensor(lengths), 2, 65, 65);
   int64_t offset = 0;
   for (int64_t b = 0; b < std::ssize(lengths); ++b) {
@@ -103,24 +127,30 @@ TEST_P(Kernels, AttentionMasksAreThoseOfTheScalarGenerator) {
   }
 }
 
-TEST_P(Kernels, AttentionOfASampleDoesNotDependOnItsBatch) {
+TEST_P(KernelsTest, AttentionOfASampleDoesNotDependOnItsBatch) {
   const std::vector<int> lengths = {12, 30, 7};
   const Segments together = segments_of(lengths, 2, false),
                  alone = segments_of({30}, 2, false, together.samples[1].item<int64_t>());
   const at::Tensor q = random({49, 32}), d = random({49, 32});
   const Dropout dropout = some_dropout(0.1f);
   at::Tensor weights, weights_alone;
-  const at::Tensor out = attention_forward(q, q, q, together, dropout, weights, table());
+  const at::Tensor out = kernels.attention_forward(q, q, q, together, dropout, weights);
   const at::Tensor own = q.narrow(0, 12, 30);
-  EXPECT_TRUE(attention_forward(own, own, own, alone, dropout, weights_alone, table()).equal(out.narrow(0, 12, 30)));
-  const auto grads = attention_backward(d, q, q, q, weights, together, dropout, table());
-  const auto grads_alone = attention_backward(d.narrow(0, 12, 30), own, own, own, weights_alone, alone, dropout, table());
-  EXPECT_TRUE(grads_alone.q.equal(grads.q.narrow(0, 12, 30)));
-  EXPECT_TRUE(grads_alone.k.equal(grads.k.narrow(0, 12, 30)));
-  EXPECT_TRUE(grads_alone.v.equal(grads.v.narrow(0, 12, 30)));
+  const at::Tensor out_alone = kernels.attention_forward(own, own, own, alone, dropout, weights_alone);
+  EXPECT_TRUE(out_alone.equal(out.narrow(0, 12, 30)));
+  // Gradients of q, k and v, slices of one tensor.
+  const auto backward = [&](const at::Tensor& d_out, const at::Tensor& x, const at::Tensor& out, const at::Tensor& kept,
+                            const Segments& segments) {
+    const at::Tensor grads = at::empty({x.size(0), 96}, x.options());
+    kernels.attention_backward(d_out, x, x, x, out, kept, segments, dropout, grads.narrow(1, 0, 32), grads.narrow(1, 32, 32),
+                               grads.narrow(1, 64, 32));
+    return grads;
+  };
+  EXPECT_TRUE(backward(d.narrow(0, 12, 30), own, out_alone, weights_alone, alone)
+                  .equal(backward(d, q, out, weights, together).narrow(0, 12, 30)));
 }
 
-TEST_P(Kernels, AddNormEqualsItsReference) {
+TEST_P(KernelsTest, AddNormEqualsItsReference) {
   for (const int64_t columns : {7, 16, 32, 100, 384})
     for (const float p : {0.f, 0.1f}) {
       const int64_t n = 70;
@@ -129,9 +159,10 @@ TEST_P(Kernels, AddNormEqualsItsReference) {
       const at::Tensor x = random({n, columns}) * 3 + 1, residual = random({n, columns}), d_out = random({n, columns});
       const at::Tensor gamma = at::randn({columns}) + 1, beta = at::randn({columns});
       NormState state;
-      const at::Tensor out = add_norm_forward(x, residual, gamma, beta, 1e-5, dropout, rows, state, table());
-      const at::Tensor gamma_grad = at::ones({columns}), beta_grad = at::ones({columns});
-      const auto [dx, d_residual] = add_norm_backward(d_out, state, gamma, dropout, rows, gamma_grad, beta_grad, table());
+      const at::Tensor out = kernels.add_norm_forward(x, residual, gamma, beta, 1e-5, dropout, rows, state);
+      const at::Tensor gamma_grad = at::ones({columns}), beta_grad = at::ones({columns}), bias_grad = at::ones({columns});
+      const auto [dx, d_residual] =
+          kernels.add_norm_backward(d_out, state, gamma, dropout, rows, gamma_grad, beta_grad, bias_grad);
 
       const at::Tensor rx = leaf(x), rr = leaf(residual), rg = leaf(gamma), rb = leaf(beta);
       const at::Tensor expected = add_norm_reference(rx, rr, rg, rb, 1e-5, dropout, rows);
@@ -141,10 +172,11 @@ TEST_P(Kernels, AddNormEqualsItsReference) {
       EXPECT_LT(relative_error(d_residual, rr.grad(), 1e-1), 4 * tolerance()) << columns;
       EXPECT_LT(relative_error(gamma_grad - 1, rg.grad(), 1), 4 * tolerance()) << columns;
       EXPECT_LT(relative_error(beta_grad - 1, rb.grad()), 4 * tolerance()) << columns;
+      EXPECT_LT(relative_error(bias_grad - 1, dx.to(at::kDouble).sum(0), 1), tolerance()) << columns;
     }
 }
 
-TEST_P(Kernels, EmbeddingsEqualTheirReference) {
+TEST_P(KernelsTest, EmbeddingsEqualTheirReference) {
   for (const int64_t columns : {5, 32, 384})
     for (const float p : {0.f, 0.1f}) {
       const int64_t n = 50, skipped = 3;
@@ -155,11 +187,12 @@ TEST_P(Kernels, EmbeddingsEqualTheirReference) {
       const at::Tensor word_ids = at::randint(20, {n}, at::kInt), position_ids = at::randint(9, {n}, at::kInt),
                        type_ids = at::randint(2, {n}, at::kInt);
       NormState state;
-      const at::Tensor out = embed_forward({words, positions, types, word_ids, position_ids, type_ids}, gamma, beta, 1e-12,
-                                           dropout, rows, type(), state, table());
+      const at::Tensor out =
+          kernels.embed_forward({words, positions, types, table_rows(word_ids), table_rows(position_ids), table_rows(type_ids)},
+                                gamma, beta, 1e-12, dropout, rows, type(), state);
       const at::Tensor gamma_grad = at::zeros({columns}), beta_grad = at::zeros({columns}), word_grad = at::zeros({20, columns});
-      const at::Tensor d = embed_backward(d_out, state, gamma, dropout, rows, gamma_grad, beta_grad, table());
-      scatter_rows(d, word_ids, skipped, word_grad, table());
+      const at::Tensor d = kernels.embed_backward(d_out, state, gamma, dropout, rows, gamma_grad, beta_grad);
+      kernels.add_rows(d, table_rows(word_ids), skipped, word_grad);
 
       const at::Tensor sum =
           leaf(words.index_select(0, word_ids) + positions.index_select(0, position_ids) + types.index_select(0, type_ids));
@@ -176,16 +209,37 @@ TEST_P(Kernels, EmbeddingsEqualTheirReference) {
     }
 }
 
-TEST_P(Kernels, DropoutMasksAreThoseOfTheScalarGenerator) {
+TEST_P(KernelsTest, CrossEntropyEqualsItsReference) {
+  for (const int64_t classes : {2, 3, 17, 700})
+    for (const double smoothing : {0.0, 0.1}) {
+      const at::Tensor logits = (random({23, classes}) * 3).set_requires_grad(true), reference = leaf(logits);
+      at::Tensor labels = at::randint(classes, {23}, at::kLong);
+      labels[4] = labels[22] = -100;
+      const at::Tensor sum = kernels.cross_entropy_sum(logits, labels, -100, smoothing);
+      const at::Tensor expected = cross_entropy_sum_reference(reference, labels, -100, smoothing);
+      EXPECT_LT(relative_error(sum, expected), 1e-5) << classes;
+      (sum * 0.3).backward();
+      (expected * 0.3).backward();
+      EXPECT_LT(relative_error(logits.grad(), reference.grad()), tolerance() * 10) << classes;
+    }
+}
+
+TEST_P(KernelsTest, ProductsAreAddedTo) {
+  const at::Tensor dy = random({37, 70}), x = random({37, 30}), grad = at::ones({70, 30});
+  kernels.add_product(dy, x, grad);
+  EXPECT_LT(relative_error(grad - 1, at::mm(dy.to(at::kDouble).t(), x.to(at::kDouble))), type() == at::kFloat ? 1e-5 : 1e-2);
+}
+
+TEST_P(KernelsTest, DropoutMasksAreThoseOfTheScalarGenerator) {
   for (const int64_t columns : {1, 16, 63, 64, 65, 384}) {
     const RowIds rows = some_rows(33);
     const Dropout dropout = some_dropout(0.25f);
-    const at::Tensor kept = dropout_rows(at::ones({33, columns}, type()), dropout, rows, table());
+    const at::Tensor kept = kernels.dropout_rows(at::ones({33, columns}, type()), dropout, rows);
     EXPECT_TRUE(kept.equal(hidden_multiplier(dropout, rows, columns).to(type()))) << columns;
   }
 }
 
-TEST_P(Kernels, ActivationsAndTheirDerivatives) {
+TEST_P(KernelsTest, ActivationsAndTheirDerivatives) {
   for (const Activation activation : {Activation::kGelu, Activation::kGeluNew, Activation::kRelu, Activation::kTanh}) {
     const at::Tensor x =
         at::cat({at::linspace(-12, 12, 4001), at::linspace(-0.2, 0.2, 1001), at::tensor({-100.f, 100.f, 0.f})}).to(type());
@@ -194,8 +248,8 @@ TEST_P(Kernels, ActivationsAndTheirDerivatives) {
     const at::Tensor expected = activation_reference(rx, activation);
     expected.backward(d_out.to(at::kDouble));
     const at::Tensor derivative = x.clone();
-    const at::Tensor out = activation_forward(derivative, activation, table());
-    const at::Tensor dx = activation_backward(d_out, derivative, table());
+    const at::Tensor out = kernels.activation_forward(derivative, activation);
+    const at::Tensor dx = kernels.activation_backward(d_out, derivative, activation, {});
     const auto error = [](const at::Tensor& a, const at::Tensor& e) {
       return ((a.to(at::kDouble) - e).abs() / (e.abs() + 1)).max().item<double>();
     };
@@ -205,27 +259,27 @@ TEST_P(Kernels, ActivationsAndTheirDerivatives) {
   }
 }
 
-TEST_P(Kernels, NotANumberIsNeverLost) {
+TEST_P(KernelsTest, NotANumberIsNeverLost) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const RowIds rows = some_rows(2);
   for (const Activation activation : {Activation::kGelu, Activation::kGeluNew, Activation::kRelu, Activation::kTanh}) {
     const at::Tensor x = at::full({20}, nan).to(type());
-    EXPECT_TRUE(activation_forward(x, activation, table()).isnan().all().item<bool>()) << activation_name(activation);
+    EXPECT_TRUE(kernels.activation_forward(x, activation).isnan().all().item<bool>()) << activation_name(activation);
   }
   at::Tensor x = random({2, 32});
   x[0][5] = nan;
   NormState state;
-  const at::Tensor out = add_norm_forward(x, x, at::ones({32}), at::zeros({32}), 1e-5, {}, rows, state, table());
+  const at::Tensor out = kernels.add_norm_forward(x, x, at::ones({32}), at::zeros({32}), 1e-5, {}, rows, state);
   EXPECT_TRUE(out[0].isnan().all().item<bool>());
   EXPECT_FALSE(out[1].isnan().any().item<bool>());
   at::Tensor weights;
-  EXPECT_TRUE(attention_forward(x, x, x, segments_of({2}, 1, false), {}, weights, table()).isnan().all().item<bool>());
+  EXPECT_TRUE(kernels.attention_forward(x, x, x, segments_of({2}, 1, false), {}, weights).isnan().all().item<bool>());
 }
 
-TEST_P(Kernels, ColumnSumsAreAddedTo) {
+TEST_P(KernelsTest, ColumnSumsAreAddedTo) {
   for (const int64_t columns : {1, 31, 64, 130, 1536}) {
     const at::Tensor x = random({37, columns}), sums = at::full({columns}, 2.f);
-    add_column_sums(x, sums, table());
+    kernels.add_column_sums(x, sums);
     EXPECT_LT(relative_error(sums, x.to(at::kDouble).sum(0) + 2), kFp32);
   }
 }
@@ -238,9 +292,9 @@ TEST(Linear, ThreeProductsEqualAutograd) {
       const at::Tensor x = at::randn({n, in}).to(type), weight = (at::randn({out, in}) * 0.1).to(type), bias = at::randn({out});
       const at::Tensor dy = at::randn({n, out}).to(type), dx = at::ones({n, in}, type);
       const at::Tensor weight_grad = at::ones({out, in}), bias_grad = at::ones({out});
-      const at::Tensor y = linear_forward(x, weight, bias);
-      linear_backward_weight(dy, x, weight_grad);
-      linear_backward_bias(dy, bias_grad);
+      const at::Tensor y = linear_forward(x, weight, bias.to(type));
+      kernels_of(dy).add_product(dy, x, weight_grad);
+      kernels_of(dy).add_column_sums(dy, bias_grad);
       linear_backward_input(dy, weight, dx, false);
       const at::Tensor twice = dx.clone();
       linear_backward_input(dy, weight, twice, true);
@@ -256,25 +310,27 @@ TEST(Linear, ThreeProductsEqualAutograd) {
 }
 
 TEST(Masks, KeepTheRightShareAndDifferBetweenStreams) {
+  const CpuKernels kernels(cpu::best_table());
   const RowIds rows = some_rows(500);
   const Dropout one = {0.1f, philox_key(1, Purpose::kFfnOutputDropout, 5, 0)},
                 next_step = {0.1f, philox_key(1, Purpose::kFfnOutputDropout, 6, 0)},
                 other_layer = {0.1f, philox_key(1, Purpose::kFfnOutputDropout, 5, 1)};
-  const at::Tensor mask = dropout_rows(at::ones({500, 384}), one, rows);
+  const at::Tensor mask = kernels.dropout_rows(at::ones({500, 384}), one, rows);
   // 192,000 draws: the standard deviation of the share is 0.0007.
   EXPECT_NEAR(mask.gt(0).to(at::kDouble).mean().item<double>(), 0.9, 0.003);
   for (const Dropout& other : {next_step, other_layer}) {
-    const at::Tensor agree = mask.eq(dropout_rows(at::ones({500, 384}), other, rows));
+    const at::Tensor agree = mask.eq(kernels.dropout_rows(at::ones({500, 384}), other, rows));
     EXPECT_NEAR(agree.to(at::kDouble).mean().item<double>(), 0.82, 0.004);  // 0.9^2 + 0.1^2
   }
 }
 
-std::string parameter_name(const ::testing::TestParamInfo<Kernels::ParamType>& info) {
-  return std::string(std::get<0>(info.param)->name) + (std::get<1>(info.param) == at::kFloat ? "_fp32" : "_bf16");
+std::string parameter_name(const ::testing::TestParamInfo<KernelsTest::ParamType>& info) {
+  const at::ScalarType type = std::get<1>(info.param);
+  return std::get<0>(info.param).name + (type == at::kFloat ? "_fp32" : type == at::kHalf ? "_fp16" : "_bf16");
 }
-INSTANTIATE_TEST_SUITE_P(Tables, Kernels,
-                         ::testing::Combine(::testing::ValuesIn(cpu::supported_tables()),
-                                            ::testing::Values(at::kFloat, at::kBFloat16)),
+INSTANTIATE_TEST_SUITE_P(Devices, KernelsTest,
+                         ::testing::Combine(::testing::ValuesIn(devices()),
+                                            ::testing::Values(at::kFloat, at::kBFloat16, at::kHalf)),
                          parameter_name);
 
 }  // namespace

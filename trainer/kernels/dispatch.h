@@ -3,8 +3,8 @@
 
 #include <vector>
 
+#include "trainer/kernels/arguments.h"
 #include "trainer/kernels/cpu/table.h"
-#include "trainer/kernels/dropout.h"
 
 namespace berth::train::cpu {
 
@@ -14,13 +14,6 @@ inline const Table& best_table() { return *supported_tables().back(); }
 
 // A 64-byte aligned buffer of at least `floats`, one per thread, valid until the thread's next call.
 float* thread_scratch(int64_t floats);
-
-inline DropoutArgs arguments(const Dropout& dropout) {
-  return {dropout.key[0], dropout.key[1], dropout.on() ? dropout.threshold() : 0, dropout.on() ? dropout.scale() : 1.f};
-}
-inline RowArgs arguments(const RowIds& rows, int64_t columns) {
-  return {rows.samples.const_data_ptr<int64_t>(), rows.positions.const_data_ptr<int32_t>(), columns};
-}
 
 inline const TypedTable<float>& typed(const Table& table, float) { return table.f32; }
 inline const TypedTable<Bf16>& typed(const Table& table, Bf16) { return table.bf16; }

@@ -10,17 +10,10 @@ float multiplier(const Dropout& dropout, int64_t sample, uint32_t c2, int64_t el
   return philox_uniform(words[element % 64 / 16]) >= dropout.p ? dropout.scale() : 0.f;
 }
 
-at::Tensor draw_on_device(const Dropout& dropout, at::IntArrayRef shape, at::Device device) {
-  return at::empty(shape, at::TensorOptions(device).dtype(at::kFloat))
-      .bernoulli_(1 - static_cast<double>(dropout.p))
-      .mul_(dropout.scale());
-}
-
 }  // namespace
 
 at::Tensor hidden_multiplier(const Dropout& dropout, const RowIds& rows, int64_t columns) {
   const int64_t n = rows.samples.size(0);
-  if (!rows.samples.is_cpu()) return draw_on_device(dropout, {n, columns}, rows.samples.device());
   at::Tensor result = at::empty({n, columns}, at::kFloat);
   float* out = result.data_ptr<float>();
   const int64_t* samples = rows.samples.const_data_ptr<int64_t>();
@@ -34,7 +27,6 @@ at::Tensor hidden_multiplier(const Dropout& dropout, const RowIds& rows, int64_t
 at::Tensor attention_multiplier(const Dropout& dropout, const at::Tensor& samples, const at::Tensor& tokens, int64_t heads,
                                 int64_t queries, int64_t max_tokens) {
   const int64_t batch = samples.size(0);
-  if (!samples.is_cpu()) return draw_on_device(dropout, {batch, heads, queries, max_tokens}, samples.device());
   at::Tensor result = at::zeros({batch, heads, queries, max_tokens}, at::kFloat);
   auto out = result.accessor<float, 4>();
   const int64_t* ids = samples.const_data_ptr<int64_t>();

@@ -36,8 +36,7 @@ struct RowIds {
   at::Tensor positions;
 };
 
-// What the reference operations multiply with: 0 or scale(), fp32, one scalar Philox call at a time. On a device other than the
-// CPU, they are drawn from the device's own generator, which the caller seeds.
+// What the reference operations multiply with: 0 or scale(), fp32, one scalar Philox call at a time.
 at::Tensor hidden_multiplier(const Dropout& dropout, const RowIds& rows, int64_t columns);  // [N, columns]
 // [B, heads, queries, max_tokens], zero-padded; `tokens` are the B lengths.
 at::Tensor attention_multiplier(const Dropout& dropout, const at::Tensor& samples, const at::Tensor& tokens, int64_t heads,

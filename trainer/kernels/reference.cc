@@ -2,11 +2,6 @@
 
 namespace berth::train {
 
-at::Tensor padded_places(const at::Tensor& lengths, int64_t width, int64_t rows) {
-  const at::Tensor samples = at::repeat_interleave(lengths, std::optional<int64_t>(rows)), begins = lengths.cumsum(0) - lengths;
-  return at::arange(rows, lengths.options()) - begins.index_select(0, samples) + samples * width;
-}
-
 at::Tensor attention_reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Segments& segments,
                                const Dropout& dropout) {
   const int64_t heads = segments.heads, hidden = k.size(1), size = hidden / heads, batch = segments.samples.size(0);
@@ -55,6 +50,14 @@ at::Tensor activation_reference(const at::Tensor& x, Activation activation) {
       return at::tanh(x);
   }
   return x;
+}
+
+at::Tensor cross_entropy_sum_reference(const at::Tensor& logits, const at::Tensor& labels, int64_t ignored, double smoothing) {
+  const at::Tensor log_p = at::log_softmax(logits.to(at::kFloat), -1);
+  const at::Tensor nll = at::nll_loss(log_p, labels, {}, at::Reduction::Sum, ignored);
+  if (smoothing == 0) return nll;
+  const at::Tensor valid = labels.ne(ignored).to(at::kFloat).unsqueeze(-1);
+  return (1 - smoothing) * nll - smoothing / static_cast<double>(logits.size(-1)) * (log_p * valid).sum();
 }
 
 at::Tensor dropout_reference(const at::Tensor& x, const Dropout& dropout, const RowIds& rows) {

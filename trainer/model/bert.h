@@ -4,7 +4,7 @@
 #include "data/philox.h"
 #include "trainer/model/config.h"
 #include "trainer/model/device_batch.h"
-#include "trainer/model/functions.h"
+#include "trainer/model/layer.h"
 #include "trainer/model/parameters.h"
 #include "trainer/torch.h"
 
@@ -40,14 +40,6 @@ class BertEncoder {
   ParameterStore& parameters() const { return parameters_; }
 
  private:
-  struct Layer {
-    Linear query, key, value, attention_output, intermediate, output;
-    Norm attention_norm, output_norm;
-  };
-  at::Tensor forward_layer(const at::Tensor& x, int64_t index, const DeviceBatch& batch, const ForwardContext& context,
-                           bool first_tokens_only) const;
-  at::Tensor checkpoint_layer(const at::Tensor& x, int64_t index, const DeviceBatch& batch, const ForwardContext& context,
-                              bool first_tokens_only) const;
   void check_ids(const DeviceBatch& batch) const;
 
   BertConfig config_;

@@ -33,12 +33,6 @@ std::vector<int64_t> targets_of(const data::Batch& batch) {
   return targets;
 }
 
-void add(Upload& upload, const data::IdOrder& host, DeviceIdOrder& device) {
-  upload.add(std::span<const int32_t>(host.order), device.order);
-  upload.add(std::span<const int32_t>(host.segments), device.segments);
-  upload.add(std::span<const int32_t>(host.ids), device.ids);
-}
-
 }  // namespace
 
 DeviceBatch to_device(const data::Batch& batch, at::Device device) {
@@ -55,7 +49,6 @@ DeviceBatch to_device(const data::Batch& batch, at::Device device) {
   result.input_id_range = range_of(batch.input_ids);
   result.position_range = range_of(batch.position_ids);
   result.token_type_range = range_of(batch.token_type_ids);
-  result.stream = static_cast<uint64_t>(batch.sample_ids[0]);
 
   const std::vector<int64_t> first_tokens(batch.cu_seqlens.begin(), batch.cu_seqlens.end() - 1);
   const std::vector<int32_t> first_positions(static_cast<size_t>(size), 0);
@@ -72,11 +65,11 @@ DeviceBatch to_device(const data::Batch& batch, at::Device device) {
   upload.add(std::span<const int64_t>(first_tokens), result.first_tokens);
   upload.add(std::span<const int32_t>(first_positions), result.first_positions);
   upload.add(std::span<const int64_t>(targets), result.targets);
-  data::IdOrder words, positions, types;
+  std::vector<int32_t> words, positions, types;
   if (!device.is_cpu()) {
-    add(upload, words = data::order_by_id(batch.input_ids), result.by_word);
-    add(upload, positions = data::order_by_id(batch.position_ids), result.by_position);
-    add(upload, types = data::order_by_id(batch.token_type_ids), result.by_type);
+    upload.add(std::span<const int32_t>(words = data::order_by_id(batch.input_ids)), result.by_word);
+    upload.add(std::span<const int32_t>(positions = data::order_by_id(batch.position_ids)), result.by_position);
+    upload.add(std::span<const int32_t>(types = data::order_by_id(batch.token_type_ids)), result.by_type);
   }
   upload.send(device);
   return result;

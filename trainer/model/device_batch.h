@@ -2,7 +2,7 @@
 #pragma once
 
 #include "data/samples/batch.h"
-#include "trainer/kernels/dropout.h"
+#include "trainer/kernels/ops.h"
 #include "trainer/torch.h"
 
 namespace berth::train {
@@ -10,11 +10,6 @@ namespace berth::train {
 // The lowest and the highest of a batch's ids.
 struct IdRange {
   int32_t lowest = 0, highest = 0;
-};
-
-// data::IdOrder on the device, int32: `order` [T], `segments` [S + 1], `ids` [S].
-struct DeviceIdOrder {
-  at::Tensor order, segments, ids;
 };
 
 // A data::Batch as tensors on the device, views of one piece of memory. T tokens, B samples.
@@ -30,10 +25,9 @@ struct DeviceBatch {
   at::Tensor first_tokens;     // [B] int64, the row of each sample's first token
   at::Tensor first_positions;  // [B] int32, its position: zeros
   at::Tensor targets;          // where labels are one a token (or begin so): the tokens that have one, ascending, int64
-  DeviceIdOrder by_word, by_position, by_type;  // of input_ids, position_ids and token_type_ids; undefined on the CPU
+  at::Tensor by_word, by_position, by_type;  // [T] int32: rows sorted by these ids (TableRows::order); undefined on the CPU
   IdRange input_id_range, position_range, token_type_range;
   int64_t max_seqlen = 0;
-  uint64_t stream = 0;  // of the first sample: keys generators of devices that draw their own dropout masks
   int64_t size() const { return sample_ids.size(0); }
 };
 

@@ -1,9 +1,8 @@
-// The differentiable operations of BERT on packed rows, bound to the parameters they use. Their backward adds weight gradients
-// straight into Parameter::grad and announces them: nothing of a parameter's size is allocated. On the CPU they run
-// trainer/kernels, elsewhere the plain reference operations.
+// The differentiable operations of BERT on packed rows, bound to the parameters they use, on any device that has Kernels. Their
+// backward adds weight gradients straight into Parameter::grad and announces them: nothing of a parameter's size is allocated.
 #pragma once
 
-#include "trainer/kernels/reference.h"
+#include "trainer/kernels/ops.h"
 #include "trainer/model/parameters.h"
 
 namespace berth::train {
@@ -27,12 +26,14 @@ void declare_norm(std::vector<ParameterSpec>& specs, const std::string& name, in
 Linear linear_at(ParameterStore& store, const std::string& name);
 Norm norm_at(ParameterStore& store, const std::string& name, double eps);
 
-// x W^T + b for each of `layers`, [N, in] -> [N, out] each.
-std::vector<at::Tensor> linears(const ParameterStore& store, const at::Tensor& x, const std::vector<Linear>& layers);
+// x W^T + b, [N, in] -> [N, out].
 at::Tensor linear(const ParameterStore& store, const at::Tensor& x, const Linear& layer);
 
 // activation(x W^T + b).
 at::Tensor linear_activated(const ParameterStore& store, const at::Tensor& x, const Linear& layer, Activation activation);
+
+// LayerNorm(x), [N, H].
+at::Tensor layer_norm(const ParameterStore& store, const at::Tensor& x, const Norm& norm);
 
 struct Embeddings {
   const Parameter* words;  // [V, H]
@@ -41,17 +42,35 @@ struct Embeddings {
   Norm norm;
   int64_t padding_id;  // its word row takes no gradient; -1: none
 };
-struct EmbeddingIds {  // [T] int32 each
-  at::Tensor words, positions, types;
+struct EmbeddingIds {
+  TableRows words, positions, types;
 };
 // dropout(LayerNorm(words + positions + types)), [T, H] in `type`.
 at::Tensor embed(const ParameterStore& store, const Embeddings& embeddings, const EmbeddingIds& ids, const Dropout& dropout,
                  const RowIds& rows, at::ScalarType type);
 
-at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Segments& segments,
-                  const Dropout& dropout);
-at::Tensor add_norm(const ParameterStore& store, const at::Tensor& x, const at::Tensor& residual, const Norm& norm,
-                    const Dropout& dropout, const RowIds& rows);
-at::Tensor drop(const at::Tensor& x, const Dropout& dropout, const RowIds& rows);
+at::Tensor drop(const at::Tensor& x, const Dropout& dropout, const RowIds& rows);  // [N, H]
+
+// For autograd Functions beside those here.
+
+// The value in `type`: the parameter's compute copy. Throws Error(kInternal) if that has another type.
+at::Tensor value_in(const Parameter& parameter, at::ScalarType type);
+// An input that requires a gradient iff one of the parameters takes one: see ParameterStore::anchor().
+at::Tensor link_to(const ParameterStore& store, std::initializer_list<const Parameter*> parameters);
+void announce(const ParameterStore& store, const Parameter& parameter);
+// What an autograd node keeps that is no tensor or number.
+template <class T>
+struct Kept : torch::CustomClassHolder {
+  explicit Kept(T v) : value(std::move(v)) {}
+  T value;
+};
+template <class T>
+void keep(torch::autograd::AutogradContext* ctx, T value) {
+  ctx->saved_data["kept"] = c10::IValue::make_capsule(c10::make_intrusive<Kept<T>>(std::move(value)));
+}
+template <class T>
+T& kept(torch::autograd::AutogradContext* ctx) {
+  return c10::static_intrusive_pointer_cast<Kept<T>>(ctx->saved_data["kept"].toCapsule())->value;
+}
 
 }  // namespace berth::train

@@ -1,16 +1,12 @@
 #include "trainer/model/losses.h"
 
 #include "data/samples/batch.h"
-#include "trainer/kernels/reference.h"
+#include "trainer/kernels/ops.h"
 
 namespace berth::train {
 
 at::Tensor cross_entropy_sum(const at::Tensor& logits, const at::Tensor& labels, double smoothing) {
-  const at::Tensor log_p = at::log_softmax(logits.to(at::kFloat), -1);
-  const at::Tensor nll = at::nll_loss(log_p, labels, {}, at::Reduction::Sum, data::kIgnoreIndex);
-  if (smoothing == 0) return nll;
-  const at::Tensor valid = labels.ne(data::kIgnoreIndex).to(at::kFloat).unsqueeze(-1);
-  return (1 - smoothing) * nll - smoothing / static_cast<double>(logits.size(-1)) * (log_p * valid).sum();
+  return kernels_of(logits).cross_entropy_sum(logits, labels, data::kIgnoreIndex, smoothing);
 }
 
 at::Tensor squared_error_sum(const at::Tensor& logits, const at::Tensor& targets) {

@@ -83,7 +83,8 @@ ParameterStore::ParameterStore(const std::vector<ParameterSpec>& specs, comm::Co
       rows.push_back(i);
     } else {
       const int64_t bytes = round_up(element_count(specs[i])) * static_cast<int64_t>(sizeof(float));
-      if (!dense.empty() && dense_bytes + bytes > bucket_bytes) {
+      const bool beside_last = !dense.empty() && specs[dense.back()].beside_previous && dense.back() == i + 1;
+      if (!dense.empty() && !beside_last && dense_bytes + bytes > bucket_bytes) {
         build_bucket(specs, dense, comm);
         dense.clear();
         dense_bytes = 0;

@@ -35,6 +35,9 @@ struct ParameterSpec {
   GradKind kind = GradKind::kDense;
   Init init = Init::kNormal;
   int64_t padding_row = 0;  // of kNormalPadded
+  // Its slot ends where the previous parameter's begins (if their sizes are multiples of the slots' alignment and neither or both
+  // are frozen): no bucket ends between them.
+  bool beside_previous = false;
 };
 
 struct Parameter {

@@ -120,7 +120,7 @@ class MaskedLm : public Model {
     const ParameterStore& store = encoder_.parameters();
     const at::Tensor inner =
         linear_activated(store, hidden.index_select(0, batch.targets), transform_, encoder_.config().hidden_act);
-    return linear(store, norm_reference(inner, norm_.gamma->value, norm_.beta->value, norm_.eps, {}, {}), decoder_);
+    return linear(store, layer_norm(store, inner, norm_), decoder_);
   }
 
   static at::Tensor token_labels(const DeviceBatch& batch) { return batch.labels.narrow(0, 0, batch.input_ids.size(0)); }

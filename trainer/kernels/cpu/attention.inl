@@ -192,8 +192,8 @@ BERTH_INLINE void score_gradients(const DropoutArgs& dropout, const T* kept, flo
 }
 
 template <class T>
-void attention_backward(const AttentionArgs<T>& args, const T* d_out, T* dq, T* dk, T* dv, int64_t begin, int64_t end,
-                        float* scratch) {
+void attention_backward(const AttentionArgs<T>& args, const T* d_out, const AttentionGradients<T>& grads, int64_t begin,
+                        int64_t end, float* scratch) {
   const float scale = 1.f / __builtin_sqrtf(static_cast<float>(args.head_size));
   const int64_t size = args.head_size, stride = args.heads * size;
   for (int64_t index = begin; index < end; ++index) {
@@ -220,7 +220,7 @@ void attention_backward(const AttentionArgs<T>& args, const T* d_out, T* dq, T* 
       for (int64_t r = 0; r < count; ++r)
         score_gradients(args.dropout, kept + r * pitch, d_scores + r * pitch, dropped + r * pitch, pitch);
       product<false>(d_scores, pitch, 1, keys, width, d_query, width, count, width, pair.tokens);
-      pack(d_query, width, count, size, scale, dq + row * stride + column, stride);
+      pack(d_query, width, count, size, scale, grads.dq + row * grads.q_stride + column, grads.q_stride);
       if (first == 0) {
         product<false>(d_scores, 1, pitch, q, width, d_keys, width, pair.tokens, width, count);
         product<false>(dropped, 1, pitch, d_context, width, d_values, width, pair.tokens, width, count);
@@ -229,8 +229,8 @@ void attention_backward(const AttentionArgs<T>& args, const T* d_out, T* dq, T* 
         product<true>(dropped, 1, pitch, d_context, width, d_values, width, pair.tokens, width, count);
       }
     }
-    pack(d_keys, width, pair.tokens, size, scale, dk + pair.first_row * stride + column, stride);
-    pack(d_values, width, pair.tokens, size, 1.f, dv + pair.first_row * stride + column, stride);
+    pack(d_keys, width, pair.tokens, size, scale, grads.dk + pair.first_row * grads.k_stride + column, grads.k_stride);
+    pack(d_values, width, pair.tokens, size, 1.f, grads.dv + pair.first_row * grads.v_stride + column, grads.v_stride);
   }
 }
 

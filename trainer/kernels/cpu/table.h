@@ -33,13 +33,20 @@ struct AttentionArgs {
   T* weights;
 };
 
+// Gradients of q, k and v, with row strides: written, not added to.
+template <class T>
+struct AttentionGradients {
+  T *dq, *dk, *dv;
+  int64_t q_stride, k_stride, v_stride;
+};
+
 template <class T>
 struct TypedTable {
   // Parts are (sample, head) pairs: b * heads + h. scratch: attention_scratch() floats, 64-byte aligned, of the thread's own.
   void (*attention_forward)(const AttentionArgs<T>& args, T* out, int64_t out_stride, int64_t begin, int64_t end, float* scratch);
-  // dq, dk, dv are contiguous with row stride heads * head_size and written, not added to.
-  void (*attention_backward)(const AttentionArgs<T>& args, const T* d_out, T* dq, T* dk, T* dv, int64_t begin, int64_t end,
-                             float* scratch);
+  // d_out has row stride heads * head_size.
+  void (*attention_backward)(const AttentionArgs<T>& args, const T* d_out, const AttentionGradients<T>& grads, int64_t begin,
+                             int64_t end, float* scratch);
 
   // out = LayerNorm(dropout(x) + residual); parts are rows. scratch: columns + 16 floats.
   void (*add_norm_forward)(const NormArgs<T>& args, const T* x, const T* residual, T* out, int64_t begin, int64_t end,

@@ -1,6 +1,7 @@
 // Makes the kernels known to a program that links it: libtorch's current stream is where they run.
 #include <c10/cuda/CUDAStream.h>
 
+#include "trainer/kernels/gpu/kernels.h"
 #include "trainer/kernels/gpu/optimizer.h"
 
 namespace berth::train {
@@ -9,6 +10,8 @@ namespace {
 cuda::Stream current_stream(at::Device device) { return c10::cuda::getCurrentCUDAStream(device.index()).stream(); }
 
 const bool registered = [] {
+  static const cuda::CudaKernels kernels(current_stream);
+  register_kernels(at::kCUDA, kernels);
   static const cuda::CudaOptimizer optimizer(current_stream);
   register_optimizer_kernels(at::kCUDA, &optimizer);
   return true;

@@ -1,0 +1,43 @@
+// The operations on the CPU: checks shapes, cuts the work for threads, calls the kernels of one instruction set (cpu/).
+//
+// Attention keeps its weights in the compute type, negative where dropped: [queries, pitch] for each sample and head.
+#pragma once
+
+#include "trainer/kernels/dispatch.h"
+#include "trainer/kernels/ops.h"
+
+namespace berth::train {
+
+class CpuKernels final : public Kernels {
+ public:
+  explicit CpuKernels(const cpu::Table& table) : table_(table) {}
+
+  at::Tensor attention_forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Segments& segments,
+                               const Dropout& dropout, at::Tensor& kept) const override;
+  void attention_backward(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                          const at::Tensor& out, const at::Tensor& kept, const Segments& segments, const Dropout& dropout,
+                          const at::Tensor& dq, const at::Tensor& dk, const at::Tensor& dv) const override;
+  at::Tensor add_norm_forward(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& gamma, const at::Tensor& beta,
+                              double eps, const Dropout& dropout, const RowIds& rows, NormState& state) const override;
+  std::pair<at::Tensor, at::Tensor> add_norm_backward(const at::Tensor& d_out, const NormState& state, const at::Tensor& gamma,
+                                                      const Dropout& dropout, const RowIds& rows, const at::Tensor& gamma_grad,
+                                                      const at::Tensor& beta_grad, const at::Tensor& bias_grad) const override;
+  at::Tensor embed_forward(const EmbeddingTables& tables, const at::Tensor& gamma, const at::Tensor& beta, double eps,
+                           const Dropout& dropout, const RowIds& rows, at::ScalarType type, NormState& state) const override;
+  at::Tensor embed_backward(const at::Tensor& d_out, const NormState& state, const at::Tensor& gamma, const Dropout& dropout,
+                            const RowIds& rows, const at::Tensor& gamma_grad, const at::Tensor& beta_grad) const override;
+  void add_rows(const at::Tensor& d, const TableRows& rows, int64_t skipped, const at::Tensor& grad) const override;
+  at::Tensor activation_forward(const at::Tensor& x, Activation activation) const override;
+  at::Tensor activation_backward(const at::Tensor& d_out, const at::Tensor& kept, Activation activation,
+                                 const at::Tensor& bias_grad) const override;
+  at::Tensor dropout_rows(const at::Tensor& x, const Dropout& dropout, const RowIds& rows) const override;
+  void add_column_sums(const at::Tensor& x, const at::Tensor& sums) const override;
+  void add_product(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& grad) const override;
+  at::Tensor cross_entropy_sum(const at::Tensor& logits, const at::Tensor& labels, int64_t ignored,
+                               double smoothing) const override;
+
+ private:
+  const cpu::Table& table_;
+};
+
+}  // namespace berth::train

@@ -1,0 +1,38 @@
+#include "trainer/kernels/ops.h"
+
+#include <array>
+
+#include "data/check.h"
+#include "trainer/kernels/cpu_kernels.h"
+
+namespace berth::train {
+namespace {
+
+using Registry = std::array<const Kernels*, at::COMPILE_TIME_MAX_DEVICE_TYPES>;
+
+Registry& registry() {
+  static const CpuKernels cpu(cpu::best_table());
+  static Registry kernels = [] {
+    Registry registry{};
+    registry[static_cast<size_t>(at::kCPU)] = &cpu;
+    return registry;
+  }();
+  return kernels;
+}
+
+}  // namespace
+
+const Kernels& kernels_of(const at::Tensor& tensor) {
+  const Kernels* kernels = registry()[static_cast<size_t>(tensor.device().type())];
+  check_internal(kernels, "this program has no kernels for ", tensor.device().str());
+  return *kernels;
+}
+
+void register_kernels(at::DeviceType device, const Kernels& kernels) { registry()[static_cast<size_t>(device)] = &kernels; }
+
+at::Tensor padded_places(const at::Tensor& lengths, int64_t width, int64_t rows) {
+  const at::Tensor samples = at::repeat_interleave(lengths, std::optional<int64_t>(rows)), begins = lengths.cumsum(0) - lengths;
+  return at::arange(rows, lengths.options()) - begins.index_select(0, samples) + samples * width;
+}
+
+}  // namespace berth::train
