@@ -11,7 +11,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A step of 12 layers in bf16 with dropout: 8 samples on one rank, or on one of two ranks half of them. Launches are operators, own kernels and
+// A step of 12 layers in bf16 with dropout: 4 samples on one rank, or on one of two ranks half of them. Launches are operators, own kernels and
 // copies on the device; bytes up are what the batches of this data hold.
 struct Ceiling {
   const char* task;
@@ -21,14 +21,14 @@ struct Ceiling {
 // clang-format off
 constexpr Ceiling kCeilings[] = {
     // task         ranks  launches  waits  uploads  bytes up  bytes down
-    {"data",          1,      350,      1,      3,     6912,       48},
-    {"data",          2,      351,      1,      3,     4128,       48},
-    {"regression",    1,      353,      1,      3,     1920,       48},
-    {"topics",        1,      360,      1,      3,     1984,       48},
-    {"ner",           1,      336,      1,      3,     2560,       48},
-    {"qa",            1,      364,      1,      3,     9728,       48},
-    {"mlm",           1,      343,      1,      2,    10880,       48},
-    {"pretraining",   1,      363,      1,      2,     9536,       48},
+    {"data",          1,      350,      1,      3,     4096,       48},
+    {"data",          2,      351,      1,      3,     2784,       48},
+    {"regression",    1,      350,      1,      3,      960,       48},
+    {"topics",        1,      357,      1,      3,      960,       48},
+    {"ner",           1,      333,      1,      3,     1664,       48},
+    {"qa",            1,      364,      1,      3,     5120,       48},
+    {"mlm",           1,      343,      1,      2,     5568,       48},
+    {"pretraining",   1,      363,      1,      2,     4352,       48},
 };
 // clang-format on
 
@@ -49,7 +49,7 @@ class Ceilings : public StandinJob, public testing::WithParamInterface<Ceiling> 
     const std::string run = task + std::to_string(ranks) + "_" + std::to_string(steps), report = at(run + "_report");
     const JobResult result =
         run_berth("train --from-scratch --model " + at("deep") + " --data " + at(task + ".h5") + " --output-dir " + at(run) +
-                      " --bf16 --global-batch-size 8 --eval-strategy no --save-strategy no --disable-tqdm --max-steps " +
+                      " --bf16 --global-batch-size 4 --eval-strategy no --save-strategy no --disable-tqdm --max-steps " +
                       std::to_string(steps),
                   ranks, {{"STANDIN_REPORT", report}});
     EXPECT_EQ(result.exit_code, 0) << result.err;

@@ -17,7 +17,6 @@
 namespace berth::standin {
 namespace {
 
-constexpr uintptr_t kDevices = 0x500000000000, kSize = uintptr_t{1} << 40, kShadow = uintptr_t{1} << 44;
 constexpr size_t kPage = 4096, kAlignment = 256;
 std::atomic<int> kernels_running{0};
 struct sigaction previous;
@@ -163,12 +162,6 @@ Memory::Exposed::~Exposed() {
   const std::lock_guard lock(memory.mutex_);
   kernels_running = --memory.exposed_;
   if (memory.exposed_ == 0) memory.protect(PROT_NONE);
-}
-
-bool is_device(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) - kDevices < kSize; }
-
-void* shadow(const void* pointer) {
-  return reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(pointer) + (is_device(pointer) ? kShadow : 0));
 }
 
 }  // namespace berth::standin

@@ -56,9 +56,13 @@ class Memory {
   int exposed_ = 0;
 };
 
+inline constexpr uintptr_t kDevices = 0x500000000000, kSize = uintptr_t{1} << 40, kShadow = uintptr_t{1} << 44;
+
 // A device address, allocated or not.
-bool is_device(const void* pointer);
+inline bool is_device(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) - kDevices < kSize; }
 // Where the host finds what is at a device address; other pointers stay as they are.
-void* shadow(const void* pointer);
+inline void* shadow(const void* pointer) {
+  return reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(pointer) + (is_device(pointer) ? kShadow : 0));
+}
 
 }  // namespace berth::standin

@@ -33,17 +33,20 @@ Watch::Page& Watch::page(uintptr_t number) {
 
 void Watch::touch(uintptr_t address, size_t bytes, bool write) {
   const int32_t block = running_block();
-  for (uintptr_t at = address; at < address + bytes; ++at) {
+  for (uintptr_t at = address; at < address + bytes;) {
     Page& in = page(at / kPage);
-    int32_t &reader = in.reader[at % kPage], &writer = in.writer[at % kPage];
-    const bool other_writer = writer != kNobody && writer != block, other_reader = reader != kNobody && reader != block;
-    if (other_writer || (write && other_reader))
-      fault("race between blocks of ", kernel_, ": block ", block, write ? " writes " : " reads ", reinterpret_cast<void*>(at),
-            ", which ", other_writer ? "another block writes" : "another block reads");
-    if (write)
-      writer = block;
-    else
-      reader = other_reader ? kSeveral : block;
+    const uintptr_t end = std::min(address + bytes, (at / kPage + 1) * kPage);
+    for (; at < end; ++at) {
+      int32_t &reader = in.reader[at % kPage], &writer = in.writer[at % kPage];
+      const bool other_writer = writer != kNobody && writer != block, other_reader = reader != kNobody && reader != block;
+      if (other_writer || (write && other_reader))
+        fault("race between blocks of ", kernel_, ": block ", block, write ? " writes " : " reads ", reinterpret_cast<void*>(at),
+              ", which ", other_writer ? "another block writes" : "another block reads");
+      if (write)
+        writer = block;
+      else
+        reader = other_reader ? kSeveral : block;
+    }
   }
 }
 
