@@ -23,8 +23,10 @@ cudaError_t failed(cudaError_t error) {
 std::mutex mutex;  // guards contexts
 auto& contexts = *new std::set<int>;
 
-void synchronize_all(const char* name) {
-  for (Stream* stream : Stream::all()) stream->synchronize();
+void synchronize_device(const char* name) {
+  for (Stream* stream : Stream::all()) {
+    if (stream->device() == current_device()) stream->synchronize();
+  }
   Report::instance().count("synchronisations", name);
 }
 
@@ -145,7 +147,7 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
   return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() {
-  synchronize_all("cudaDeviceSynchronize");
+  synchronize_device("cudaDeviceSynchronize");
   return cudaSuccess;
 }
 
@@ -191,7 +193,7 @@ cudaError_t cudaMalloc(void** pointer, size_t bytes) {
 }
 cudaError_t cudaFree(void* pointer) {
   if (!pointer) return cudaSuccess;
-  synchronize_all("cudaFree");
+  synchronize_device("cudaFree");
   const auto block = Memory::instance().release(pointer);
   if (!block) return failed(cudaErrorInvalidValue);
   Order::instance().forget(block->begin, block->begin + block->bytes);
@@ -209,7 +211,7 @@ cudaError_t cudaHostAlloc(void** pointer, size_t bytes, unsigned) {
 }
 cudaError_t cudaMallocHost(void** pointer, size_t bytes) { return cudaHostAlloc(pointer, bytes, 0); }
 cudaError_t cudaFreeHost(void* pointer) {
-  synchronize_all("cudaFreeHost");
+  synchronize_device("cudaFreeHost");
   return failed(!pointer || Memory::instance().release_pinned(pointer) ? cudaSuccess : cudaErrorInvalidValue);
 }
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
