@@ -55,21 +55,26 @@ int choose_threads(comm::Communicator& comm) {
   return threads > 0 ? threads : fair_threads(own, all);
 }
 
-int choose_gpu(const std::string& request, int local_rank, int local_size, int gpus) {
-  if (request == "cpu" || (request == "auto" && gpus == 0)) return -1;
+int choose_gpu(const std::string& request, int local_rank, int local_size, const VisibleGpus& gpus) {
+  if (request == "cpu") return -1;
   check_usage(request == "auto" || request == "cuda" || request.starts_with("cuda:"), "--device ", request,
               ": expected auto, cpu, cuda or cuda:N");
-  check_usage(gpus > 0, "--device ", request,
-              ": no GPU is visible to this process (is this the binary berth_cuda, and did the job ask ", "for GPUs?)");
+  if (request == "auto" && gpus.count == 0) {
+    check_usage(gpus.sign.empty(), "this job was given GPUs (", gpus.sign, "), but berth cannot use them: ", gpus.why,
+                ". --device cpu computes without them");
+    return -1;
+  }
+  check_usage(gpus.count > 0, "--device ", request, ": no GPU can be used here: ", gpus.why,
+              gpus.sign.empty() ? " (did the job ask for GPUs?)" : "");
   if (request.starts_with("cuda:")) {
     const std::string number = request.substr(5);
     const bool digits = !number.empty() && number.size() < 4 && number.find_first_not_of("0123456789") == std::string::npos;
-    check_usage(digits && std::stoi(number) < gpus, "--device ", request,
-                ": the GPUs visible here are cuda:0 to cuda:", gpus - 1);
+    check_usage(digits && std::stoi(number) < gpus.count, "--device ", request,
+                ": the GPUs visible here are cuda:0 to cuda:", gpus.count - 1);
     return std::stoi(number);
   }
-  if (gpus == 1) return 0;
-  check_usage(local_size <= gpus, local_size, " ranks on this host, but ", counted(gpus, "GPU"),
+  if (gpus.count == 1) return 0;
+  check_usage(local_size <= gpus.count, local_size, " ranks on this host, but ", counted(gpus.count, "GPU"),
               ": start at most one rank per GPU");
   return local_rank;
 }

@@ -8,6 +8,9 @@
 #include "launcher/mpi_session.h"
 #include "launcher/signals.h"
 #include "launcher/start_watch.h"
+#include "launcher/version.h"
+#include "trainer/comm/agree.h"
+#include "trainer/gpu/gpu_library.h"
 #include "trainer/kernels/compute.h"
 
 namespace berth::launch {
@@ -17,8 +20,15 @@ std::unique_ptr<comm::Communicator> connect(const DeviceOptions& options, StartW
   comm::CommOptions comm_options{.timeout_seconds = options.timeout};
   auto comm = comm::make_mpi_communicator(comm_options);
   watch.started();
-  comm_options.gpu = choose_gpu(options.device, comm->local_rank(), comm->local_size(), train::visible_gpus());
-  if (comm_options.gpu >= 0) comm = comm::make_nccl_communicator(std::move(comm), comm_options);
+  // Nothing of CUDA is loaded where there is no GPU to be used.
+  VisibleGpus gpus;
+  gpus.sign = gpu::sign_of_gpus();
+  const gpu::Library* library = nullptr;
+  if (options.device != "cpu" && (options.device != "auto" || !gpus.sign.empty()))
+    library = gpu::load_library(version_number(), gpus.why);
+  if (library) gpus.count = library->count(gpus.why);
+  comm::agree(*comm, [&] { comm_options.gpu = choose_gpu(options.device, comm->local_rank(), comm->local_size(), gpus); });
+  if (comm_options.gpu >= 0) comm = library->make_communicator(std::move(comm), comm_options);
   train::set_compute_threads(options.threads > 0 ? options.threads : choose_threads(*comm));
   return comm;
 }

@@ -5,6 +5,8 @@
 
 namespace berth::launch {
 
-std::string version() { return concat("berth ", BERTH_VERSION, " (", train::describe_libtorch(), ")"); }
+std::string version_number() { return BERTH_VERSION; }
+
+std::string version() { return concat("berth ", version_number(), " (", train::describe_libtorch(), ")"); }
 
 }  // namespace berth::launch

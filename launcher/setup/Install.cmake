@@ -1,18 +1,12 @@
 # Run by `cmake --install` before anything else, with
-#   BERTH_PROGRAMS   what is installed if it is built; the first must be
+#   BERTH_PROGRAM    what is installed, and BERTH_LIBRARY what it loads where there are GPUs, if that is built
 #   BERTH_FOLDERS    under the prefix, where things go to; the first takes the libraries
 #   BERTH_TORCH      the folders that hold libtorch and what comes with it
 # The installed program needs no folder of whoever built it: the libraries that it takes from there come along. All is readable for
 # everyone, whatever the umask.
-foreach(program ${BERTH_PROGRAMS})
-  if(EXISTS ${program})
-    list(APPEND built ${program})
-  elseif(NOT built)
-    message(FATAL_ERROR "${program} is not built yet; run: cmake --build ${BERTH_BUILD} --target programs")
-  else()
-    message(STATUS "Not built, not installed: ${program} (cmake --build ${BERTH_BUILD} --target programs)")
-  endif()
-endforeach()
+if(NOT EXISTS ${BERTH_PROGRAM})
+  message(FATAL_ERROR "${BERTH_PROGRAM} is not built yet; run: cmake --build ${BERTH_BUILD} --target programs")
+endif()
 
 set(readable OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
 foreach(folder ${BERTH_FOLDERS})
@@ -29,7 +23,7 @@ foreach(folder ${BERTH_FOLDERS})
 endforeach()
 
 # What cannot be found here (the driver of a GPU) or was found twice is nothing to worry about.
-file(GET_RUNTIME_DEPENDENCIES EXECUTABLES ${built} RESOLVED_DEPENDENCIES_VAR libraries UNRESOLVED_DEPENDENCIES_VAR missing
+file(GET_RUNTIME_DEPENDENCIES EXECUTABLES ${BERTH_PROGRAM} LIBRARIES ${BERTH_LIBRARY} RESOLVED_DEPENDENCIES_VAR libraries UNRESOLVED_DEPENDENCIES_VAR missing
      CONFLICTING_DEPENDENCIES_PREFIX twice)
 foreach(name ${twice_FILENAMES})
   list(APPEND libraries ${twice_${name}})

@@ -79,3 +79,5 @@ set(BERTH_COMMON_HEADERS <algorithm> <array> <cmath> <cstdint> <filesystem> <fst
                          <span> <string> <string_view> <utility> <vector> <nlohmann/json.hpp>)
 berth_precompiled(plain HEADERS ${BERTH_COMMON_HEADERS} LINKS nlohmann_json::nlohmann_json)
 berth_precompiled(torch HEADERS ${BERTH_COMMON_HEADERS} ${BERTH_ROOT}/trainer/torch.h LINKS nlohmann_json::nlohmann_json torch::cpu)
+# What goes into a shared library.
+berth_precompiled(torch_pic HEADERS ${BERTH_COMMON_HEADERS} ${BERTH_ROOT}/trainer/torch.h LINKS nlohmann_json::nlohmann_json torch::cpu OPTIONS -fPIC)

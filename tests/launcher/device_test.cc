@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "data/check.h"
-#include "trainer/kernels/compute.h"
+#include "trainer/gpu/gpu_library.h"
 
 namespace berth::launch {
 namespace {
@@ -29,22 +29,47 @@ TEST(ChooseThreads, ObeysTheEnvironment) {
 }
 
 TEST(ChooseGpu, TakesTheLocalRanksGpuOrTheOnlyOneShown) {
-  EXPECT_EQ(choose_gpu("auto", 0, 2, 0), -1);
-  EXPECT_EQ(choose_gpu("cpu", 0, 2, 4), -1);
-  EXPECT_EQ(choose_gpu("auto", 3, 4, 4), 3);
-  EXPECT_EQ(choose_gpu("cuda", 1, 2, 4), 1);
-  EXPECT_EQ(choose_gpu("cuda", 3, 4, 1), 0);  // Slurm shows each task its own GPU
-  EXPECT_EQ(choose_gpu("cuda:2", 0, 1, 4), 2);
+  EXPECT_EQ(choose_gpu("auto", 0, 2, VisibleGpus{0, "", ""}), -1);
+  EXPECT_EQ(choose_gpu("cpu", 0, 2, VisibleGpus{4, "", ""}), -1);
+  EXPECT_EQ(choose_gpu("auto", 3, 4, VisibleGpus{4, "", ""}), 3);
+  EXPECT_EQ(choose_gpu("cuda", 1, 2, VisibleGpus{4, "", ""}), 1);
+  EXPECT_EQ(choose_gpu("cuda", 3, 4, VisibleGpus{1, "", ""}), 0);  // Slurm shows each task its own GPU
+  EXPECT_EQ(choose_gpu("cuda:2", 0, 1, VisibleGpus{4, "", ""}), 2);
 }
 
 TEST(ChooseGpu, SaysWhatIsWrong) {
-  EXPECT_THROW(choose_gpu("cuda", 0, 1, 0), Error);
-  EXPECT_THROW(choose_gpu("cuda", 0, 3, 2), Error);
+  EXPECT_THROW(choose_gpu("cuda", 0, 1, VisibleGpus{0, "", ""}), Error);
+  EXPECT_THROW(choose_gpu("cuda", 0, 3, VisibleGpus{2, "", ""}), Error);
   for (const char* request : {"cuda:2", "cuda:", "cuda:x", "cuda:-1", "gpu", ""})
-    EXPECT_THROW(choose_gpu(request, 0, 1, 2), Error);
+    EXPECT_THROW(choose_gpu(request, 0, 1, VisibleGpus{2, "", ""}), Error);
 }
 
-TEST(VisibleGpus, ThereAreNoneInACpuBinary) { EXPECT_EQ(train::visible_gpus(), 0); }
+// Never on the CPU in silence where the job was given GPUs.
+TEST(ChooseGpu, GpusThatCannotBeUsedAreAnError) {
+  const VisibleGpus broken{0, "no NVIDIA driver is loaded on this host", "/dev/nvidia0"};
+  try {
+    choose_gpu("auto", 0, 1, broken);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::kUsage);
+    for (const char* part : {"/dev/nvidia0", "no NVIDIA driver", "--device cpu"})
+      EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+  }
+  EXPECT_EQ(choose_gpu("cpu", 0, 1, broken), -1);
+}
+
+TEST(SignOfGpus, IsWhatTheJobWasGiven) {
+  setenv("CUDA_VISIBLE_DEVICES", "0,1", 1);
+  EXPECT_EQ(gpu::sign_of_gpus(), "CUDA_VISIBLE_DEVICES=0,1");
+  for (const char* none : {"", "-1", "NoDevFiles"}) {
+    setenv("CUDA_VISIBLE_DEVICES", none, 1);
+    EXPECT_EQ(gpu::sign_of_gpus(), "") << none;
+  }
+  unsetenv("CUDA_VISIBLE_DEVICES");
+  setenv("SLURM_JOB_GPUS", "3", 1);
+  EXPECT_EQ(gpu::sign_of_gpus(), "SLURM_JOB_GPUS=3");
+  unsetenv("SLURM_JOB_GPUS");
+}
 
 }  // namespace
 }  // namespace berth::launch

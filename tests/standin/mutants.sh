@@ -9,7 +9,7 @@ export OMP_NUM_THREADS=1
 cd "$build"
 survived=0
 
-# make FILE SED…: gpu_tests and berth in $scratch, with that file changed.
+# make FILE SED…: gpu_tests, berth and its GPU library in $scratch, with that file changed.
 make_programs() {
   local file=$1 changed=$scratch/${1##*/} folder=${1%/*} object command program
   shift
@@ -21,9 +21,9 @@ make_programs() {
   command=${command/"-o $object"/"-o $scratch/mutant.o"}
   command=${command/"-MF $object.d"/"-MF $scratch/mutant.d"}
   eval "$command"
-  for program in gpu_tests_on_standins berth_on_standins; do
-    command=$(ninja -t commands "tests/standin/$program" | tail -n 1)
-    command=${command/"-o tests/standin/$program"/"-o $scratch/$program"}
+  for program in tests/standin/gpu_tests_on_standins tests/standin/libberth_cuda.so berth; do
+    command=$(ninja -t commands "$program" | tail -n 1)
+    command=${command/"-o $program"/"-o $scratch/${program##*/}"}
     case $command in # objects of libraries are taken only where nothing else has their symbols
       *" $object "*) command=${command/" $object "/" $scratch/mutant.o "} ;;
       *) command=${command/" -o $scratch"/" $scratch/mutant.o -o $scratch"} ;;
@@ -36,7 +36,8 @@ make_programs() {
 tests_pass() {
   STANDIN_GPUS=2 timeout 200 "$source/tests/standin/run.sh" tests/standin "$scratch/gpu_tests_on_standins" \
     --gtest_filter=-*LearnsABatch >"$scratch/log" 2>&1 &&
-    STANDIN_GPUS=8 BERTH_PROGRAM="$source/tests/standin/run.sh $build/tests/standin $scratch/berth_on_standins" \
+    STANDIN_GPUS=8 CUDA_VISIBLE_DEVICES=0,1,2,3,4,5,6,7 LD_LIBRARY_PATH=$build/tests/standin \
+      BERTH_PROGRAM="$source/tests/standin/run.sh $scratch $scratch/berth" \
       timeout 200 ./standin_job_test --gtest_filter='*BitsDoNot*:*OnAnyRankCount/0' >"$scratch/log" 2>&1
 }
 
@@ -57,7 +58,7 @@ mutant() { # NAME FILE SED…
   fi
 }
 
-nccl=trainer/comm/nccl/nccl_communicator.cc
+nccl=trainer/gpu/library/nccl_communicator.cc
 make_programs $nccl ''
 if ! tests_pass; then
   tail -n 40 "$scratch/log"

@@ -1,6 +1,8 @@
 #!/bin/sh
 # run.sh FOLDER PROGRAM ARGUMENTS…: the program on the stand-ins that were built in FOLDER, also as what mpiexec starts:
-#   STANDIN_GPUS=2 mpiexec -n 2 tests/standin/run.sh build/tests/standin build/berth_cuda train …
+#   STANDIN_GPUS=2 mpiexec -n 2 tests/standin/run.sh build/tests/standin build/berth train …
 folder=$(cd "$1" && pwd) || exit
 shift
-LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} exec "$@"
+# libtorch's CPU libraries bring a libcudart of their own along, whose place the stand-in must have taken.
+export LD_LIBRARY_PATH="$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" LD_PRELOAD="$(echo "$folder"/libcudart.so.*)"
+exec "$@"

@@ -1,8 +1,8 @@
 #include "tests/standin/symbols.h"
 
 #include <cxxabi.h>
+#include <dlfcn.h>
 #include <elf.h>
-#include <link.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -28,9 +28,9 @@ std::string short_name(const char* mangled) {
   return name.starts_with("void ") ? name.substr(5) : name;
 }
 
-// The functions of the program file by address in it.
-std::map<uintptr_t, std::string> read_symbols() {
-  std::ifstream in("/proc/self/exe", std::ios::binary);
+// The functions of an ELF file by address in it.
+std::map<uintptr_t, std::string> read_symbols(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
   const std::string file((std::istreambuf_iterator<char>(in)), {});
   const char* const base = file.data();
   std::map<uintptr_t, std::string> symbols;
@@ -47,29 +47,30 @@ std::map<uintptr_t, std::string> read_symbols() {
   return symbols;
 }
 
-// Where the program file is loaded.
-uintptr_t load_address() {
+// The program or library that these functions are part of.
+struct Image {
+  Image() {
+    Dl_info info{};
+    dladdr(reinterpret_cast<const void*>(&name_of), &info);
+    address = reinterpret_cast<uintptr_t>(info.dli_fbase);
+    symbols = read_symbols(info.dli_fname);
+    if (symbols.empty()) symbols = read_symbols("/proc/self/exe");  // a program may have been started by another name
+  }
   uintptr_t address = 0;
-  dl_iterate_phdr(
-      [](dl_phdr_info* info, size_t, void* out) {
-        *static_cast<uintptr_t*>(out) = info->dlpi_addr;
-        return 1;  // the first is the program
-      },
-      &address);
-  return address;
-}
+  std::map<uintptr_t, std::string> symbols;
+};
 
 }  // namespace
 
 std::string name_of(const void* function) {
   static std::mutex mutex;
   static std::map<const void*, std::string> names;
-  static const std::map<uintptr_t, std::string> symbols = read_symbols();
+  static const Image image;
   const std::lock_guard lock(mutex);
   const auto [it, fresh] = names.try_emplace(function, "?");
   if (fresh) {
-    const auto symbol = symbols.find(reinterpret_cast<uintptr_t>(function) - load_address());
-    if (symbol != symbols.end()) it->second = short_name(symbol->second.c_str());
+    const auto symbol = image.symbols.find(reinterpret_cast<uintptr_t>(function) - image.address);
+    if (symbol != image.symbols.end()) it->second = short_name(symbol->second.c_str());
   }
   return it->second;
 }

@@ -1,4 +1,4 @@
-// Names of this program's functions, also of those that are local to a source file.
+// Names of the functions of the program or library that this is part of, also of those that are local to a source file.
 #pragma once
 
 #include <string>

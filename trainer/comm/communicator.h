@@ -70,6 +70,8 @@ class Communicator {
   // Ends all ranks with `code`. Never returns.
   [[noreturn]] virtual void abort(int code) = 0;
 
+  // What computes: "cpu", or the GPU's model with the versions that its numbers depend on.
+  virtual std::string device_name() const { return "cpu"; }
   // One line for the log: the transport, ranks and hosts, and whether reductions overlap with computing.
   virtual std::string description() const = 0;
 };
@@ -85,9 +87,7 @@ struct CommOptions {
 
 // MPI must be initialised (launcher/mpi_session.h) and outlive it. Tensors are on the CPU.
 std::unique_ptr<Communicator> make_mpi_communicator(const CommOptions& options);
-// NCCL carries the tensors, on options.gpu. `host` introduces the ranks to each other and makes the host collectives; its tensor
-// collectives are not used. Throws Error(kUsage) in a binary without NCCL.
-std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<Communicator> host, const CommOptions& options);
+// (For tensors on GPUs: trainer/gpu.)
 
 // One process without MPI: for tools and tests that need no ranks.
 std::unique_ptr<Communicator> make_local_communicator(int gpu = -1);

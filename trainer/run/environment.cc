@@ -19,7 +19,7 @@ nlohmann::ordered_json describe_environment(comm::Communicator& comm, const nloh
   }
   const nlohmann::ordered_json now{{"ranks", comm.size()},      {"ranks_per_host", local_sizes},
                                    {"threads", threads},        {"instruction_set", at::get_cpu_capability()},
-                                   {"libtorch", TORCH_VERSION}, {"device", comm.device().is_cuda() ? "cuda" : "cpu"}};
+                                   {"libtorch", TORCH_VERSION}, {"device", comm.device_name()}};
   if (comm.rank() == 0 && !stored.is_null())
     for (const auto& [key, value] : now.items())
       if (stored.value(key, nlohmann::ordered_json()) != value)

@@ -6,23 +6,27 @@
 //
 // ncclCommDestroy synchronises with the other ranks, which a destructor must not do: as MPI's, NCCL's communicator lasts until
 // the process ends.
+#include "trainer/gpu/library/nccl_communicator.h"
+
 #include <ATen/cuda/CUDAContext.h>
 #include <ATen/cuda/CUDAEvent.h>
+#include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
+#include <dlfcn.h>
 #include <nccl.h>
 
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <deque>
+#include <fstream>
 #include <iostream>
 #include <mutex>
 #include <thread>
 #include <utility>
 
 #include "data/check.h"
-#include "trainer/comm/communicator.h"
 #include "trainer/comm/gpu.h"
 #include "trainer/comm/running_time.h"
 
@@ -35,6 +39,23 @@ void nccl_check(ncclResult_t result, const char* call) {
                  ncclGetLastError(nullptr), "); NCCL_DEBUG=INFO says more");
 }
 #define BERTH_NCCL(call) nccl_check((call), #call)
+
+// The driver's own, e.g. 580.159.04; cudaDriverGetVersion only says which CUDA it can do.
+std::string driver_version() {
+  std::ifstream in("/proc/driver/nvidia/version");
+  for (std::string word; in >> word;)
+    if (word.size() > 3 && word.find_first_not_of("0123456789.") == std::string::npos && word.find('.') != std::string::npos)
+      return word;
+  return "unknown";
+}
+
+// Of the cuBLAS that libtorch has loaded, whose headers berth does not need.
+std::string cublas_version() {
+  const auto get = reinterpret_cast<size_t (*)()>(dlsym(RTLD_DEFAULT, "cublasLtGetVersion"));
+  if (!get) return "";
+  const size_t version = get();
+  return concat(version / 10000, ".", version / 100 % 100, ".", version % 100);
+}
 
 class NcclCommunicator final : public Communicator {
  public:
@@ -71,6 +92,7 @@ class NcclCommunicator final : public Communicator {
     host_->abort(code);
     std::abort();
   }
+  std::string device_name() const override;
   std::string description() const override;
 
  private:
@@ -214,16 +236,30 @@ void NcclCommunicator::end_on_error() {
   host_->abort(static_cast<int>(ExitCode::kInternal));
 }
 
-std::string NcclCommunicator::description() const {
+std::string NcclCommunicator::device_name() const {
   int version = 0;
   BERTH_NCCL(ncclGetVersion(&version));
-  return concat("NCCL ", version / 10000, ".", version / 100 % 100, ".", version % 100,
-                ", gradients summed while backward computes; ", host_->description());
+  std::string name = concat(at::cuda::getDeviceProperties(device_.index())->name, ", driver ", driver_version(), ", NCCL ",
+                            version / 10000, ".", version / 100 % 100, ".", version % 100);
+  if (const std::string cublas = cublas_version(); !cublas.empty()) name += ", cuBLAS " + cublas;
+  return name;
+}
+
+std::string NcclCommunicator::description() const {
+  const cudaDeviceProp* properties = at::cuda::getDeviceProperties(device_.index());
+  std::string text = concat(device_name(), ", ", properties->totalGlobalMem >> 30, " GiB");
+  if (const int gpus = at::cuda::device_count(); gpus > 1) {
+    int directly = 0;
+    cudaDeviceCanAccessPeer(&directly, device_.index(), device_.index() == 0 ? 1 : 0);
+    text += concat(", the host's ", gpus, " GPUs reach each other ", directly ? "directly" : "through its memory");
+  }
+  return concat(text, "; gradients summed while backward computes; ", host_->description());
 }
 
 }  // namespace
 
 std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<Communicator> host, const CommOptions& options) {
+  c10::cuda::set_device(device_of(options.gpu).index());
   return std::make_unique<NcclCommunicator>(std::move(host), options);
 }
 

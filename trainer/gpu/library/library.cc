@@ -1,0 +1,35 @@
+// The entry of libberth_cuda.so.
+#include <ATen/cuda/CUDAContext.h>
+#include <c10/cuda/CUDAFunctions.h>
+#include <cuda_runtime_api.h>
+
+#include "data/check.h"
+#include "trainer/gpu/gpu_library.h"
+#include "trainer/gpu/library/nccl_communicator.h"
+
+namespace berth::gpu {
+namespace {
+
+int count(std::string& why) {
+  int gpus = 0;
+  const cudaError_t error = cudaGetDeviceCount(&gpus);
+  if (error == cudaSuccess && gpus > 0) return gpus;
+  int driver = 0, runtime = 0;
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  const auto version = [](int number) { return concat(number / 1000, ".", number % 1000 / 10); };
+  if (driver == 0)
+    why = "no NVIDIA driver is loaded on this host";
+  else if (error == cudaErrorInsufficientDriver)
+    why = concat("the NVIDIA driver is too old: it can do CUDA ", version(driver), ", berth was built with ", version(runtime));
+  else
+    why = error == cudaSuccess ? "CUDA sees none" : concat("CUDA says: ", cudaGetErrorString(error));
+  return 0;
+}
+
+const Library library = {BERTH_VERSION, count, comm::make_nccl_communicator};
+
+}  // namespace
+}  // namespace berth::gpu
+
+extern "C" const berth::gpu::Library* berth_gpu_library() { return &berth::gpu::library; }

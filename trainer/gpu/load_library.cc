@@ -1,0 +1,51 @@
+#include <dlfcn.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "data/check.h"
+#include "trainer/gpu/gpu_library.h"
+
+namespace berth::gpu {
+namespace {
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? value : "";
+}
+
+}  // namespace
+
+const Library* load_library(const std::string& version, std::string& why) {
+  void* handle = dlopen(kLibraryFile, RTLD_NOW | RTLD_GLOBAL);
+  if (!handle) {
+    const std::string problem = dlerror();
+    why = problem.starts_with(kLibraryFile) && problem.find("No such file") != std::string::npos
+              ? "this berth was built without CUDA"
+              : concat("its library for them cannot be loaded: ", problem);
+    return nullptr;
+  }
+  const auto entry = reinterpret_cast<const Library* (*)()>(dlsym(handle, kLibraryEntry));
+  const Library* library = entry ? entry() : nullptr;
+  if (library && library->version == version) return library;
+  why = concat("its library for them, ", kLibraryFile, ", is of another version");
+  return nullptr;
+}
+
+std::string sign_of_gpus() {
+  if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES")) {
+    const std::string value = visible;
+    const bool none = value.empty() || value.starts_with("-") || value == "NoDevFiles" || value == "void" || value == "none";
+    return none ? "" : "CUDA_VISIBLE_DEVICES=" + value;
+  }
+  for (const char* name : {"SLURM_STEP_GPUS", "SLURM_JOB_GPUS"})
+    if (!environment(name).empty()) return concat(name, "=", environment(name));
+  for (int i = 0; i < 64; ++i) {
+    const std::string device = "/dev/nvidia" + std::to_string(i);
+    std::error_code error;
+    if (std::filesystem::exists(device, error)) return device;
+  }
+  return "";
+}
+
+}  // namespace berth::gpu
