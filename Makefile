@@ -10,7 +10,7 @@ help:
 	@echo "make demo        fine-tune a pretrained BERT on the demo reviews, on 2 MPI ranks (installs and builds what is missing)"
 	@echo "make test        build, and run all tests"
 	@echo "make test-fast   build, and run what takes under a minute: no MPI jobs, no Slurm, no Python"
-	@echo "make build       build/berth"
+	@echo "make build       build/berth; CUDA=1 also fetches what it needs for GPUs (2.4 GB), as is done by itself where there is one"
 	@echo "make install     berth and its Slurm scripts, under PREFIX=$(PREFIX)"
 	@echo "make test-fresh  'make test' and 'make demo' on a bare Debian in a temporary folder (as root)"
 	@echo "make reference   a Python environment with transformers, for the tests labelled 'reference'"
@@ -19,16 +19,19 @@ help:
 	@echo "make clean       remove the build folders"
 	@echo "PRESET=debug|asan|tsan builds and tests another preset of CMakePresets.json"
 
+# CUDA=1: fetch what GPUs need, too (launcher/setup/get_libtorch.sh); found by itself where there is one.
+export CUDA
+
 deps:
 	@launcher/setup/install_deps.sh
 	@launcher/setup/get_libtorch.sh >/dev/null
 
 build: deps
-	@cmake --preset $(PRESET) --log-level=WARNING
+	@cmake --preset $(PRESET) --log-level=WARNING -DTORCH_DIR=$$(launcher/setup/get_libtorch.sh --where)
 	@cmake --build --preset $(PRESET) --target programs
 
 all: deps
-	@cmake --preset $(PRESET) --log-level=WARNING
+	@cmake --preset $(PRESET) --log-level=WARNING -DTORCH_DIR=$$(launcher/setup/get_libtorch.sh --where)
 	@cmake --build --preset $(PRESET)
 
 test: all
@@ -38,7 +41,7 @@ test-fast: all
 	@ctest --preset $(PRESET) -j $(JOBS) -LE 'mpi|slurm|reference|datasets|install|soak'
 
 demo: deps
-	@cmake --preset $(PRESET) --log-level=WARNING
+	@cmake --preset $(PRESET) --log-level=WARNING -DTORCH_DIR=$$(launcher/setup/get_libtorch.sh --where)
 	@cmake --build --preset $(PRESET) --target berth demo_baseline
 	@launcher/setup/demo.sh
 
@@ -64,7 +67,7 @@ check-format:
 TIDY ?= ^$(CURDIR)/(data|launcher|trainer/(checkpoint|metrics|report|comm/shared))/
 tidy: deps
 	@launcher/setup/install_deps.sh style
-	@cmake --preset release -B build-tidy -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON --log-level=WARNING
+	@cmake --preset release -B build-tidy -DTORCH_DIR=$$(launcher/setup/get_libtorch.sh --where) -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON --log-level=WARNING
 	@cmake --build build-tidy --target berth_events
 	@run-clang-tidy -quiet -p build-tidy -j $(JOBS) '$(TIDY)' >build-tidy/tidy.log 2>&1 || { grep -E 'error:' build-tidy/tidy.log | sort -u; tail -n 3 build-tidy/tidy.log; exit 1; }
 

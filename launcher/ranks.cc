@@ -40,6 +40,7 @@ int on_all_ranks(const DeviceOptions& options, const std::string& log_level, con
   check_range("--threads", options.threads, 0, 1024);
   check_usage(options.timeout > 0, "--ddp-timeout must be positive, got ", options.timeout);
   check_range("--ddp-timeout", options.timeout, 0, 1e9);
+  gpu::set_environment();
   StartWatch watch(options.timeout);
   const int code = run_ranks([&] {
     const auto comm = connect(options, watch);

@@ -6,7 +6,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 model=$(launcher/setup/get_model.sh)
 runs=${RUNS:-runs}
-ranks=${RANKS:-2}
+gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU') || true
+ranks=${RANKS:-$([ "${gpus:-0}" = 1 ] && echo 1 || echo 2)} # at most one a GPU
 . launcher/setup/mpi_env.sh
 
 step() { printf '\n== %s\n' "$*"; }

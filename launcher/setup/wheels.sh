@@ -10,14 +10,15 @@ die() {
 # fetch_wheels LIST FOLDER: downloads the pinned wheels of a requirements file; pip checks their SHA-256. The Python version and
 # platform are those of the wheels, not of this machine, and pip's own configuration (mirror, proxy, certificates) is obeyed.
 fetch_wheels() {
-  local list=$1 folder=$2 machine log
+  local list=$1 folder=$2 machine log platforms=() tag
   machine=$(uname -m)
   command -v unzip >/dev/null || die "unzip is missing: run launcher/setup/install_deps.sh"
   python3 -m pip --version >/dev/null 2>&1 || die "pip is missing: run launcher/setup/install_deps.sh"
   mkdir -p "$folder" 2>/dev/null || die "cannot write to $folder: choose another cache folder with BERTH_CACHE=<folder>"
+  for tag in 2_28 2_27 2_25 2_18 2_17; do platforms+=(--platform "manylinux_${tag}_$machine"); done
+  for tag in 2014 2010 1; do platforms+=(--platform "manylinux${tag}_$machine"); done
   if ! log=$(python3 -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --require-hashes \
-      --only-binary=:all: --implementation cp --python-version 3.11 --platform "manylinux_2_28_$machine" \
-      --platform "manylinux_2_25_$machine" --platform "manylinux_2_17_$machine" --dest "$folder" --requirement "$list" 2>&1); then
+      --only-binary=:all: --implementation cp --python-version 3.11 "${platforms[@]}" --dest "$folder" --requirement "$list" 2>&1); then
     case "$log" in
       *'DO NOT MATCH THE HASHES'*)
         die "a downloaded file has not the SHA-256 that ${list##*/} pins: $(grep -m1 -B1 Expected <<<"$log" | sed -n '1s/ from .*//p' | xargs)" ;;

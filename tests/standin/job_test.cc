@@ -15,8 +15,8 @@ class EachTask : public StandinJob, public testing::WithParamInterface<const cha
 // With dropout: masks are the CPU's.
 TEST_P(EachTask, LossesAreTheCpusOnAnyRankCount) {
   const std::string task = GetParam(), options = kOptions + ("--data " + at(task + ".h5"));
-  const JobResult on_cpu = run_shell(cpu_program() + " train --model " + at("model") + " --output-dir " + at(task + "_cpu") +
-                                     " --logging-steps 1 --learning-rate 1e-3 --disable-tqdm " + options);
+  const JobResult on_cpu = run_shell(cpu_program() + " train --device cpu --model " + at("model") + " --output-dir " +
+                                     at(task + "_cpu") + " --logging-steps 1 --learning-rate 1e-3 --disable-tqdm " + options);
   ASSERT_EQ(on_cpu.exit_code, 0) << on_cpu.err;
   ASSERT_EQ(losses(at(task + "_cpu")).size(), 8u);
   const std::vector<int> rank_counts = task == "data" ? std::vector{1, 2, 4, 8} : std::vector{2};
@@ -29,6 +29,15 @@ TEST_P(EachTask, LossesAreTheCpusOnAnyRankCount) {
   }
 }
 INSTANTIATE_TEST_SUITE_P(Tasks, EachTask, testing::ValuesIn(kTasks));
+
+TEST_F(StandinJob, WhereMemoryDoesNotSufficeItSaysWhatToDo) {
+  const JobResult result =
+      train("too_large", "--per-device-train-batch-size 64 --data " + at("data.h5"), 1, {{"STANDIN_GPU_MB", "9"}});
+  EXPECT_EQ(result.exit_code, 2);
+  for (const char* part :
+       {"does not suffice for a micro-batch of 64 samples", "--per-device-train-batch-size 32", "Tried to allocate"})
+    EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
+}
 
 TEST_F(StandinJob, BitsDoNotDependOnWhenNcclIsThrough) {
   ASSERT_EQ(train("prompt", kOptions, 2).exit_code, 0);

@@ -20,12 +20,22 @@ other() {
 }
 other "$prefix/bin/berth" --version
 torch=$(sed -n 's/^TORCH_DIR:[A-Z]*=//p' "$1/CMakeCache.txt")
-for program in "$prefix"/bin/*; do
+gpu_library=$prefix/lib/berth/libberth_cuda.so
+[ ! -e "$1/libberth_cuda.so" ] || [ -e "$gpu_library" ] || fail "the GPU library is not installed"
+for program in "$prefix/bin/berth" $([ ! -e "$gpu_library" ] || echo "$gpu_library"); do
   path=$(readelf -d "$program" | sed -n 's/.*(RUNPATH).*\[\(.*\)\]/\1/p')
-  [[ $path == '$ORIGIN/../lib/berth'* ]] || fail "$program has the RUNPATH $path"
+  case $program in
+    *.so) [[ $path == '$ORIGIN'* ]] ;;
+    *) [[ $path == '$ORIGIN/../lib/berth'* ]] ;;
+  esac || fail "$program has the RUNPATH $path"
   libraries=$(other ldd "$program")
   ! grep -F -e "$(dirname "$torch")/" -e "$1/" <<<"$path:$libraries" || fail "$program needs the builder's folders"
 done
+# Built with NVIDIA's wheels (make build CUDA=1), nothing is missing where there is a driver.
+if [ -e "$gpu_library" ] && [ -d "$(dirname "$torch")/nvidia/nccl" ]; then
+  missing=$(other ldd "$gpu_library" | grep 'not found' | grep -v libcuda.so) || true
+  [ -z "$missing" ] || fail "the GPU library lacks $missing"
+fi
 grep -q "libtorch_cpu.so => $prefix/" <<<"$(other ldd "$prefix/bin/berth" | sed 's|/bin/\.\./|/|')" || fail "berth comes without libtorch"
 
 for file in slurm/finetune.sh slurm/mpirun_job.sh launcher/setup/get_model.sh launcher/setup/wheels.sh launcher/setup/mpi_env.sh \
@@ -36,6 +46,6 @@ model=$(BERTH_MODEL='' "$prefix/share/berth/launcher/setup/get_model.sh" --where
 echo "its get_model.sh points to $model"
 
 # What was not built yet.
-said=$(cmake -D BERTH_PROGRAMS="$folder/berth" -D BERTH_BUILD=build -P "$here/../../launcher/setup/Install.cmake" 2>&1) &&
+said=$(cmake -D BERTH_PROGRAM="$folder/berth" -D BERTH_BUILD=build -P "$here/../../launcher/setup/Install.cmake" 2>&1) &&
   fail "installs what is not there"
 grep -q 'cmake --build build --target programs' <<<"$(tr -s '\n ' ' ' <<<"$said")" || fail "does not say what to run: $said"

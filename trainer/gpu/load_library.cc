@@ -32,6 +32,12 @@ const Library* load_library(const std::string& version, std::string& why) {
   return nullptr;
 }
 
+void set_environment() {
+  setenv("NCCL_ALGO", "Ring", 0);
+  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);
+  if (environment("PYTORCH_ALLOC_CONF").empty()) setenv("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True", 0);
+}
+
 std::string sign_of_gpus() {
   if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES")) {
     const std::string value = visible;

@@ -13,6 +13,7 @@
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/model_path.h"
 #include "trainer/comm/agree.h"
+#include "trainer/model/out_of_memory.h"
 #include "trainer/run/fixed_options.h"
 #include "trainer/use/load_model.h"
 #include "trainer/use/pretrained.h"
@@ -179,13 +180,17 @@ TrainSetup set_up(const TrainOptions& options, const RunFolder& folder, comm::Co
   choose_model_folder(setup, point, options, comm);
   const BertConfig config = load_config(setup, options, comm);
   fix_options(setup, config, options, comm);
-  make_model(setup, config, options, comm);
-  setup.optimizer = std::make_unique<AdamW>(setup.model->parameters(), options.optimizer);
-  if (setup.resumed) {
-    load_named_tensors(setup.model_folder / kOptimizerFile, setup.optimizer->state(), comm);
-    setup.optimizer->restored(setup.state.optimizer_steps);
-  }
-  if (options.model_options.bf16) setup.model->parameters().enable_compute_copy();
+  with_memory_for([&] { return concat("the model of ", config.num_hidden_layers, " layers with gradients and moments"); },
+                  "fewer layers take less (--freeze), another GPU may have more",
+                  [&] {
+                    make_model(setup, config, options, comm);
+                    setup.optimizer = std::make_unique<AdamW>(setup.model->parameters(), options.optimizer);
+                    if (setup.resumed) {
+                      load_named_tensors(setup.model_folder / kOptimizerFile, setup.optimizer->state(), comm);
+                      setup.optimizer->restored(setup.state.optimizer_steps);
+                    }
+                    if (options.model_options.bf16) setup.model->parameters().enable_compute_copy();
+                  });
   return setup;
 }
 

@@ -5,6 +5,7 @@
 
 #include "data/check.h"
 #include "data/words.h"
+#include "trainer/model/out_of_memory.h"
 #include "trainer/model/upload.h"
 
 namespace berth::train {
@@ -61,14 +62,29 @@ void TrainStep::forward_backward(std::span<const data::Batch> micro_batches, int
     const bool last = i + 1 == micro_batches.size();
     reducer_.set_last(last);
     sample_ids_.push_back(micro_batches[i].sample_ids);
-    const DeviceBatch batch = to_device(micro_batches[i], comm_.device());
-    const std::vector<at::Tensor> logits = model_.model().logits(batch, context);
-    const at::Tensor share =
-        (model_.model().loss_sums(logits, batch, options_.model_options.label_smoothing_factor) / targets).sum();
-    losses_[static_cast<int64_t>(i)].copy_(share.detach());
-    if (last) start_sum_of_losses();
-    share.backward();
+    with_memory_for(micro_batches[i], smaller_batches(), [&] {
+      const DeviceBatch batch = to_device(micro_batches[i], comm_.device());
+      const std::vector<at::Tensor> logits = model_.model().logits(batch, context);
+      const at::Tensor share =
+          (model_.model().loss_sums(logits, batch, options_.model_options.label_smoothing_factor) / targets).sum();
+      losses_[static_cast<int64_t>(i)].copy_(share.detach());
+      if (last) start_sum_of_losses();
+      share.backward();
+    });
   }
+}
+
+// The same steps in less memory.
+std::string TrainStep::smaller_batches() const {
+  const int64_t size = options_.batch.per_device_train_batch_size, parts = options_.batch.gradient_accumulation_steps;
+  std::string text;
+  if (size > 1)
+    text = options_.batch.global_batch_size > 0
+               ? concat("--per-device-train-batch-size ", size / 2, " makes the same steps in about half of it; ")
+               : concat("--per-device-train-batch-size ", size / 2, " --gradient-accumulation-steps ", 2 * parts,
+                        " makes the same steps in about half of it; ");
+  return text + (options_.model_options.gradient_checkpointing ? "or prepare shorter texts (--max-length)"
+                                                               : "--gradient-checkpointing also needs less");
 }
 
 void TrainStep::start_sum_of_losses() {

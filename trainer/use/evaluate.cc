@@ -7,6 +7,7 @@
 #include "data/check.h"
 #include "data/json/json.h"
 #include "data/pipeline/sampler.h"
+#include "trainer/model/out_of_memory.h"
 #include "trainer/use/host_logits.h"
 
 namespace berth::train {
@@ -66,8 +67,11 @@ Metrics broadcast_metrics(Metrics metrics, comm::Communicator& comm) {
 
 std::vector<at::Tensor> host_logits(const ModelInstance& model, const data::Batch& batch, at::Device device, bool bf16) {
   const ForwardContext context{.compute_type = bf16 ? at::kBFloat16 : at::kFloat};
-  std::vector<at::Tensor> logits = model.model().logits(to_device(batch, device), context);
-  for (at::Tensor& tensor : logits) tensor = tensor.to(at::kCPU, at::kFloat).contiguous();
+  std::vector<at::Tensor> logits;
+  with_memory_for(batch, "a smaller --per-device-eval-batch-size gives the same results", [&] {
+    logits = model.model().logits(to_device(batch, device), context);
+    for (at::Tensor& tensor : logits) tensor = tensor.to(at::kCPU, at::kFloat).contiguous();
+  });
   return logits;
 }
 

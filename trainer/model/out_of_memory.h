@@ -1,0 +1,17 @@
+// A GPU whose memory does not suffice, in words that help.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "data/samples/batch.h"
+
+namespace berth::train {
+
+// Runs `work`. If the GPU's memory runs out, throws Error(kUsage): what it was for, `advice`, and what libtorch's allocator says of the
+// memory.
+void with_memory_for(const std::function<std::string()>& what, const std::string& advice, const std::function<void()>& work);
+// For work on a batch.
+void with_memory_for(const data::Batch& batch, const std::string& advice, const std::function<void()>& work);
+
+}  // namespace berth::train
