@@ -26,7 +26,8 @@ def environment():
     libraries = [HERE / "lib", site / "lib", *sorted((site.parent / "nvidia").glob("*/lib"))]
     return {**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, libraries)), "OMPI_ALLOW_RUN_AS_ROOT": "1",
             "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OPAL_PREFIX": str(HERE / "openmpi"), "HF_HUB_OFFLINE": "1",
-            "OMPI_MCA_mca_base_component_path": str(HERE / "openmpi/components"), "PMIX_MCA_gds": "hash"}
+            "OMPI_MCA_mca_base_component_path": str(HERE / "openmpi/components"), "OMPI_MCA_ess_singleton_isolated": "1",
+            "PMIX_MCA_gds": "hash"}
 
 
 class Run:
@@ -58,10 +59,10 @@ class Run:
             process.kill()
             return -1
 
-    def train(self, name, *options, model="mini", data="data", background=False):
+    def train(self, name, *options, model="mini", data="data", background=False, resume=False):
         folder = self.work / name
-        shutil.rmtree(folder, ignore_errors=True) if "--resume" not in options else None
-        options = [o for o in options if o != "--resume"]
+        if not resume:
+            shutil.rmtree(folder, ignore_errors=True)
         command = [HERE / "berth", "train", "--model", HERE / "models" / model, "--from-scratch", "--data", HERE / f"data/{data}.h5",
                    "--output-dir", folder, "--disable-tqdm", "--report-to", "jsonl", *options]
         return self.start(name, command) if background else self.call(name, command)
@@ -121,7 +122,7 @@ class Run:
                 if name == "resumed":
                     shutil.rmtree(self.work / name, ignore_errors=True)
                     shutil.copytree(self.work / "first/checkpoint-20", self.work / name / "checkpoint-20")
-                self.train(name, *options, *(["--resume"] if name == "resumed" else []))
+                self.train(name, *options, resume=name == "resumed")
                 model = self.work / name / "model.safetensors"
                 digests.append(hashlib.sha256(model.read_bytes()).hexdigest()[:12] if model.exists() else name)
             self.check(f"the same bits in {kind}", digests[0] == digests[1], digests[:2])
