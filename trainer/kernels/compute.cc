@@ -9,8 +9,6 @@ namespace berth::train {
 
 void set_compute_threads(int threads) { at::set_num_threads(threads); }
 
-std::string describe_libtorch() {
-  return concat("libtorch ", TORCH_VERSION, ", ", at::get_cpu_capability());
-}
+std::string describe_libtorch() { return concat("libtorch ", TORCH_VERSION, ", ", at::get_cpu_capability()); }
 
 }  // namespace berth::train
