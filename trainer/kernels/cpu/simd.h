@@ -118,8 +118,8 @@ BERTH_INLINE F exp(F x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.f;
-  const I exponent = ((I)shifted - 0x4b400000) << 23;
-  return (F)(((I)p + exponent) & ~tiny);
+  const U exponent = ((U)shifted - 0x4b400000u) << 23;
+  return (F)((I)((U)p + exponent) & ~tiny);
 }
 
 // 32 x 32 -> 64 bit products: their high and low words.
