@@ -6,12 +6,14 @@ source=$1 build=$2
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/berth-mutants.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 export OMP_NUM_THREADS=1
+build=$(cd "$build" && pwd)
 cd "$build"
+ln -s "$build"/tests/standin/lib{cudart,nccl}.so.* "$build/tests/standin/libtorch_cuda.so" "$scratch/"
 survived=0
 
 # make FILE SED…: gpu_tests, berth and its GPU library in $scratch, with that file changed.
 make_programs() {
-  local file=$1 changed=$scratch/${1##*/} folder=${1%/*} object command program
+  local file=$1 changed=$scratch/${1##*/} folder=${1%/*} object command part program
   shift
   object=$folder/CMakeFiles/berth_${folder//\//_}.dir/${file##*/}.o
   case $file in *.cu) object=tests/standin/CMakeFiles/standin_kernels.dir/__/__/$file.o ;; esac
@@ -21,7 +23,12 @@ make_programs() {
   command=${command/"-o $object"/"-o $scratch/mutant.o"}
   command=${command/"-MF $object.d"/"-MF $scratch/mutant.d"}
   eval "$command"
-  for program in tests/standin/gpu_tests_on_standins tests/standin/libberth_cuda.so berth; do
+  cp berth tests/standin/libberth_cuda.so "$scratch/" # but for the one of them that the file is part of
+  case $file in
+    trainer/gpu/* | *.cu) part=tests/standin/libberth_cuda.so ;;
+    *) part=berth ;;
+  esac
+  for program in tests/standin/gpu_tests_on_standins "$part"; do
     command=$(ninja -t commands "$program" | tail -n 1)
     command=${command/"-o $program"/"-o $scratch/${program##*/}"}
     case $command in # objects of libraries are taken only where nothing else has their symbols
@@ -36,7 +43,7 @@ make_programs() {
 tests_pass() {
   STANDIN_GPUS=2 timeout 200 "$source/tests/standin/run.sh" tests/standin "$scratch/gpu_tests_on_standins" \
     --gtest_filter=-*LearnsABatch >"$scratch/log" 2>&1 &&
-    STANDIN_GPUS=8 CUDA_VISIBLE_DEVICES=0,1,2,3,4,5,6,7 LD_LIBRARY_PATH=$build/tests/standin \
+    STANDIN_GPUS=8 CUDA_VISIBLE_DEVICES=0,1,2,3,4,5,6,7 \
       BERTH_PROGRAM="$source/tests/standin/run.sh $scratch $scratch/berth" \
       timeout 200 ./standin_job_test --gtest_filter='*BitsDoNot*:*OnAnyRankCount/0' >"$scratch/log" 2>&1
 }
