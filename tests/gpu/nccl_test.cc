@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/gpu/thread_communicator.h"
-#include "trainer/gpu/library/nccl_communicator.h"
+#include "trainer/comm/nccl/nccl_communicator.h"
 #include "trainer/optim/grad_reducer.h"
 
 namespace berth::comm {

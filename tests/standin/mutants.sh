@@ -25,7 +25,7 @@ make_programs() {
   eval "$command"
   cp berth tests/standin/libberth_cuda.so "$scratch/" # but for the one of them that the file is part of
   case $file in
-    trainer/gpu/* | *.cu) part=tests/standin/libberth_cuda.so ;;
+    trainer/comm/nccl/* | *.cu) part=tests/standin/libberth_cuda.so ;;
     *) part=berth ;;
   esac
   for program in tests/standin/gpu_tests_on_standins "$part"; do
@@ -65,7 +65,7 @@ mutant() { # NAME FILE SED…
   fi
 }
 
-nccl=trainer/gpu/library/nccl_communicator.cc
+nccl=trainer/comm/nccl/nccl_communicator.cc
 make_programs $nccl ''
 if ! tests_pass; then
   tail -n 40 "$scratch/log"

@@ -25,27 +25,28 @@ struct Device {
   std::shared_ptr<const Kernels> kernels;
 };
 
-std::vector<Device> devices() {
+std::vector<Device> cpu_devices() {
   std::vector<Device> result;
   for (const cpu::Table* table : cpu::supported_tables()) result.push_back({table->name, std::make_shared<CpuKernels>(*table)});
-  result.push_back({"cuda", std::make_shared<cuda::CudaKernels>([](at::Device) -> cuda::Stream { return nullptr; })});
   return result;
+}
+std::vector<Device> cuda_devices() {
+  return {{"cuda", std::make_shared<cuda::CudaKernels>([](at::Device) -> cuda::Stream { return nullptr; })}};
 }
 
 class KernelsTest : public ::testing::TestWithParam<std::tuple<Device, at::ScalarType>> {
  protected:
-  void SetUp() override {
-    at::manual_seed(3);
-    if (type() == at::kHalf && !is_cuda()) GTEST_SKIP() << "fp16 is the GPU's alone";
-  }
+  void SetUp() override { at::manual_seed(3); }
   const Kernels& kernels = *std::get<0>(GetParam()).kernels;
-  bool is_cuda() const { return std::get<0>(GetParam()).name == "cuda"; }
   at::ScalarType type() const { return std::get<1>(GetParam()); }
   double tolerance() const { return type() == at::kFloat ? kFp32 : kBf16; }
   at::Tensor random(at::IntArrayRef shape) const { return at::randn(shape).to(type()); }
   // An fp32 leaf with the values of x, for the reference.
   static at::Tensor leaf(const at::Tensor& x) { return x.detach().to(at::kFloat).clone().set_requires_grad(true); }
 };
+
+// What only the CPU's attention keeps, its weights; CUDA's masks: cuda_attention_test.
+class CpuKernelsTest : public KernelsTest {};
 
 Dropout some_dropout(float p) { return {p, philox_key(42, Purpose::kAttentionDropout, 17, 3)}; }
 
@@ -109,8 +110,7 @@ TEST_P(KernelsTest, AttentionEqualsItsReference) {
   }
 }
 
-TEST_P(KernelsTest, AttentionMasksAreThoseOfTheScalarGenerator) {
-  if (is_cuda()) GTEST_SKIP() << "keeps no weights: see cuda_attention_test";
+TEST_P(CpuKernelsTest, AttentionMasksAreThoseOfTheScalarGenerator) {
   const std::vector<int> lengths = {1, 13, 16, 65};
   const Segments segments = segments_of(lengths, 2, false);
   const at::Tensor x = random({1 + 13 + 16 + 65, 16});
@@ -328,8 +328,11 @@ std::string parameter_name(const ::testing::TestParamInfo<KernelsTest::ParamType
   const at::ScalarType type = std::get<1>(info.param);
   return std::get<0>(info.param).name + (type == at::kFloat ? "_fp32" : type == at::kHalf ? "_fp16" : "_bf16");
 }
-INSTANTIATE_TEST_SUITE_P(Devices, KernelsTest,
-                         ::testing::Combine(::testing::ValuesIn(devices()),
+const auto cpu_cases = ::testing::Combine(::testing::ValuesIn(cpu_devices()), ::testing::Values(at::kFloat, at::kBFloat16));
+INSTANTIATE_TEST_SUITE_P(Cpu, KernelsTest, cpu_cases, parameter_name);
+INSTANTIATE_TEST_SUITE_P(Cpu, CpuKernelsTest, cpu_cases, parameter_name);
+INSTANTIATE_TEST_SUITE_P(Cuda, KernelsTest,
+                         ::testing::Combine(::testing::ValuesIn(cuda_devices()),
                                             ::testing::Values(at::kFloat, at::kBFloat16, at::kHalf)),
                          parameter_name);
 

@@ -4,8 +4,8 @@
 #include <cuda_runtime_api.h>
 
 #include "data/check.h"
+#include "trainer/comm/nccl/nccl_communicator.h"
 #include "trainer/gpu/gpu_library.h"
-#include "trainer/gpu/library/nccl_communicator.h"
 
 namespace berth::gpu {
 namespace {

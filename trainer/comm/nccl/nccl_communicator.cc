@@ -6,7 +6,7 @@
 //
 // ncclCommDestroy synchronises with the other ranks, which a destructor must not do: as MPI's, NCCL's communicator lasts until
 // the process ends.
-#include "trainer/gpu/library/nccl_communicator.h"
+#include "trainer/comm/nccl/nccl_communicator.h"
 
 #include <ATen/cuda/CUDAContext.h>
 #include <ATen/cuda/CUDAEvent.h>
