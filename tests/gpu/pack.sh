@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Packs what a machine with a GPU needs to show what only a GPU can show, where nothing can be installed: berth, its tests and benchmarks, built
 # here for that machine's libtorch, the libraries that they need beside it, and data. At most 64 MiB.
-#   pack.sh TORCH_DIR OUT.tar.xz     TORCH_DIR: of the same version (torch/ of its wheel); CUDA's libraries are that machine's, too
+#   pack.sh TORCH_DIR OUT.tar.xz     TORCH_DIR: of the same version (torch/ of its wheel); CUDA's libraries are that machine's, too. A
+#                                    folder nvidia/ beside it, of the wheel nvidia-cuda-cupti, gives a profile by kernel.
 # There: tar xf OUT.tar.xz && gpu-run/run.sh
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd) root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -12,6 +13,7 @@ cmake -S "$root" -B "$build" -G Ninja --log-level=WARNING -DCMAKE_BUILD_TYPE=Rel
   -DBERTH_CUDA_ARCHITECTURES="${BERTH_CUDA_ARCHITECTURES:-90}"
 programs=(berth gpu_tests gpu_kernels_test gpu_kernels_bench gpu_attention_bench gpu_adamw_bench)
 cmake --build "$build" --target berth_cuda "${programs[@]}"
+if ninja -C "$build" -t query gpu_profile >/dev/null 2>&1; then cmake --build "$build" --target gpu_profile; fi
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/berth-pack.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -19,6 +21,7 @@ pack=$work/gpu-run
 mkdir -p "$pack"/{lib,data,models,openmpi/share}
 cp "$here"/run.sh "$here"/run.py "$here"/hugging_face.py "$pack/"
 cp "${programs[@]/#/$build/}" "$build/libberth_cuda.so" "$pack/"
+find "$build" -maxdepth 1 -name libgpu_profile.so -exec cp {} "$pack/" \;
 sed -nE 's/^#define TORCH_VERSION_(MAJOR|MINOR|PATCH) ([0-9]+).*/\2/p' "$torch/include/torch/headeronly/version.h" | paste -sd. >"$pack/torch_version"
 
 # Libraries that are neither libtorch's nor CUDA's nor the system's.

@@ -59,13 +59,14 @@ class Run:
             process.kill()
             return -1
 
-    def train(self, name, *options, model="mini", data="data", background=False, resume=False):
+    def train(self, name, *options, model="mini", data="data", background=False, resume=False, env=None):
         folder = self.work / name
         if not resume:
             shutil.rmtree(folder, ignore_errors=True)
+        env = {**self.env, **(env or {})}
         command = [HERE / "berth", "train", "--model", HERE / "models" / model, "--from-scratch", "--data", HERE / f"data/{data}.h5",
                    "--output-dir", folder, "--disable-tqdm", "--report-to", "jsonl", *options]
-        return self.start(name, command) if background else self.call(name, command)
+        return self.start(name, command, env) if background else self.call(name, command, env)
 
     def metrics(self, name, key):
         rows = map(json.loads, open(self.work / name / "metrics.jsonl"))
@@ -86,6 +87,8 @@ class Run:
             code = self.call(name, [HERE / name])
             bad = [x for x in self.output(name).splitlines() if x.startswith("[  FAILED  ]")]
             self.check(name, code == 0, "\n      ".join(bad[:20]) or self.output(name).splitlines()[-1])
+
+    def sanitizer(self):
         if shutil.which("compute-sanitizer"):
             code = self.call("sanitizer", ["compute-sanitizer", "--error-exitcode", "9", HERE / "gpu_kernels_test",
                                            "--gtest_filter=*Norm*:*Embed*:*Loss*:*Entropy*:*Attention*:*AdamW*:*Update*"], timeout=120)
@@ -142,8 +145,8 @@ class Run:
 
     def memory(self):
         code = self.train("too_large", "--max-steps", 2, "--per-device-train-batch-size", 2000, model="large", data="long384")
-        text = self.output("too_large").strip().splitlines()
-        self.check("out of memory says what to do", code == 2 and "--per-device-train-batch-size" in text[-1], text[-1][:300])
+        said = [line for line in self.output("too_large").splitlines() if line.startswith("berth: ")]
+        self.check("out of memory says what to do", code == 2 and "--per-device-train-batch-size" in "".join(said), "".join(said)[:200])
 
     def speed(self):
         for name in ("gpu_kernels_bench", "gpu_attention_bench", "gpu_adamw_bench"):
@@ -153,10 +156,17 @@ class Run:
         table = []
         for model, data, batch in (("base", "long128", 32), ("base", "data", 32), ("large", "long384", 32)):
             row = {"model": model, "data": data, "batch": batch}
-            self.train("speed", "--max-steps", 100, "--logging-steps", 10, "--save-strategy", "no", "--per-device-train-batch-size", batch,
-                       "--bf16", "--log-level", "warning", model=model, data=data)
-            speeds = sorted(self.metrics("speed", "samples_per_second")[3:])
+            options = ("--logging-steps", 10, "--save-strategy", "no", "--per-device-train-batch-size", batch, "--bf16", "--log-level",
+                       "warning")
+            name = f"speed_{model}_{data}"
+            self.train(name, "--max-steps", 100, *options, model=model, data=data)
+            speeds = sorted(self.metrics(name, "samples_per_second")[3:])
             row["berth"] = speeds[len(speeds) // 2] if speeds else 0
+            if (HERE / "libgpu_profile.so").exists():
+                profile = self.work / f"profile_{model}_{data}.txt"
+                self.train("profiled", "--max-steps", 60, *options, model=model, data=data,
+                           env={"CUDA_INJECTION64_PATH": str(HERE / "libgpu_profile.so"), "BERTH_PROFILE": str(profile)})
+                print("".join(profile.read_text().splitlines(keepends=True)[:22]) if profile.exists() else "  no profile", flush=True)
             for label, extra in (("trainer", ()), ("trainer_grouped", ("--grouped",))):
                 if extra and data.startswith("long"):
                     continue
@@ -172,7 +182,7 @@ class Run:
 
 
 def main():
-    sections = ("machine", "kernels", "tasks", "bits", "transformers", "memory", "speed")
+    sections = ("machine", "kernels", "tasks", "bits", "transformers", "memory", "speed", "sanitizer")
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", default=",".join(sections))
     parser.add_argument("--out", default="results")

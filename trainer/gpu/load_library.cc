@@ -34,7 +34,6 @@ const Library* load_library(const std::string& version, std::string& why) {
 
 void set_environment() {
   setenv("NCCL_ALGO", "Ring", 0);
-  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);
   if (environment("PYTORCH_ALLOC_CONF").empty()) setenv("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True", 0);
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "data/check.h"
 #include "trainer/kernels/cpu/args.h"
@@ -47,11 +48,22 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
 #endif
 }
 
-// ---- Number formats: results rounded to nearest even; NaN stays NaN.
+// ---- Number formats, for kernels and hosts: results rounded to nearest even; NaN stays NaN.
 
-__device__ inline float to_float(float x) { return x; }
-__device__ inline float to_float(Bf16 x) { return __uint_as_float(uint32_t{x.bits} << 16); }
-__device__ inline float to_float(Fp16 x) {
+__host__ __device__ inline float float_of(uint32_t bits) {
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+__host__ __device__ inline uint32_t bits_of(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+
+__host__ __device__ inline float to_float(float x) { return x; }
+__host__ __device__ inline float to_float(Bf16 x) { return float_of(uint32_t{x.bits} << 16); }
+__host__ __device__ inline float to_float(Fp16 x) {
 #ifdef __CUDA_ARCH__
   float result;
   asm("cvt.f32.f16 %0, %1;" : "=f"(result) : "h"(x.bits));
@@ -59,32 +71,32 @@ __device__ inline float to_float(Fp16 x) {
 #else
   // Exponent and fraction in fp32's places, times what the exponents' zeros differ by: exact for subnormal numbers as well.
   const uint32_t sign = (x.bits & 0x8000u) << 16, rest = x.bits & 0x7fffu;
-  if (rest >= 0x7c00u) return __uint_as_float(sign | 0x7f800000u | (rest & 0x3ffu) << 13);
-  return __uint_as_float(sign | __float_as_uint(__uint_as_float(rest << 13) * 0x1p112f));
+  if (rest >= 0x7c00u) return float_of(sign | 0x7f800000u | (rest & 0x3ffu) << 13);
+  return float_of(sign | bits_of(float_of(rest << 13) * 0x1p112f));
 #endif
 }
 
-__device__ inline void from_float(float x, float& to) { to = x; }
-__device__ inline void from_float(float x, Bf16& to) {
+__host__ __device__ inline void from_float(float x, float& to) { to = x; }
+__host__ __device__ inline void from_float(float x, Bf16& to) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
   asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(to.bits) : "f"(x));
 #else
-  const uint32_t bits = __float_as_uint(x);
+  const uint32_t bits = bits_of(x);
   to.bits = static_cast<uint16_t>(x != x ? bits >> 16 | 0x40u : (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 #endif
 }
-__device__ inline void from_float(float x, Fp16& to) {
+__host__ __device__ inline void from_float(float x, Fp16& to) {
 #ifdef __CUDA_ARCH__
   asm("cvt.rn.f16.f32 %0, %1;" : "=h"(to.bits) : "f"(x));
 #else
-  const uint32_t bits = __float_as_uint(x), sign = bits >> 16 & 0x8000u, rest = bits & 0x7fffffffu;
+  const uint32_t bits = bits_of(x), sign = bits >> 16 & 0x8000u, rest = bits & 0x7fffffffu;
   uint32_t half;
   if (rest > 0x7f800000u) {
     half = 0x7e00u;
   } else if (rest >= 0x477ff000u) {  // 65520, from where it rounds to infinity
     half = 0x7c00u;
   } else if (rest < 0x38800000u) {  // subnormal: fp32's own addition rounds at 2^-24
-    half = __float_as_uint(__uint_as_float(rest) + 0.5f) - 0x3f000000u;
+    half = bits_of(float_of(rest) + 0.5f) - 0x3f000000u;
   } else {
     half = (rest + 0xfffu + (rest >> 13 & 1u) - 0x38000000u) >> 13;
   }

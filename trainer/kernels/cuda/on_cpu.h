@@ -149,16 +149,6 @@ T __shfl_down_sync(uint32_t mask, T value, unsigned distance, const BerthSite si
   return berth::train::cuda::on_cpu::shuffle(mask, value, lane + distance < 32 ? lane + distance : lane, site);
 }
 
-inline float __uint_as_float(uint32_t bits) {
-  float x;
-  memcpy(&x, &bits, sizeof(x));
-  return x;
-}
-inline uint32_t __float_as_uint(float x) {
-  uint32_t bits;
-  memcpy(&bits, &x, sizeof(x));
-  return bits;
-}
 inline float rsqrtf(float x) { return 1.f / std::sqrt(x); }
 inline float __expf(float x) { return std::exp(x); }
 inline float __fdividef(float x, float y) { return x / y; }
