@@ -111,6 +111,52 @@ TEST(CudaAdamW, DecidesAsTheHostWould) {
   }
 }
 
+TEST(CudaAdamW, AScaledGradientIsTheUnscaledOnesStepToTheBit) {
+  const StepScalars plain = decided({{3, -4, 0.7f}}, 0.25f, kNumbers, {});
+  AdamWNumbers numbers = kNumbers;
+  numbers.scale_growth_interval = 2000;
+  StepScalars before{};
+  before.loss_scale = {.scale = 1024, .updates = 0};
+  const StepScalars scaled = decided({{3 * 1024, -4 * 1024, 0.7f * 1024}}, 0.25f, numbers, before);
+  EXPECT_EQ(scaled.norm, plain.norm);
+  EXPECT_EQ(scaled.loss, plain.loss);
+  EXPECT_EQ(scaled.grad_scale * 1024, plain.grad_scale) << "clips the unscaled gradient";
+  EXPECT_EQ(scaled.step_size, plain.step_size);
+  EXPECT_EQ(scaled.loss_scale.scale, 1024);
+  EXPECT_EQ(scaled.loss_scale.updates, 1);
+}
+
+// One gradient a step, and what becomes of the scale; as torch.amp.GradScaler, but for the floor.
+TEST(CudaAdamW, TheLossScaleHalvesOnOverflowAndDoublesAfterAnInterval) {
+  AdamWNumbers numbers = kNumbers;
+  numbers.scale_growth_interval = 3;
+  StepScalars s{};
+  s.loss_scale = {.scale = 8, .updates = 0};
+  const auto expect = [&](float gradient, float loss, int finite, int overflowed, float scale, int since) {
+    s = decided({{0.5f, gradient}}, loss, numbers, s);
+    EXPECT_EQ(s.finite, finite);
+    EXPECT_EQ(s.overflowed, overflowed);
+    EXPECT_EQ(s.loss_scale.scale, scale);
+    EXPECT_EQ(s.loss_scale.updates, since);
+  };
+  expect(1, 1, 1, 0, 8, 1);
+  expect(1, 1, 1, 0, 8, 2);
+  expect(1, 1, 1, 0, 16, 0);
+  expect(1, 1, 1, 0, 16, 1);
+  expect(kInfinity, 1, 0, 1, 8, 0);
+  expect(1, 1, 1, 0, 8, 1);
+  expect(1, kNan, 0, 0, 8, 1);  // the loss itself: no scale helps
+  expect(kNan, kInfinity, 0, 0, 8, 1);
+  expect(kNan, 1, 0, 1, 4, 0);
+  expect(-kInfinity, 1, 0, 1, 2, 0);
+  expect(kInfinity, 1, 0, 1, 1, 0);
+  EXPECT_EQ(s.updates, 5);
+  expect(kInfinity, 1, 0, 0, 1, 0);  // unscaled, and not finite
+  expect(1, 1, 1, 0, 1, 1);
+  s.loss_scale = {.scale = 0x1p127f, .updates = 2};
+  expect(1, 1, 1, 0, 0x1p127f, 0);  // twice that is no float
+}
+
 // A bucket on the host, updated in the plainest way.
 struct HostBucket {
   Floats values, first, second;

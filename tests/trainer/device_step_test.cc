@@ -40,8 +40,9 @@ struct Trainee {
     optimizer = std::make_unique<AdamW>(store, kOptions);
   }
 
-  // A step whose gradients are a function of `step`; the loss is as given. Whether it was finite, and the norm.
+  // A step whose gradients are a function of `step`, scaled; the loss is as given. Whether it was finite, and the norm.
   std::pair<bool, double> step(int step, float value = 0.5f) {
+    const float scale = optimizer->on_device() && optimizer->loss_scale().defined() ? optimizer->loss_scale().item<float>() : 1;
     const std::vector<int32_t> rows{step % 5, 7, 7, 20 + step};
     reducer.begin(rows);
     reducer.set_last(true);
@@ -50,9 +51,9 @@ struct Trainee {
       if (parameter.frozen) continue;
       const at::Tensor gradient = at::sin(at::arange(parameter.value.numel(), at::kFloat) * 0.7 + step).view_as(parameter.value);
       if (parameter.name == "table") {
-        for (int32_t row : rows) parameter.grad[row].copy_(gradient[row] * (step + 1));
+        for (int32_t row : rows) parameter.grad[row].copy_(gradient[row] * (step + 1) * scale);
       } else {
-        parameter.grad.copy_(gradient * 0.2);
+        parameter.grad.copy_(gradient * 0.2 * scale);
       }
     }
     reducer.finish();
@@ -129,6 +130,32 @@ TEST(DeviceStep, TheComputeCopyGoesAlong) {
     EXPECT_TRUE(at::equal(bucket.compute_values, bucket.values.to(at::kBFloat16)));
 }
 
+void expect_same_values(Trainee& a, Trainee& b) {
+  for (const Parameter& parameter : a.store.parameters())
+    EXPECT_TRUE(at::equal(parameter.value, b.store[parameter.name].value)) << parameter.name;
+}
+
+TEST(DeviceStep, AScaleChangesNoBitAndIsRestored) {
+  Trainee plain(true, 12), scaled(true, 12);
+  scaled.optimizer->scale_loss({.scale = 1024, .updates = kScaleGrowthInterval - 3});
+  kernels::LossScale left{};
+  for (int step = 0; step < 6; ++step) {
+    plain.step(step);
+    EXPECT_TRUE(scaled.step(step).first);
+    left = scaled.optimizer->finish().loss_scale;
+    EXPECT_EQ(left.scale, step < 2 ? 1024 : 2048);
+  }
+  expect_same_values(plain, scaled);
+  EXPECT_EQ(left.updates, 3);
+  scaled.make_optimizer(true);
+  scaled.optimizer->scale_loss(left);
+  scaled.optimizer->restored(6);
+  scaled.step(6);
+  EXPECT_EQ(scaled.optimizer->finish().loss_scale.scale, 2048);
+  EXPECT_EQ(scaled.optimizer->finish().loss_scale.updates, 4);
+  EXPECT_EQ(scaled.optimizer->steps(), 7);
+}
+
 TEST(DeviceStep, RestoredStateGoesOnBitForBit) {
   Trainee whole(true, 12), resumed(true, 12);
   for (int step = 0; step < 6; ++step) {
@@ -144,8 +171,7 @@ TEST(DeviceStep, RestoredStateGoesOnBitForBit) {
     }
     resumed.step(step);
   }
-  for (const Parameter& parameter : whole.store.parameters())
-    EXPECT_TRUE(at::equal(parameter.value, resumed.store[parameter.name].value)) << parameter.name;
+  expect_same_values(whole, resumed);
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ class OptimizerKernels {
   virtual void sum_squares(const at::Tensor& x, const at::Tensor& partials) const = 0;
 
   // The norm out of the partial sums of all arrays, and with it and loss [1] fp32 the numbers of this step's update, or that there is
-  // none because it is not finite. `scalars`: a StepScalars, whose `updates` goes on from step to step.
+  // none because it is not finite. `scalars`: a StepScalars, whose `updates` and `loss_scale` go on from step to step.
   virtual void decide(const at::Tensor& partials, const at::Tensor& loss, const kernels::AdamWNumbers& numbers,
                       const at::Tensor& scalars) const = 0;
 

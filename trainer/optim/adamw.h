@@ -52,6 +52,9 @@ class AdamW {
   void start(double lr, const at::Tensor& loss, const TouchedRows& touched);
   // Waits for the last step started. What came of it.
   kernels::StepScalars finish();
+  // As DeviceStep has them.
+  void scale_loss(const LossScale& first) { device_->scale_loss(first); }
+  const at::Tensor& loss_scale() const { return device_->loss_scale(); }
 
   int64_t steps() const { return steps_; }  // updates made, as far as the host knows
 

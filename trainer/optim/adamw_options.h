@@ -1,7 +1,14 @@
 // What the user chooses of AdamW (adamw.h). Without libtorch.
 #pragma once
 
+#include "trainer/kernels/cpu/args.h"
+
 namespace berth::train {
+
+// fp16's loss scale, as torch.amp.GradScaler has it.
+using kernels::LossScale;
+inline constexpr LossScale kFirstLossScale{.scale = 65536, .updates = 0};
+inline constexpr int kScaleGrowthInterval = 2000;
 
 struct AdamWOptions {
   double learning_rate = 5e-5;  // peak

@@ -2,6 +2,7 @@
 
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include <cstddef>
 #include <cstring>
 
 #include "data/check.h"
@@ -21,8 +22,13 @@ const OptimizerKernels& kernels_for(at::Device device) {
 
 bool trainable(const Bucket& bucket) { return bucket.grads.defined(); }
 
-kernels::AdamWNumbers numbers(const AdamWOptions& o, double lr) {
-  return {lr, o.weight_decay, o.beta1, o.beta2, o.epsilon, o.max_grad_norm};
+kernels::AdamWNumbers numbers(const AdamWOptions& o, double lr, bool scaled) {
+  return {lr, o.weight_decay, o.beta1, o.beta2, o.epsilon, o.max_grad_norm, scaled ? kScaleGrowthInterval : 0};
+}
+
+// A member of the StepScalars in `scalars`: a number.
+at::Tensor member(const at::Tensor& scalars, size_t offset, at::ScalarType type) {
+  return scalars.view(type).select(0, static_cast<int64_t>(offset / c10::elementSize(type)));
 }
 
 }  // namespace
@@ -84,7 +90,7 @@ void DeviceStep::start(double lr, const at::Tensor& loss, const TouchedRows& tou
     kernels_.sum_squares(grads, partials_.narrow(0, partials, count));
     partials += count;
   }
-  const kernels::AdamWNumbers given = numbers(options_, lr);
+  const kernels::AdamWNumbers given = numbers(options_, lr, loss_scale_.defined());
   kernels_.decide(partials_.narrow(0, 0, partials), loss, given, scalars_);
   for (size_t b = 0; b < flags_.size(); ++b) {
     const Bucket& bucket = parameters_.buckets()[b];
@@ -105,10 +111,7 @@ StepScalars DeviceStep::finish() {
 }
 
 void DeviceStep::restored(int64_t updates) {
-  StepScalars scalars{};
-  scalars.updates = updates;
-  std::memcpy(report_.mutable_data_ptr(), &scalars, sizeof(scalars));
-  scalars_.copy_(report_);
+  member(scalars_, offsetof(StepScalars, updates), at::kLong).fill_(updates);
   for (size_t b = 0; b < flags_.size(); ++b) {
     const Bucket& bucket = parameters_.buckets()[b];
     if (!trainable(bucket) || bucket.kind != GradKind::kRows) continue;
@@ -119,6 +122,12 @@ void DeviceStep::restored(int64_t updates) {
     const at::Tensor rows = used(moments_[b].first).logical_or(used(moments_[b].second)).nonzero().flatten();
     flags_[b].of_groups.index_fill_(0, rows, row_flag());
   }
+}
+
+void DeviceStep::scale_loss(const LossScale& first) {
+  constexpr size_t kAt = offsetof(StepScalars, loss_scale);
+  loss_scale_ = member(scalars_, kAt + offsetof(LossScale, scale), at::kFloat).fill_(first.scale);
+  member(scalars_, kAt + offsetof(LossScale, updates), at::kInt).fill_(first.updates);
 }
 
 c10::Stream DeviceStep::current_stream() const { return c10::impl::VirtualGuardImpl(device_.type()).getStream(device_); }

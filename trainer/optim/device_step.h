@@ -36,6 +36,11 @@ class DeviceStep {
   // So many updates were made; the moments are those after them.
   void restored(int64_t updates);
 
+  // The loss is scaled from now on, at first so: each backward has begun with loss_scale() (the kernel adapts it) when start() is called.
+  void scale_loss(const LossScale& first);
+  // A number, fp32, on the device: of the next step. Undefined if the loss is not scaled.
+  const at::Tensor& loss_scale() const { return loss_scale_; }
+
  private:
   uint8_t row_flag() const { return table_decays_ ? kernels::kHasMoments | kernels::kDecays : kernels::kHasMoments; }
   // Flags of the bucket's groups of elements, and how large these are.
@@ -56,6 +61,7 @@ class DeviceStep {
   bool table_decays_ = false;       // the kRows table
   at::Tensor partials_;             // partial sums of squares, fp64
   at::Tensor scalars_, report_;     // a StepScalars on the device, and its copy on the host
+  at::Tensor loss_scale_;           // a view of scalars_
   std::optional<c10::Event> done_;  // when the copy is there; devices without streams have none
 };
 

@@ -48,6 +48,14 @@ __global__ void __launch_bounds__(kThreads) sum_squares_kernel(const float* x, i
   if (threadIdx.x == 0) partials[blockIdx.x] = sum;
 }
 
+// After a step whose loss is finite.
+__device__ void adapt(kernels::LossScale& s, bool updated, int32_t growth_interval) {
+  if (updated && ++s.updates < growth_interval) return;
+  const float next = s.scale * (updated ? 2.f : 0.5f);
+  if (is_finite(next) && next >= 1) s.scale = next;
+  s.updates = 0;
+}
+
 __global__ void __launch_bounds__(kThreads)
     decide_kernel(const double* partials, int64_t count, const float* loss, AdamWNumbers numbers, StepScalars* scalars) {
   double squares = 0;
@@ -55,14 +63,18 @@ __global__ void __launch_bounds__(kThreads)
   squares = block_total(squares);
   if (threadIdx.x != 0) return;
   StepScalars s = *scalars;
-  s.norm = sqrt(squares);
+  const bool scaled = numbers.scale_growth_interval > 0;
+  const double scale = scaled ? s.loss_scale.scale : 1;
+  s.norm = sqrt(squares) / scale;
   s.loss = loss[0];
   s.finite = is_finite(s.norm) && is_finite(s.loss);
+  s.overflowed = scale > 1 && !s.finite && is_finite(s.loss);
+  if (scaled && is_finite(s.loss)) adapt(s.loss_scale, s.finite, numbers.scale_growth_interval);
   if (s.finite) {
     ++s.updates;
     const auto t = static_cast<double>(s.updates);
     const double limit = numbers.max_grad_norm, factor = limit / (s.norm + 1e-6);
-    s.grad_scale = static_cast<float>(limit > 0 && factor < 1 ? factor : 1.0);
+    s.grad_scale = static_cast<float>((limit > 0 && factor < 1 ? factor : 1.0) / scale);
     s.shrink = static_cast<float>(1 - numbers.lr * numbers.weight_decay);
     s.step_size = static_cast<float>(numbers.lr / (1 - pow(numbers.beta1, t)));
     s.inverse_sqrt_correction2 = static_cast<float>(1 / sqrt(1 - pow(numbers.beta2, t)));

@@ -15,7 +15,8 @@ int64_t partial_sums(int64_t n);
 void sum_squares(const float* x, int64_t n, double* partials, Stream stream);
 
 // The norm out of all arrays' partial sums, in their order, and, with loss [1], whether the step is finite; if so, one update more, and
-// the numbers to make it with. `scalars` keeps `updates` from step to step.
+// the numbers to make it with. Gradients are scaled as the loss was, `loss` is not. `scalars` keeps `updates` and `loss_scale` from step
+// to step.
 void decide_step(const double* partials, int64_t count, const float* loss, const kernels::AdamWNumbers& numbers,
                  kernels::StepScalars* scalars, Stream stream);
 
