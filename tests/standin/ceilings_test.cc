@@ -21,14 +21,14 @@ struct Ceiling {
 // clang-format off
 constexpr Ceiling kCeilings[] = {
     // task         ranks  launches  waits  uploads  bytes up  bytes down
-    {"data",          1,      350,      1,      3,     4096,       48},
-    {"data",          2,      351,      1,      3,     2784,       48},
-    {"regression",    1,      350,      1,      3,      960,       48},
-    {"topics",        1,      357,      1,      3,      960,       48},
-    {"ner",           1,      333,      1,      3,     1664,       48},
-    {"qa",            1,      364,      1,      3,     5120,       48},
-    {"mlm",           1,      343,      1,      2,     5568,       48},
-    {"pretraining",   1,      363,      1,      2,     4352,       48},
+    {"data",          1,      350,      1,      3,     4096,       56},
+    {"data",          2,      351,      1,      3,     2784,       56},
+    {"regression",    1,      350,      1,      3,      960,       56},
+    {"topics",        1,      357,      1,      3,      960,       56},
+    {"ner",           1,      333,      1,      3,     1664,       56},
+    {"qa",            1,      364,      1,      3,     5120,       56},
+    {"mlm",           1,      343,      1,      2,     5568,       56},
+    {"pretraining",   1,      363,      1,      2,     4352,       56},
 };
 // clang-format on
 
