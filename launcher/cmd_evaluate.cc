@@ -22,15 +22,17 @@ int run_evaluate(const EvaluateCommand& command, const std::string& log_level) {
               "--max-eval-samples must be positive, or -1 for all; got ", command.max_eval_samples);
   command.predictions.validate();
   command.masks.validate();
+  command.precision.validate();
   return on_all_ranks(command.device, log_level, [&](Rank& rank) {
     comm::Communicator& comm = rank.comm;
+    train::set_precision(command.precision, comm);
     std::unique_ptr<data::Dataset> dataset;
     std::unique_ptr<data::Split> split;
     comm::agree(comm, [&] {
       dataset = data::Dataset::open(command.data);
       split = dataset->split(command.split);
     });
-    const train::LoadedModel loaded = train::load_model_for(*dataset, command.model, command.bf16, comm);
+    const train::LoadedModel loaded = train::load_model_for(*dataset, command.model, command.precision, comm);
     comm::agree(comm, [&] { loaded.task().check_options(command.predictions, loaded.config().label_names); });
     comm::agree_on_root(comm, [&] {
       std::error_code error;
@@ -41,7 +43,7 @@ int run_evaluate(const EvaluateCommand& command, const std::string& log_level) {
     const train::EvalResult result = train::evaluate(*loaded.model, *split, comm,
                                                      {.batch_size = command.per_device_eval_batch_size,
                                                       .max_samples = command.max_eval_samples,
-                                                      .bf16 = command.bf16,
+                                                      .precision = command.precision,
                                                       .predictions = command.predictions,
                                                       .transform = transform},
                                                      [] { return stop_signal() != 0; });

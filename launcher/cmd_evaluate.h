@@ -7,6 +7,7 @@
 #include "data/pipeline/masking.h"
 #include "launcher/ranks.h"
 #include "trainer/tasks/prediction_options.h"
+#include "trainer/use/precision.h"
 
 namespace berth::launch {
 
@@ -18,7 +19,7 @@ struct EvaluateCommand {
   int64_t per_device_eval_batch_size = 8;
   int64_t max_eval_samples = -1;
   data::MaskOptions masks;  // of language models
-  bool bf16 = false;
+  train::PrecisionOptions precision;
   train::PredictionOptions predictions;
   DeviceOptions device;
 };

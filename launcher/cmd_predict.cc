@@ -117,6 +117,7 @@ void check_command(const PredictCommand& command) {
   check_usage(command.text_pair.empty() || command.text_pair.size() == command.text.size(), "there are ", command.text.size(),
               " --text but ", command.text_pair.size(), " --text-pair: give one for each, or none");
   command.options.predictions.validate();
+  command.options.precision.validate();
   check_range("--per-device-eval-batch-size", command.options.batch_size, 1, train::kMostBatch);
 }
 
@@ -126,9 +127,10 @@ int run_predict(const PredictCommand& command, const std::string& log_level) {
   check_command(command);
   return on_all_ranks(command.device, log_level, [&](Rank& rank) {
     comm::Communicator& comm = rank.comm;
+    train::set_precision(command.options.precision, comm);
     train::PredictOptions options = command.options;
     options.origin = !command.text.empty() ? "--text" : command.input == "-" ? "standard input" : command.input.string();
-    const std::vector<train::LoadedModel> models = train::load_models(command.models, options.bf16, comm);
+    const std::vector<train::LoadedModel> models = train::load_models(command.models, options.precision, comm);
     const data::TaskKind task = models[0].kind();
     options.features.max_length = command.max_length.value_or(data::task_info(task).max_length);
     for (const train::LoadedModel& one : models)

@@ -27,6 +27,7 @@ int run_train(const TrainCommand& command, const std::string& command_line, cons
               const std::string& log_level) {
   command.options.validate();
   return on_all_ranks(command.device, log_level, [&](Rank& rank) {
+    train::set_precision(command.options.model_options.precision, rank.comm);
     const train::RunFolder folder(command.options, rank.comm);
     train::TrainHooks hooks{.stop = [] { return stop_signal() != 0; }, .version = version(), .options = all_options};
     if (rank.comm.rank() == 0) {

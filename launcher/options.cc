@@ -159,6 +159,12 @@ void add_optimizer(Parser& p, train::TrainOptions& o) {
   p.add("--warmup-ratio", o.warmup_ratio, "share of the run");
 }
 
+void add_precision(Parser& p, train::PrecisionOptions& o) {
+  p.add("--bf16", o.bf16, "activations and matrix products in bfloat16; parameters stay in fp32");
+  p.add("--fp16", o.fp16, "the same in half precision, training with dynamic loss scaling; GPUs only");
+  p.add("--tf32", o.tf32, "GPUs may round the factors of fp32 products to TF32, else these are of full precision");
+}
+
 void add_model(Parser& p, train::TrainOptions& o) {
   p.group("Model and precision");
   train::ModelOptions& m = o.model_options;
@@ -168,7 +174,7 @@ void add_model(Parser& p, train::TrainOptions& o) {
   p.add("--label-smoothing-factor", m.label_smoothing_factor, "share of the target that is spread over all classes; 0: off");
   p.add("--ignore-mismatched-sizes", m.ignore_mismatched_sizes, "begin with a new head where the model's has another shape");
   p.add("--freeze", m.freeze, "embeddings, encoder, layer.N, or N: the embeddings and the first N layers");
-  p.add("--bf16", m.bf16, "activations and matrix products in bfloat16; parameters stay in fp32");
+  add_precision(p, m.precision);
   p.add("--gradient-checkpointing", m.gradient_checkpointing, "recompute activations in backward: less memory, more time");
 }
 
@@ -243,7 +249,7 @@ void add_evaluate(CLI::App& app, EvaluateCommand& c) {
   p.add("--output-dir", c.output_dir, "also write eval_results.json there; of questions predictions.json, too");
   p.add("--per-device-eval-batch-size", c.per_device_eval_batch_size, "samples of one micro-batch");
   p.add("--max-eval-samples", c.max_eval_samples, "evaluate only the first so many; -1: all");
-  p.add("--bf16", c.bf16, "compute in bfloat16");
+  add_precision(p, c.precision);
   add_answers(p, c.predictions.spans);
   add_masks(p, c.masks);
   p.add("--seed", c.masks.seed, "of the masks");
@@ -268,7 +274,7 @@ void add_predict(CLI::App& app, PredictCommand& c) {
   p.add("--top-k", c.options.predictions.top_k, "masked-lm: tokens proposed for each [MASK]");
   add_thresholds(p, c.options.predictions);
   p.add("--logits", c.options.predictions.with_logits, "also the raw outputs");
-  p.add("--bf16", c.options.bf16, "compute in bfloat16");
+  add_precision(p, c.options.precision);
   add_answers(p, c.options.predictions.spans);
   p.add("--n-best", c.options.predictions.with_n_best, "also the n-best list");
   p.add("--doc-stride", c.options.features.doc_stride, "tokens of the context that neighbouring windows share");

@@ -27,6 +27,7 @@ std::string describe(const train::LogReport& report, int64_t total_steps) {
              format_number(report.learning_rate), ", grad norm ", format_number(report.grad_norm));
   if (const std::string speed = rate(static_cast<double>(report.tokens), report.seconds); !speed.empty()) text += ", " + speed;
   if (report.skipped > 0) text += ", " + counted(report.skipped, "step") + " skipped: not finite";
+  if (report.overflowed > 0) text += ", " + counted(report.overflowed, "step") + " skipped: fp16 overflowed";
   return text;
 }
 
@@ -42,6 +43,7 @@ std::string describe(const train::TrainSummary& summary) {
                             format_duration(summary.seconds), ": train_loss ", format_number(summary.loss));
   if (const std::string speed = rate(static_cast<double>(summary.tokens), summary.seconds); !speed.empty()) text += ", " + speed;
   if (summary.skipped > 0) text += ", " + counted(summary.skipped, "step") + " skipped: not finite";
+  if (summary.overflowed > 0) text += ", " + counted(summary.overflowed, "step") + " skipped: fp16 overflowed";
   return text;
 }
 

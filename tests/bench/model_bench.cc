@@ -67,7 +67,7 @@ void bench(const char* name, const std::vector<int>& lengths, at::ScalarType typ
   const auto specs = architecture.parameters(config, true);
   ParameterStore store(specs, *comm, 25 << 20);
   store.initialize(specs, config.initializer_range, 1);
-  if (type == at::kBFloat16) store.enable_compute_copy();
+  if (type == at::kBFloat16) store.enable_compute_copy(at::kBFloat16);
   const auto model = architecture.make(config, store);
   const data::Batch host = make_batch(lengths, static_cast<int>(config.vocab_size));
   const DeviceBatch batch = to_device(host, at::kCPU);

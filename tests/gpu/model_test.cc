@@ -61,7 +61,7 @@ struct Trainer {
     reducer->set_last(true);
     const DeviceBatch on_device = to_device(batch, comm->device());
     const at::Tensor loss = model->loss_sums(model->logits(on_device, context), on_device, 0.0).sum() / batch.size();
-    loss.backward();
+    loss.backward(optimizer->loss_scale());
     reducer->finish();
     if (optimizer->on_device()) optimizer->start(1e-3, loss.detach().view({1}), reducer->touched());
     return loss.detach();
@@ -106,7 +106,7 @@ TEST_F(GpuModel, Bf16ForwardIsCloseToFp32) {
   const data::Batch batch = some_batch(9);
   Trainer on_gpu(gpu);
   const at::Tensor reference = on_gpu.logits(batch, {});
-  on_gpu.store->enable_compute_copy();
+  on_gpu.store->enable_compute_copy(at::kBFloat16);
   ForwardContext context;
   context.compute_type = at::kBFloat16;
   EXPECT_LT(relative_error(on_gpu.logits(batch, context), reference), 3e-2);
@@ -125,6 +125,27 @@ TEST_F(GpuModel, TenStepsGiveTheCpusLossesAndGradients) {
   }
 }
 
+// Where the gradient is so small that fp16 has nothing of it, unscaled.
+TEST_F(GpuModel, Fp16sGradientsAreFp32sTimesTheLossScale) {
+  constexpr float kScale = 65536;
+  data::Batch batch = some_batch(9);
+  Trainer full(gpu), half(gpu);
+  half.store->enable_compute_copy(at::kHalf);
+  half.optimizer->scale_loss({.scale = kScale, .updates = 0});
+  ForwardContext context;
+  const double wanted = full.step(batch, context);
+  context.compute_type = at::kHalf;
+  EXPECT_NEAR(half.step(batch, context), wanted, 2e-3 * wanted);
+  for (const Parameter& parameter : full.store->parameters()) {
+    const at::Tensor gradient = (*half.store)[parameter.name].grad / kScale;
+    EXPECT_LT(relative_error(gradient, parameter.grad), 1e-2) << parameter.name;
+  }
+  const kernels::StepScalars scaled = half.optimizer->finish(), plain = full.optimizer->finish();
+  EXPECT_NEAR(scaled.norm, plain.norm, 5e-3 * plain.norm) << "of the unscaled gradient";
+  EXPECT_EQ(scaled.loss_scale.updates, 1);
+  for (const Bucket& bucket : half.store->buckets()) EXPECT_TRUE(at::equal(bucket.compute_values, bucket.values.to(at::kHalf)));
+}
+
 TEST_F(GpuModel, ABatchIsTheSameThere) {
   data::Batch host = some_batch(9);
   host.float_labels = {0.5f, -1};
@@ -139,7 +160,7 @@ TEST_F(GpuModel, ABatchIsTheSameThere) {
 // All of a step, from its batch to the update, is enqueued without waiting for the GPU.
 TEST_F(GpuModel, AStepIsNotWaitedForBeforeItsEnd) {
   Trainer on_gpu(gpu);
-  on_gpu.store->enable_compute_copy();
+  on_gpu.store->enable_compute_copy(at::kBFloat16);
   ForwardContext context;
   context.training = true;
   context.compute_type = at::kBFloat16;

@@ -4,6 +4,8 @@
 namespace berth::test {
 namespace {
 
+namespace fs = std::filesystem;
+
 std::string cpu_program() { return std::string(BERTH_BINARY_DIR) + "/berth"; }
 
 constexpr const char* kOptions =
@@ -29,6 +31,86 @@ TEST_P(EachTask, LossesAreTheCpusOnAnyRankCount) {
   }
 }
 INSTANTIATE_TEST_SUITE_P(Tasks, EachTask, testing::ValuesIn(kTasks));
+
+nlohmann::json state_of(const std::string& folder) {
+  return nlohmann::json::parse(read_bytes(folder + "/trainer_state.json"))["berth"];
+}
+
+class Fp16 : public StandinJob, public testing::WithParamInterface<const char*> {};
+
+// Rounding to 11 bits moves a loss of the first steps by less than this share of it; bf16's 8 bits would by some eight times as much.
+TEST_P(Fp16, LossesAreNearFp32s) {
+  constexpr double kTolerance = 1e-3;
+  const std::string task = GetParam(), options = kOptions + ("--data " + at(task + ".h5"));
+  const JobResult full = train(task + "_fp32", options, 2), half = train(task + "_fp16", options + " --fp16", 2);
+  ASSERT_EQ(full.exit_code, 0) << full.err;
+  ASSERT_EQ(half.exit_code, 0) << half.err;
+  const auto near = losses(at(task + "_fp16")), wanted = losses(at(task + "_fp32"));
+  ASSERT_EQ(near.size(), wanted.size());
+  EXPECT_NE(near, wanted);
+  for (const auto& [step, loss] : wanted) EXPECT_NEAR(near.at(step), loss, kTolerance * loss) << "step " << step;
+}
+INSTANTIATE_TEST_SUITE_P(Tasks, Fp16, testing::Values("data", "ner", "mlm"));
+
+// Two samples a step and targets of up to 2.5: times the first scale, 65536, the gradient of the outputs is beyond fp16.
+constexpr const char* kOverflowing =
+    "--fp16 --global-batch-size 2 --ignore-mismatched-sizes --ddp-bucket-cap-mb 0.02 --max-steps 12 --save-steps 5 "
+    "--eval-strategy no ";
+
+TEST_F(StandinJob, WhatOverflowsIsSkippedAndTheScaleIsKeptInTheCheckpoint) {
+  const std::string options = kOverflowing + ("--data " + at("regression.h5"));
+  const JobResult whole = train("overflows", options, 2);
+  ASSERT_EQ(whole.exit_code, 0) << whole.err;
+  EXPECT_NE(whole.err.find("step 1 overflowed in fp16 with the loss scale 65536; skipped, the scale is now 32768"),
+            std::string::npos)
+      << whole.err;
+  const auto state = state_of(at("overflows")), early = state_of(at("overflows") + "/checkpoint-5");
+  const int64_t overflowed = state["overflowed_steps"];
+  EXPECT_GE(overflowed, 1);
+  EXPECT_EQ(state["optimizer_steps"], 12 - overflowed);
+  EXPECT_EQ(state["loss_scale"]["scale"], 65536 >> overflowed);
+  EXPECT_LT(early["loss_scale"]["scale"], 65536);
+  EXPECT_EQ(nlohmann::json::parse(read_bytes(at("overflows") + "/train_results.json"))["train_overflowed_steps"], overflowed);
+  for (const auto& [step, loss] : losses(at("overflows"))) EXPECT_TRUE(std::isfinite(loss)) << step;
+
+  EXPECT_NE(train("goes_on", options, 2, {{"BERTH_FAILPOINT", "step@8"}}).exit_code, 0);
+  const JobResult again = train("goes_on", options, 2);
+  ASSERT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_EQ(state_of(at("goes_on"))["loss_scale"], state["loss_scale"]);
+  EXPECT_EQ(losses(at("goes_on")), losses(at("overflows")));
+  for (const char* file : {"/model.safetensors", "/checkpoint-10/optimizer.safetensors"})
+    EXPECT_TRUE(read_bytes(at("goes_on") + file) == read_bytes(at("overflows") + file)) << file;
+}
+
+TEST_F(StandinJob, ARunKeepsItsPrecision) {
+  const std::string options = std::string(kOptions) + "--save-strategy steps --save-steps 1 ";
+  EXPECT_NE(train("precise", options + "--tf32", 1, {{"BERTH_FAILPOINT", "step@3"}}).exit_code, 0);
+  const JobResult other = train("precise", options + "--fp16");
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_NE(other.err.find("--fp16 false, now true; --tf32 true, now false"), std::string::npos) << other.err;
+  for (const char* option : {"--fp16", "--tf32"}) {
+    const JobResult on_cpu = train("on_cpu", kOptions + std::string(option) + " --device cpu");
+    EXPECT_EQ(on_cpu.exit_code, 2);
+    EXPECT_NE(on_cpu.err.find(option + std::string(" needs a GPU")), std::string::npos) << on_cpu.err;
+    EXPECT_FALSE(fs::exists(at("on_cpu")));
+  }
+}
+
+TEST_F(StandinJob, EvaluatesAndPredictsInFp16) {
+  const JobResult trained =
+      train("evaluated", std::string(kOptions) + "--fp16 --eval-strategy steps --eval-steps 8 --data " + at("data.h5"), 2);
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  const auto loss_in = [&](const std::string& more) {
+    const JobResult result = run_berth("evaluate --model " + at("evaluated") + " --data " + at("data.h5") + more, 2);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return nlohmann::json::parse(result.out)["eval_loss"].get<double>();
+  };
+  const double full = loss_in(""), half = loss_in(" --fp16");
+  EXPECT_NE(half, full);
+  EXPECT_NEAR(half, full, 1e-3 * full);
+  EXPECT_EQ(nlohmann::json::parse(read_bytes(at("evaluated") + "/eval_results.json"))["eval_loss"], half);
+  EXPECT_EQ(run_berth("predict --fp16 --model " + at("evaluated") + " --text \"ban bas\"").exit_code, 0);
+}
 
 TEST_F(StandinJob, WhereMemoryDoesNotSufficeItSaysWhatToDo) {
   const JobResult result =

@@ -31,7 +31,7 @@ struct Trainee {
   Trainee(bool on_fibers, int64_t width, bool with_copy = false)
       : store(specs(width), *comm, /*bucket_bytes=*/400, {"frozen"}), reducer(store, *comm) {
     store.initialize(specs(width), 0.05, 3);
-    if (with_copy) store.enable_compute_copy();
+    if (with_copy) store.enable_compute_copy(at::kBFloat16);
     make_optimizer(on_fibers);
   }
   void make_optimizer(bool on_fibers) {
@@ -42,7 +42,7 @@ struct Trainee {
 
   // A step whose gradients are a function of `step`, scaled; the loss is as given. Whether it was finite, and the norm.
   std::pair<bool, double> step(int step, float value = 0.5f) {
-    const float scale = optimizer->on_device() && optimizer->loss_scale().defined() ? optimizer->loss_scale().item<float>() : 1;
+    const float scale = optimizer->loss_scale().defined() ? optimizer->loss_scale().item<float>() : 1;
     const std::vector<int32_t> rows{step % 5, 7, 7, 20 + step};
     reducer.begin(rows);
     reducer.set_last(true);

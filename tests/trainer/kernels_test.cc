@@ -18,7 +18,7 @@ using test::relative_error;
 
 constexpr double kFp32 = 3e-6;
 // bf16 keeps 8 bits: inputs are rounded before both sides see them, results and kept intermediates differ by rounding.
-constexpr double kBf16 = 2e-2;
+constexpr double kBf16 = 2e-2, kFp16 = kBf16 / 8;  // which keeps 11
 
 struct Device {
   std::string name;
@@ -39,7 +39,7 @@ class KernelsTest : public ::testing::TestWithParam<std::tuple<Device, at::Scala
   void SetUp() override { at::manual_seed(3); }
   const Kernels& kernels = *std::get<0>(GetParam()).kernels;
   at::ScalarType type() const { return std::get<1>(GetParam()); }
-  double tolerance() const { return type() == at::kFloat ? kFp32 : kBf16; }
+  double tolerance() const { return type() == at::kFloat ? kFp32 : type() == at::kHalf ? kFp16 : kBf16; }
   at::Tensor random(at::IntArrayRef shape) const { return at::randn(shape).to(type()); }
   // An fp32 leaf with the values of x, for the reference.
   static at::Tensor leaf(const at::Tensor& x) { return x.detach().to(at::kFloat).clone().set_requires_grad(true); }

@@ -24,7 +24,9 @@ class LoadModelTest : public TinyRun {
                     [&](const std::filesystem::path& to) { return tokenizer.save(to, 64); });
     return (folder_ / name).string();
   }
-  LoadedModel load(const std::string& folder, bool bf16 = false) { return load_models({folder}, bf16, *comm_)[0]; }
+  LoadedModel load(const std::string& folder, const PrecisionOptions& precision = {}) {
+    return load_models({folder}, precision, *comm_)[0];
+  }
   std::unique_ptr<data::Dataset> dataset() { return data::Dataset::open(*files_ / "data.h5"); }
 };
 
@@ -48,7 +50,7 @@ TEST_F(LoadModelTest, KnowsTheTaskFromTheFolder) {
 
 TEST_F(LoadModelTest, InBf16TheParametersHaveTheirCopy) {
   const std::string folder = write("m", data::TaskKind::kSequenceClassification, {"negative", "positive"});
-  EXPECT_EQ(load(folder, true).model->parameters()["classifier.weight"].compute_value.scalar_type(), at::kBFloat16);
+  EXPECT_EQ(load(folder, {.bf16 = true}).model->parameters()["classifier.weight"].compute_value.scalar_type(), at::kBFloat16);
   EXPECT_EQ(load(folder).model->parameters()["classifier.weight"].compute_value.scalar_type(), at::kFloat);
 }
 
@@ -56,9 +58,9 @@ TEST_F(LoadModelTest, SeveralModelsMustBeAbleToAnswerTogether) {
   const std::string a = write("a", data::TaskKind::kSequenceClassification, {"negative", "positive"}),
                     b = write("b", data::TaskKind::kSequenceClassification, {"no", "yes"}),
                     c = write("c", data::TaskKind::kMultiLabel, {"negative", "positive"});
-  EXPECT_EQ(load_models({a, a}, false, *comm_).size(), 2u);
+  EXPECT_EQ(load_models({a, a}, {}, *comm_).size(), 2u);
   for (const std::string& other : {b, c}) {
-    const Outcome refused = outcome_of([&] { load_models({a, other}, false, *comm_); });
+    const Outcome refused = outcome_of([&] { load_models({a, other}, {}, *comm_); });
     EXPECT_EQ(refused.code, ExitCode::kBadInput);
     EXPECT_NE(refused.message.find(other), std::string::npos) << refused.message;
     EXPECT_NE(refused.message.find("cannot be averaged"), std::string::npos) << refused.message;
@@ -69,14 +71,14 @@ TEST_F(LoadModelTest, AModelForADataSetHasItsVocabularyAndLabels) {
   const auto data = dataset();
   const std::string fits = write("fits", data::TaskKind::kSequenceClassification, {"negative", "positive"}),
                     labels = write("labels", data::TaskKind::kSequenceClassification, {"no", "yes"});
-  EXPECT_EQ(load_model_for(*data, fits, false, *comm_).kind(), data::TaskKind::kSequenceClassification);
-  const Outcome other = outcome_of([&] { load_model_for(*data, labels, false, *comm_); });
+  EXPECT_EQ(load_model_for(*data, fits, {}, *comm_).kind(), data::TaskKind::kSequenceClassification);
+  const Outcome other = outcome_of([&] { load_model_for(*data, labels, {}, *comm_); });
   EXPECT_EQ(other.code, ExitCode::kBadInput);
   EXPECT_NE(other.message.find("labels"), std::string::npos) << other.message;
 
   std::string vocab = test::read_bytes(fits + "/vocab.txt");
   test::write_bytes(fits + "/vocab.txt", vocab.replace(vocab.find("ban\n"), 4, "bbb\n"));
-  const Outcome vocabulary = outcome_of([&] { load_model_for(*data, fits, false, *comm_); });
+  const Outcome vocabulary = outcome_of([&] { load_model_for(*data, fits, {}, *comm_); });
   EXPECT_EQ(vocabulary.code, ExitCode::kBadInput);
   EXPECT_NE(vocabulary.message.find("vocabulary"), std::string::npos) << vocabulary.message;
 }

@@ -187,7 +187,7 @@ TEST(Model, OnlyTouchedWordRowsHaveGradients) {
 
 TEST(Model, Bf16StaysNearFp32) {
   Fixture exact, rounded;
-  rounded.store->enable_compute_copy();
+  rounded.store->enable_compute_copy(at::kBFloat16);
   const at::Tensor logits = exact.run({4, 9, 2, 11, 5, 20, 3}, training());
   const at::Tensor near = rounded.run({4, 9, 2, 11, 5, 20, 3}, training(at::kBFloat16));
   EXPECT_EQ(near.scalar_type(), at::kBFloat16);

@@ -98,7 +98,7 @@ TEST_F(ParameterStoreTest, FrozenParametersHaveNoGradientAndTheirOwnBucket) {
 TEST_F(ParameterStoreTest, ComputeCopyFollowsTheValues) {
   ParameterStore store(kSpecs, *comm_, 300);
   EXPECT_EQ(store["last.weight"].compute_value.data_ptr(), store["last.weight"].value.data_ptr());
-  store.enable_compute_copy();
+  store.enable_compute_copy(at::kBFloat16);
   store.initialize(kSpecs, 0.02, 42);
   EXPECT_TRUE(store["last.weight"].compute_value.equal(store["last.weight"].value.to(at::kBFloat16)));
 }

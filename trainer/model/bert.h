@@ -15,7 +15,8 @@ struct ForwardContext {
   bool training = false;  // dropout on
   uint64_t seed = 42;
   int64_t step = 0;  // global step: with the sample id it keys dropout
-  // kFloat or kBFloat16: activations and matrix products; parameters stay fp32. bf16 needs ParameterStore::enable_compute_copy().
+  // kFloat, kBFloat16 or, where the device's kernels have it, kHalf: activations and matrix products; parameters stay fp32. All but kFloat
+  // need ParameterStore::enable_compute_copy().
   at::ScalarType compute_type = at::kFloat;
   bool gradient_checkpointing = false;  // keep only each layer's input and compute the layer again in backward
 

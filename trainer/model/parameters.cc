@@ -172,9 +172,8 @@ void ParameterStore::check_grads_are_views() const {
   }
 }
 
-void ParameterStore::enable_compute_copy() {
-  for (Bucket& bucket : buckets_)
-    bucket.compute_values = at::empty(bucket.values.sizes(), bucket.values.options().dtype(at::kBFloat16));
+void ParameterStore::enable_compute_copy(at::ScalarType type) {
+  for (Bucket& bucket : buckets_) bucket.compute_values = at::empty(bucket.values.sizes(), bucket.values.options().dtype(type));
   for (Parameter& parameter : parameters_)
     parameter.compute_value = buckets_[parameter.bucket]
                                   .compute_values.narrow(0, parameter.offset, parameter.value.numel())

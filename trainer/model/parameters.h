@@ -45,7 +45,7 @@ struct Parameter {
   int index = 0;             // in ParameterStore::parameters()
   at::Tensor value;          // leaf, fp32, a view of its bucket's values
   at::Tensor grad;           // a view of its bucket's grads; value.grad() is this tensor. Undefined if frozen
-  at::Tensor compute_value;  // value in the compute type: value itself, or a bf16 view of its bucket's compute_values
+  at::Tensor compute_value;  // value in the compute type: value itself, or a view of its bucket's compute_values
   bool decay = true;
   bool frozen = false;
   int bucket = 0;
@@ -55,7 +55,7 @@ struct Parameter {
 struct Bucket {
   at::Tensor values;            // [n] fp32
   at::Tensor grads;             // [n] fp32, allocated by the communicator; undefined if frozen
-  at::Tensor compute_values;    // [n] bf16 copy of values, if enable_compute_copy() was called
+  at::Tensor compute_values;    // [n] bf16 or fp16 copy of values, if enable_compute_copy() was called
   std::vector<int> parameters;  // indices, in the order of their slots
   bool frozen = false;
   GradKind kind = GradKind::kDense;
@@ -94,9 +94,9 @@ class ParameterStore {
   // that add to Parameter::grad themselves take this as an input instead of the parameters, whose hooks would fire a second time.
   const at::Tensor& anchor() const { return anchor_; }
 
-  // bf16 computing: keeps a bf16 copy of all values, from which Parameter::compute_value views. Whoever changes values calls
+  // Computing in bf16 or fp16: keeps a copy of all values in that type, which Parameter::compute_value views. Whoever changes values calls
   // refresh_compute_copy() afterwards (it does nothing without a copy), or writes Bucket::compute_values itself.
-  void enable_compute_copy();
+  void enable_compute_copy(at::ScalarType type);
   void refresh_compute_copy();
 
  private:

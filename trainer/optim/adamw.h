@@ -52,9 +52,11 @@ class AdamW {
   void start(double lr, const at::Tensor& loss, const TouchedRows& touched);
   // Waits for the last step started. What came of it.
   kernels::StepScalars finish();
-  // As DeviceStep has them.
-  void scale_loss(const LossScale& first) { device_->scale_loss(first); }
-  const at::Tensor& loss_scale() const { return device_->loss_scale(); }
+  // As DeviceStep has it.
+  void scale_loss(const LossScale& first) { device_.value().scale_loss(first); }
+
+  // What backward begins with, as DeviceStep has it; undefined, which stands for 1, if the loss is not scaled.
+  at::Tensor loss_scale() const { return device_ ? device_->loss_scale() : at::Tensor(); }
 
   int64_t steps() const { return steps_; }  // updates made, as far as the host knows
 

@@ -19,6 +19,7 @@ Metrics scalars(const LogReport& report) {
                  {"tokens_per_second", rate(report.tokens, report.seconds), MetricKind::kSpeed},
                  {"samples_per_second", rate(report.samples, report.seconds), MetricKind::kSpeed}};
   if (report.skipped > 0) out.push_back({"skipped_steps", static_cast<double>(report.skipped), MetricKind::kCount});
+  if (report.overflowed > 0) out.push_back({"overflowed_steps", static_cast<double>(report.overflowed), MetricKind::kCount});
   return out;
 }
 
@@ -36,6 +37,8 @@ Metrics scalars(const TrainSummary& summary) {
                  {"train_steps_per_second", rate(summary.step, summary.seconds), MetricKind::kSpeed},
                  {"train_tokens_per_second", rate(summary.tokens, summary.seconds), MetricKind::kSpeed}};
   if (summary.skipped > 0) out.push_back({"train_skipped_steps", static_cast<double>(summary.skipped), MetricKind::kCount});
+  if (summary.overflowed > 0)
+    out.push_back({"train_overflowed_steps", static_cast<double>(summary.overflowed), MetricKind::kCount});
   return out;
 }
 

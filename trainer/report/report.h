@@ -20,8 +20,9 @@ struct StepReport {
   double grad_norm = 0;  // before clipping
   int64_t tokens = 0;
   int64_t samples = 0;
-  double seconds = 0;    // wall time since the previous step ended
-  bool skipped = false;  // not finite, so nothing was updated: loss and grad_norm mean nothing
+  double seconds = 0;       // wall time since the previous step ended
+  bool skipped = false;     // not finite, so nothing was updated: loss and grad_norm mean nothing
+  bool overflowed = false;  // for fp16's loss scale, so nothing was updated: grad_norm means nothing
 };
 
 // The steps since the previous log, as one.
@@ -30,11 +31,11 @@ struct LogReport {
   double epoch = 0;
   double loss = 0;  // mean over the steps that were not skipped; NaN if all were
   double learning_rate = 0;
-  double grad_norm = 0;  // of the last step that was not skipped
+  double grad_norm = 0;  // of the last step that was not skipped and did not overflow
   int64_t tokens = 0;
   int64_t samples = 0;
   double seconds = 0;
-  int64_t skipped = 0;  // steps
+  int64_t skipped = 0, overflowed = 0;  // steps
 };
 
 struct EvalReport {
@@ -52,7 +53,7 @@ struct TrainSummary {
   double seconds = 0;  // spent in steps
   int64_t tokens = 0;
   int64_t samples = 0;
-  int64_t skipped = 0;
+  int64_t skipped = 0, overflowed = 0;
 };
 
 // A report as scalars named as the Hugging Face Trainer names them in its log history ("loss", "eval_accuracy", "train_runtime"),

@@ -17,10 +17,13 @@ void RunLog::Sums::add(const StepReport& step) {
   report.seconds += step.seconds;
   if (step.skipped) {
     ++report.skipped;
-  } else {
-    report.loss += step.loss;
-    report.grad_norm = step.grad_norm;
+    return;
   }
+  report.loss += step.loss;
+  if (step.overflowed)
+    ++report.overflowed;
+  else
+    report.grad_norm = step.grad_norm;
 }
 
 double RunLog::Sums::mean_loss() const {
@@ -29,11 +32,17 @@ double RunLog::Sums::mean_loss() const {
 }
 
 nlohmann::ordered_json RunLog::Sums::to_json() const {
-  return {{"step", report.step},           {"epoch", report.epoch},
-          {"loss_sum", report.loss},       {"learning_rate", report.learning_rate},
-          {"grad_norm", report.grad_norm}, {"tokens", report.tokens},
-          {"samples", report.samples},     {"seconds", report.seconds},
-          {"skipped", report.skipped},     {"steps", steps}};
+  return {{"step", report.step},
+          {"epoch", report.epoch},
+          {"loss_sum", report.loss},
+          {"learning_rate", report.learning_rate},
+          {"grad_norm", report.grad_norm},
+          {"tokens", report.tokens},
+          {"samples", report.samples},
+          {"seconds", report.seconds},
+          {"skipped", report.skipped},
+          {"overflowed", report.overflowed},
+          {"steps", steps}};
 }
 
 RunLog::Sums RunLog::Sums::from_json(const nlohmann::ordered_json& json) {
@@ -47,6 +56,7 @@ RunLog::Sums RunLog::Sums::from_json(const nlohmann::ordered_json& json) {
   json.at("samples").get_to(sums.report.samples);
   json.at("seconds").get_to(sums.report.seconds);
   json.at("skipped").get_to(sums.report.skipped);
+  sums.report.overflowed = json.value("overflowed", int64_t{0});
   json.at("steps").get_to(sums.steps);
   return sums;
 }
@@ -108,7 +118,8 @@ TrainSummary RunLog::summary() const {
           .seconds = sums.seconds,
           .tokens = sums.tokens,
           .samples = sums.samples,
-          .skipped = sums.skipped};
+          .skipped = sums.skipped,
+          .overflowed = sums.overflowed};
 }
 
 void RunLog::remember(int64_t step, const Metrics& values) { history_.push_back(make_record(step, values)); }

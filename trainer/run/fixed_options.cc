@@ -52,7 +52,10 @@ Json fixed_options(const TrainOptions& options, const Horizon& horizon, const da
   fixed["adam_beta2"] = adam.beta2;
   fixed["adam_epsilon"] = adam.epsilon;
   fixed["max_grad_norm"] = adam.max_grad_norm;
-  fixed["bf16"] = options.model_options.bf16;
+  const PrecisionOptions& precision = options.model_options.precision;
+  fixed["bf16"] = precision.bf16;
+  fixed["fp16"] = precision.fp16;
+  fixed["tf32"] = precision.tf32;
   fixed["label_smoothing_factor"] = options.model_options.label_smoothing_factor;
   fixed["freeze"] = options.model_options.freeze;
   fixed["mlm_probability"] = options.masks.probability;

@@ -1,6 +1,7 @@
 #include "trainer/run/run_state.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "data/check.h"
 
@@ -25,34 +26,37 @@ std::string RunState::to_json(double epoch) const {
   state["best_model_checkpoint"] = kept.step > 0 ? Json(kept.checkpoint) : Json(nullptr);
   state["is_world_process_zero"] = true;
   state["log_history"] = log_history;
-  state["berth"] = {{"samples_seen", samples_seen},
-                    {"optimizer_steps", optimizer_steps},
-                    {"skipped_in_a_row", skipped_in_a_row},
-                    {"last_eval_step", last_eval_step},
-                    {"complete", complete},
-                    {"warmup_steps", horizon.warmup_steps},
-                    {"lr_scheduler_type", schedule_name(horizon.schedule)},
-                    {"schedule_steps", horizon.schedule_steps},
-                    {"global_batch", horizon.global_batch},
-                    {"global_batch_since",
-                     {{"step", horizon.start.step},
-                      {"epoch", horizon.start.epoch},
-                      {"sample", horizon.start.sample},
-                      {"schedule_step", horizon.schedule_start}}},
-                    {"num_samples", horizon.num_samples},
-                    {"drop_last", horizon.drop_last},
-                    {"seed", horizon.seed},
-                    {"data_seed", horizon.data_seed},
-                    {"evaluations_without_improvement", best.without_improvement},
-                    {"last_metric", best.last ? Json(*best.last) : Json(nullptr)},
-                    {"greater_is_better", best.greater},
-                    {"kept_step", kept.step},
-                    {"kept_metric", kept.metric},
-                    {"not_kept", not_kept},
-                    {"started_from", started_from},
-                    {"fixed_options", fixed_options},
-                    {"run_log", run_log},
-                    {"environment", environment}};
+  state["berth"] = {
+      {"samples_seen", samples_seen},
+      {"optimizer_steps", optimizer_steps},
+      {"skipped_in_a_row", skipped_in_a_row},
+      {"overflowed_steps", overflowed_steps},
+      {"loss_scale", loss_scale ? Json{{"scale", loss_scale->scale}, {"updates", loss_scale->updates}} : Json(nullptr)},
+      {"last_eval_step", last_eval_step},
+      {"complete", complete},
+      {"warmup_steps", horizon.warmup_steps},
+      {"lr_scheduler_type", schedule_name(horizon.schedule)},
+      {"schedule_steps", horizon.schedule_steps},
+      {"global_batch", horizon.global_batch},
+      {"global_batch_since",
+       {{"step", horizon.start.step},
+        {"epoch", horizon.start.epoch},
+        {"sample", horizon.start.sample},
+        {"schedule_step", horizon.schedule_start}}},
+      {"num_samples", horizon.num_samples},
+      {"drop_last", horizon.drop_last},
+      {"seed", horizon.seed},
+      {"data_seed", horizon.data_seed},
+      {"evaluations_without_improvement", best.without_improvement},
+      {"last_metric", best.last ? Json(*best.last) : Json(nullptr)},
+      {"greater_is_better", best.greater},
+      {"kept_step", kept.step},
+      {"kept_metric", kept.metric},
+      {"not_kept", not_kept},
+      {"started_from", started_from},
+      {"fixed_options", fixed_options},
+      {"run_log", run_log},
+      {"environment", environment}};
   return data::dump_json(state, 2) + "\n";
 }
 
@@ -69,6 +73,9 @@ RunState RunState::parse(const std::string& text, const std::string& origin) {
     s.samples_seen = own.at("samples_seen");
     s.optimizer_steps = own.at("optimizer_steps");
     s.skipped_in_a_row = own.value("skipped_in_a_row", int64_t{0});
+    s.overflowed_steps = own.value("overflowed_steps", int64_t{0});
+    if (own.contains("loss_scale") && !own["loss_scale"].is_null())
+      s.loss_scale = {.scale = own["loss_scale"].at("scale"), .updates = own["loss_scale"].at("updates")};
     s.last_eval_step = own.at("last_eval_step");
     s.complete = own.at("complete");
     s.horizon.warmup_steps = own.at("warmup_steps");
@@ -109,6 +116,8 @@ RunState RunState::parse(const std::string& text, const std::string& origin) {
         ": its log_history is not a list of records with a step");
   for (const Json* part : {&s.fixed_options, &s.run_log, &s.environment})
     check(part->is_null() || part->is_object(), origin, ": a part of \"berth\" is a JSON ", part->type_name(), ", not an object");
+  check(!s.loss_scale || (std::isfinite(s.loss_scale->scale) && s.loss_scale->scale >= 1 && s.loss_scale->updates >= 0), origin,
+        ": impossible numbers (loss_scale)");
   const data::SamplePosition& start = s.horizon.start;
   check(start.step >= 0 && start.step <= s.global_step && start.epoch >= 0 && start.sample >= 0 &&
             start.sample < s.horizon.num_samples,

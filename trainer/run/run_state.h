@@ -4,9 +4,11 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "data/json/json.h"
+#include "trainer/optim/adamw_options.h"
 #include "trainer/run/best_model.h"
 #include "trainer/run/horizon.h"
 
@@ -20,9 +22,12 @@ struct RunState {
   int64_t global_step = 0;
   int64_t samples_seen = 0;
   int64_t optimizer_steps = 0;   // updates made: less than global_step if steps were skipped
-  int64_t skipped_in_a_row = 0;  // steps, up to this one
+  int64_t skipped_in_a_row = 0;  // steps, up to this one, that were not finite
+  int64_t overflowed_steps = 0;  // skipped because fp16's loss scale was too large
   int64_t last_eval_step = 0;    // the last step after which an evaluation was finished
   bool complete = false;         // the run has ended: nothing is left to train
+
+  std::optional<LossScale> loss_scale;  // of the next step; with fp16
 
   Horizon horizon;
   BestModel best;

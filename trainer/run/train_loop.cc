@@ -113,8 +113,10 @@ void TrainLoop::update(TrainStep& train_step, std::span<const data::Batch> batch
   ++state_.global_step;
   state_.samples_seen += result.samples;
   state_.optimizer_steps = setup_.optimizer->steps();
-  state_.skipped_in_a_row = result.finite ? 0 : state_.skipped_in_a_row + 1;
-  if (!result.finite) stop_or_skip(state_, options_.on_nan, train_step.culprit(), comm_.rank());
+  if (!overflow_is_skipped(state_, result, comm_.rank())) {
+    state_.skipped_in_a_row = result.finite ? 0 : state_.skipped_in_a_row + 1;
+    if (!result.finite) stop_or_skip(state_, options_.on_nan, train_step.culprit(), comm_.rank());
+  }
   if (!log_) return;
   const Clock::time_point now = Clock::now();
   log_->step({.step = state_.global_step,
@@ -125,7 +127,8 @@ void TrainLoop::update(TrainStep& train_step, std::span<const data::Batch> batch
               .tokens = result.tokens,
               .samples = result.samples,
               .seconds = std::chrono::duration<double>(now - last_step_).count(),
-              .skipped = !result.finite},
+              .skipped = !result.finite && !result.overflowed,
+              .overflowed = result.overflowed},
              plan_.log_due(state_.global_step, options_.logging));
   last_step_ = now;
 }
@@ -133,7 +136,7 @@ void TrainLoop::update(TrainStep& train_step, std::span<const data::Batch> batch
 bool TrainLoop::evaluate_now() {
   const EvaluateOptions options{.batch_size = options_.batch.per_device_eval_batch_size,
                                 .max_samples = options_.batch.max_eval_samples,
-                                .bf16 = options_.model_options.bf16,
+                                .precision = options_.model_options.precision,
                                 .predictions = options_.predictions,
                                 .transform = batch_transform(options_, setup_)};
   const auto progress = [&](int64_t done, int64_t total) {

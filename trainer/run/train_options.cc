@@ -80,6 +80,7 @@ void TrainOptions::validate() const {
   check_usage(num_train_epochs > 0 || max_steps > 0, "--num-train-epochs must be positive, got ", num_train_epochs);
   check_range("--max-steps", max_steps, -1, kMostSteps);
   batch.validate();
+  model_options.precision.validate();
   check_probability(model_options.hidden_dropout_prob, "--hidden-dropout-prob");
   check_probability(model_options.attention_probs_dropout_prob, "--attention-probs-dropout-prob");
   check_probability(model_options.classifier_dropout, "--classifier-dropout");

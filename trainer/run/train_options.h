@@ -13,6 +13,7 @@
 #include "trainer/optim/schedule.h"
 #include "trainer/run/best_model.h"
 #include "trainer/tasks/prediction_options.h"
+#include "trainer/use/precision.h"
 
 namespace berth::train {
 
@@ -57,7 +58,7 @@ struct BatchOptions {
 struct ModelOptions {
   std::optional<double> hidden_dropout_prob, attention_probs_dropout_prob, classifier_dropout;  // unset: the config's
   std::vector<std::string> freeze;  // "embeddings", "encoder", "layer.3", or a number N: embeddings and the first N layers
-  bool bf16 = false;
+  PrecisionOptions precision;
   bool gradient_checkpointing = false;
   double label_smoothing_factor = 0.0;
   bool ignore_mismatched_sizes = false;  // a pretrained head of another shape is left alone and a new one begun

@@ -169,6 +169,15 @@ void make_model(TrainSetup& setup, const BertConfig& config, const TrainOptions&
   if (!report.unexpected.empty()) BOOST_LOG_TRIVIAL(info) << "in the model's files, not used: " << joined(report.unexpected);
 }
 
+void start_precision(TrainSetup& setup, const PrecisionOptions& precision) {
+  if (compute_type(precision) != at::kFloat) setup.model->parameters().enable_compute_copy(compute_type(precision));
+  std::optional<LossScale>& scale = setup.state.loss_scale;
+  if (!precision.fp16)
+    scale.reset();
+  else
+    setup.optimizer->scale_loss(scale ? *scale : scale.emplace(kFirstLossScale));
+}
+
 }  // namespace
 
 TrainSetup set_up(const TrainOptions& options, const RunFolder& folder, comm::Communicator& comm) {
@@ -189,7 +198,7 @@ TrainSetup set_up(const TrainOptions& options, const RunFolder& folder, comm::Co
                       load_named_tensors(setup.model_folder / kOptimizerFile, setup.optimizer->state(), comm);
                       setup.optimizer->restored(setup.state.optimizer_steps);
                     }
-                    if (options.model_options.bf16) setup.model->parameters().enable_compute_copy();
+                    start_precision(setup, options.model_options.precision);
                   });
   return setup;
 }

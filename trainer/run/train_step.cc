@@ -51,7 +51,7 @@ void TrainStep::forward_backward(std::span<const data::Batch> micro_batches, int
   const ForwardContext context{.training = true,
                                .seed = options_.seed,
                                .step = step,
-                               .compute_type = options_.model_options.bf16 ? at::kBFloat16 : at::kFloat,
+                               .compute_type = compute_type(options_.model_options.precision),
                                .gradient_checkpointing = options_.model_options.gradient_checkpointing};
   const std::vector<float> counts(targets_.begin(), targets_.end());
   const at::Tensor targets = uploaded(std::span<const float>(counts), comm_.device());
@@ -69,7 +69,7 @@ void TrainStep::forward_backward(std::span<const data::Batch> micro_batches, int
           (model_.model().loss_sums(logits, batch, options_.model_options.label_smoothing_factor) / targets).sum();
       losses_[static_cast<int64_t>(i)].copy_(share.detach());
       if (last) start_sum_of_losses();
-      share.backward();
+      share.backward(optimizer_.loss_scale());
     });
   }
 }
@@ -120,7 +120,11 @@ StepResult TrainStep::update_on_device(double lr) {
   comm_.wait(loss_ticket_);
   optimizer_.start(lr, loss_, reducer_.touched());
   const kernels::StepScalars scalars = optimizer_.finish();
-  return {.loss = scalars.loss, .grad_norm = scalars.norm, .finite = scalars.finite != 0};
+  return {.loss = scalars.loss,
+          .grad_norm = scalars.norm,
+          .finite = scalars.finite != 0,
+          .overflowed = scalars.overflowed != 0,
+          .loss_scale = scalars.loss_scale};
 }
 
 std::string TrainStep::culprit() const {

@@ -21,6 +21,8 @@ struct StepResult {
   double grad_norm = 0;             // before clipping
   int64_t samples = 0, tokens = 0;  // of all ranks
   bool finite = true;               // else nothing was updated
+  bool overflowed = false;          // not finite, for fp16's loss scale alone
+  LossScale loss_scale = {};        // of the next step, with fp16
 };
 
 // What each rank wishes and all ranks learn before the forward pass.

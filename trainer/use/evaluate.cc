@@ -65,8 +65,9 @@ Metrics broadcast_metrics(Metrics metrics, comm::Communicator& comm) {
 
 }  // namespace
 
-std::vector<at::Tensor> host_logits(const ModelInstance& model, const data::Batch& batch, at::Device device, bool bf16) {
-  const ForwardContext context{.compute_type = bf16 ? at::kBFloat16 : at::kFloat};
+std::vector<at::Tensor> host_logits(const ModelInstance& model, const data::Batch& batch, at::Device device,
+                                    at::ScalarType compute_type) {
+  const ForwardContext context{.compute_type = compute_type};
   std::vector<at::Tensor> logits;
   with_memory_for(batch, "a smaller --per-device-eval-batch-size gives the same results", [&] {
     logits = model.model().logits(to_device(batch, device), context);
@@ -97,7 +98,7 @@ EvalResult evaluate(const ModelInstance& model, const data::Split& split, comm::
     if (index < batches.size()) {
       split.read(batches[index], batch);
       if (options.transform) options.transform(batch, data::kFixedMasks);
-      const std::vector<at::Tensor> logits = host_logits(model, batch, comm.device(), options.bf16);
+      const std::vector<at::Tensor> logits = host_logits(model, batch, comm.device(), compute_type(options.precision));
       in_context(origin, [&] { model.task().record(logits, batch, options.predictions, own); });
     }
     if (progress) progress(std::min(samples, (round + 1) * comm.size() * options.batch_size), samples);

@@ -6,15 +6,16 @@
 #include "data/store/dataset.h"
 #include "trainer/comm/communicator.h"
 #include "trainer/tasks/task.h"
+#include "trainer/use/precision.h"
 
 namespace berth::train {
 
 class ModelInstance;
 
 struct EvaluateOptions {
-  int64_t batch_size = 8;    // samples of one micro-batch
-  int64_t max_samples = -1;  // the first so many; < 0: all
-  bool bf16 = false;         // compute in bf16; the model has its compute copy (ParameterStore)
+  int64_t batch_size = 8;           // samples of one micro-batch
+  int64_t max_samples = -1;         // the first so many; < 0: all
+  PrecisionOptions precision = {};  // for which the model has its compute copy (ParameterStore)
   PredictionOptions predictions = {};
   data::BatchTransform transform = {};  // Task::transform()
 };

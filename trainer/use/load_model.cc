@@ -55,8 +55,8 @@ bool has_labels(data::TaskKind task) {
   return shape == kClass || shape == kFloat || shape == kMultiHot || shape == kTokenClass;
 }
 
-LoadedModel fill(const BertConfig& config, const std::filesystem::path& folder, data::TaskKind task, bool bf16,
-                 comm::Communicator& comm) {
+LoadedModel fill(const BertConfig& config, const std::filesystem::path& folder, data::TaskKind task,
+                 const PrecisionOptions& precision, comm::Communicator& comm) {
   LoadedModel loaded{.folder = folder, .model = nullptr, .tokenizer = share_tokenizer(folder, comm)};
   comm::agree(comm, [&] {
     check(loaded.tokenizer->vocab().size() <= config.vocab_size, (folder / "config.json").string(), ": vocab_size ",
@@ -68,11 +68,11 @@ LoadedModel fill(const BertConfig& config, const std::filesystem::path& folder, 
   check_pretrained(folder, architecture_of(task).parameters(config, true), comm, all_of_it);
   loaded.model = std::make_shared<ModelInstance>(config, task, comm);
   load_pretrained(folder, loaded.model->parameters(), comm, all_of_it);
-  if (bf16) loaded.model->parameters().enable_compute_copy();
+  if (compute_type(precision) != at::kFloat) loaded.model->parameters().enable_compute_copy(compute_type(precision));
   return loaded;
 }
 
-LoadedModel load_model(const std::string& name, bool bf16, comm::Communicator& comm) {
+LoadedModel load_model(const std::string& name, const PrecisionOptions& precision, comm::Communicator& comm) {
   const Found found = find_model(name, comm);
   const std::string origin = (found.folder / "config.json").string();
   BertConfig config;
@@ -81,7 +81,7 @@ LoadedModel load_model(const std::string& name, bool bf16, comm::Communicator& c
     config = BertConfig::parse(found.config, origin);
     task = task_of(found.config, origin);
   });
-  return fill(config, found.folder, task, bf16, comm);
+  return fill(config, found.folder, task, precision, comm);
 }
 
 std::string describe(const data::NormalizeOptions& normalize) { return normalize.any() ? normalize.names() : "nothing"; }
@@ -115,10 +115,11 @@ data::BertTokenizer share_tokenizer(const std::filesystem::path& folder, comm::C
           json[1].get<std::vector<std::string>>()};
 }
 
-std::vector<LoadedModel> load_models(const std::vector<std::string>& names, bool bf16, comm::Communicator& comm) {
+std::vector<LoadedModel> load_models(const std::vector<std::string>& names, const PrecisionOptions& precision,
+                                     comm::Communicator& comm) {
   std::vector<LoadedModel> models;
   for (const std::string& name : names) {
-    models.push_back(load_model(name, bf16, comm));
+    models.push_back(load_model(name, precision, comm));
     const LoadedModel &first = models.front(), &last = models.back();
     comm::agree(comm, [&] {
       const auto check_same = [&](bool same, const char* what) {
@@ -134,12 +135,13 @@ std::vector<LoadedModel> load_models(const std::vector<std::string>& names, bool
   return models;
 }
 
-LoadedModel load_model_for(const data::Dataset& dataset, const std::string& name, bool bf16, comm::Communicator& comm) {
+LoadedModel load_model_for(const data::Dataset& dataset, const std::string& name, const PrecisionOptions& precision,
+                           comm::Communicator& comm) {
   const Found found = find_model(name, comm);
   BertConfig config;
   comm::agree(comm, [&] { config = BertConfig::parse(found.config, (found.folder / "config.json").string()); });
   const data::DatasetInfo& info = dataset.info();
-  LoadedModel loaded = fill(config, found.folder, info.task, bf16, comm);
+  LoadedModel loaded = fill(config, found.folder, info.task, precision, comm);
   comm::agree(comm, [&] {
     check(loaded.tokenizer->vocab().sha256() == info.vocab_sha256, dataset.path().string(),
           ": was prepared with another vocabulary than the model's in ", found.folder.string(),

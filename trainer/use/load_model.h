@@ -11,6 +11,7 @@
 #include "data/tokenizer/bert_tokenizer.h"
 #include "trainer/comm/communicator.h"
 #include "trainer/tasks/task.h"
+#include "trainer/use/precision.h"
 
 namespace berth::train {
 
@@ -27,11 +28,13 @@ struct LoadedModel {
 };
 
 // `name`: a folder, or a name in the local Hugging Face cache. The head must be there: a pretrained encoder alone cannot evaluate
-// or predict. `bf16`: ready to compute in it. Collective calls; rank 0 reads. Throw comm::AgreedError.
+// or predict. Ready to compute in `precision`. Collective calls; rank 0 reads. Throw comm::AgreedError.
 // Several that can be asked together: of the one task that their config.json names, with the same labels and vocabulary.
-std::vector<LoadedModel> load_models(const std::vector<std::string>& names, bool bf16, comm::Communicator& comm);
+std::vector<LoadedModel> load_models(const std::vector<std::string>& names, const PrecisionOptions& precision,
+                                     comm::Communicator& comm);
 // With the task of the data set, whose vocabulary, labels and lengths must fit the model.
-LoadedModel load_model_for(const data::Dataset& dataset, const std::string& name, bool bf16, comm::Communicator& comm);
+LoadedModel load_model_for(const data::Dataset& dataset, const std::string& name, const PrecisionOptions& precision,
+                           comm::Communicator& comm);
 
 // The config.json of a model folder, of at most 64 MiB. Throws Error(kBadInput).
 BertConfig load_config(const std::filesystem::path& folder);

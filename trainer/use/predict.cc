@@ -122,7 +122,7 @@ std::vector<Json> predict_group(std::span<const LoadedModel> models, const NewTe
     models[0].task().mark_targets(texts.tokenizer->vocab(), batch);
     Tensors logits_here, probabilities_here;
     for (const LoadedModel& one : models) {
-      const Tensors outputs = host_logits(*one.model, batch, device, options.bf16);
+      const Tensors outputs = host_logits(*one.model, batch, device, compute_type(options.precision));
       add_share(probabilities_here, one.task().probabilities(outputs, batch), models.size());
       add_share(logits_here, outputs, models.size());
     }

@@ -16,11 +16,11 @@ struct PredictOptions {
   std::string origin = "the input";    // where the records are from, for errors: "new.csv"
   data::FeatureOptions features = {};  // label_names, offsets and windows are set here
   PredictionOptions predictions = {};
-  int64_t batch_size = 8;          // samples of one forward pass
-  int64_t window_records = 4096;   // in memory at a time …
-  int64_t window_bytes = 8 << 20;  // … and of no more text than this, but at least one record
-  bool bf16 = false;               // the models were loaded so
-  int64_t row_windows = 4096;      // a text that is cut into more is refused: memory grows with them
+  int64_t batch_size = 8;           // samples of one forward pass
+  int64_t window_records = 4096;    // in memory at a time …
+  int64_t window_bytes = 8 << 20;   // … and of no more text than this, but at least one record
+  PrecisionOptions precision = {};  // the models were loaded so
+  int64_t row_windows = 4096;       // a text that is cut into more is refused: memory grows with them
 };
 
 // `models` (at least one) have the same task, labels, vocabulary and normalisation; of several, the probabilities are averaged.

@@ -113,6 +113,8 @@ TEST(RunState, SurvivesARoundTripExactly) {
   state.best.greater = true;
   state.kept = {.step = 6, .metric = 0.2, .checkpoint = "checkpoint-6"};
   state.not_kept = "the disk was full";
+  state.overflowed_steps = 2;
+  state.loss_scale = {.scale = 16384, .updates = 5};
   state.started_from = "/runs/a/checkpoint-5";
   state.run_log = {{"loss", 0.30000000000000004}};
   state.log_history.push_back({{"loss", 0.5}, {"step", 1}});
@@ -120,6 +122,8 @@ TEST(RunState, SurvivesARoundTripExactly) {
   const RunState again = RunState::parse(state.to_json(0.5), "test");
   EXPECT_EQ(again.to_json(0.5), state.to_json(0.5));
   EXPECT_EQ(*again.best.metric, 0.1 + 0.2);
+  EXPECT_EQ(again.loss_scale->scale, 16384);
+  EXPECT_EQ(again.loss_scale->updates, 5);
 }
 
 TEST(RunPlan, MoreStepsThanCanBeCountedAreAUsageError) {
@@ -144,10 +148,36 @@ TEST(NotFinite, EndsARunThatSkipsTooManySteps) {
   state.skipped_in_a_row = 1;
   state.optimizer_steps = 99;
   EXPECT_EQ(too_many_skipped(state), "101 of 200 steps were skipped");
+  state.overflowed_steps = 1;
+  EXPECT_EQ(too_many_skipped(state), "") << "an overflow in fp16 is none of them";
+  state.overflowed_steps = 0;
   state.horizon.total_steps = 5;
   state.global_step = 4;
   state.optimizer_steps = 1;
   EXPECT_EQ(too_many_skipped(state), "") << "three of a few";
+}
+
+TEST(NotFinite, OnlyAnOverflowForTheLossScaleIsExcused) {
+  RunState state;
+  StepResult result{.finite = false, .overflowed = true, .loss_scale = {.scale = 8, .updates = 0}};
+  EXPECT_FALSE(overflow_is_skipped(state, result, 0)) << "the loss is not scaled";
+  state.loss_scale = {.scale = 16, .updates = 3};
+  EXPECT_TRUE(overflow_is_skipped(state, result, 0));
+  EXPECT_EQ(state.overflowed_steps, 1);
+  EXPECT_EQ(state.loss_scale->scale, 8);
+  result = {.finite = true, .loss_scale = {.scale = 8, .updates = 1}};
+  EXPECT_FALSE(overflow_is_skipped(state, result, 0));
+  EXPECT_EQ(state.loss_scale->updates, 1);
+  result = {.finite = false, .loss_scale = {.scale = 1, .updates = 0}};
+  EXPECT_FALSE(overflow_is_skipped(state, result, 0));
+  EXPECT_EQ(state.overflowed_steps, 1);
+  try {
+    stop_or_skip(state, OnNan::kStop, "somewhere", 0);
+    ADD_FAILURE() << "it went on";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::kDiverged);
+    EXPECT_NE(std::string(error.what()).find("fp16's loss scale is down to 1"), std::string::npos) << error.what();
+  }
 }
 
 TEST(RunState, TheBestKeptIsTheBestThatWasSaved) {
@@ -182,6 +212,12 @@ TEST(RunState, RefusesDamageAndImpossibleNumbers) {
     EXPECT_EQ(error.code(), ExitCode::kBadInput);
     EXPECT_NE(std::string(error.what()).find("here/trainer_state.json"), std::string::npos) << error.what();
   }
+  for (const float scale : {0.5f, std::numeric_limits<float>::infinity()}) {
+    state.loss_scale = {.scale = scale, .updates = 0};
+    EXPECT_THROW(RunState::parse(state.to_json(0), "x"), Error);
+  }
+  state.loss_scale.reset();
+  EXPECT_NO_THROW(RunState::parse(state.to_json(0), "x"));
   state.global_step = 1000;
   EXPECT_THROW(RunState::parse(state.to_json(0), "x"), Error);
 }
