@@ -70,6 +70,7 @@ berth_package(mpi HEADERS "mpi\\.h" TARGETS MPI::MPI_C)
 berth_package(torch HEADERS "(torch|ATen|c10)/(?!cuda/)" TARGETS torch::cpu)
 berth_package(cudart HEADERS "cuda_runtime" TARGETS berth_cudart)
 berth_package(cuda HEADERS "nccl\\.h|(ATen|c10)/cuda/|cuda" TARGETS torch::cuda nccl::nccl)
+berth_package(cublaslt HEADERS "cublasLt" TARGETS CUDA::cublasLt)
 berth_package(cli11 HEADERS "CLI/" TARGETS CLI11::CLI11)
 
 if(TARGET torch::cpu)

@@ -173,12 +173,6 @@ void Call::run(const c10::OperatorHandle& op) {
   count("bytes_down", name_, it == kWaits.end() ? 8 : static_cast<long>(it->second));
 }
 
-// Products of bf16 or fp16 that are added up in fp32, which ATen has on CUDA alone.
-at::Tensor& addmm_in_type(const at::Tensor& self, const at::Tensor& a, const at::Tensor& b, at::ScalarType type,
-                          const at::Scalar& beta, const at::Scalar& alpha, at::Tensor& out) {
-  return out.copy_(at::addmm(self.to(type), a.to(type), b.to(type), beta, alpha));
-}
-
 void run_on_shadows(const c10::OperatorHandle& op, c10::DispatchKeySet, torch::jit::Stack* stack) { Call(op, *stack).run(op); }
 
 }  // namespace
@@ -187,7 +181,6 @@ void run_on_shadows(const c10::OperatorHandle& op, c10::DispatchKeySet, torch::j
 TORCH_LIBRARY_IMPL(_, CUDA, library) {
   library.fallback(torch::CppFunction::makeFromBoxedFunction<&berth::standin::run_on_shadows>());
 }
-TORCH_LIBRARY_IMPL(aten, CPU, library) { library.impl("addmm.dtype_out", &berth::standin::addmm_in_type); }
 // Where the CPU has a kernel, CUDA has one; the fallback alone would leave it to the dispatcher to take such an operator apart.
 TORCH_LIBRARY_IMPL(aten, CUDA, library) {
   for (const c10::OperatorName& name : c10::Dispatcher::singleton().getAllOpNames()) {

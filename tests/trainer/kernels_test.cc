@@ -7,7 +7,6 @@
 #include "data/samples/id_order.h"
 #include "tests/support/golden.h"
 #include "trainer/kernels/cpu_kernels.h"
-#include "trainer/kernels/gemm.h"
 #include "trainer/kernels/reference.h"
 #include "trainer/model/config.h"
 
@@ -292,12 +291,12 @@ TEST(Linear, ThreeProductsEqualAutograd) {
       const at::Tensor x = at::randn({n, in}).to(type), weight = (at::randn({out, in}) * 0.1).to(type), bias = at::randn({out});
       const at::Tensor dy = at::randn({n, out}).to(type), dx = at::ones({n, in}, type);
       const at::Tensor weight_grad = at::ones({out, in}), bias_grad = at::ones({out});
-      const at::Tensor y = linear_forward(x, weight, bias.to(type));
+      const at::Tensor y = kernels_of(x).linear_forward(x, weight, bias.to(type));
       kernels_of(dy).add_product(dy, x, weight_grad);
       kernels_of(dy).add_column_sums(dy, bias_grad);
-      linear_backward_input(dy, weight, dx, false);
+      kernels_of(dy).linear_backward_input(dy, weight, dx, false);
       const at::Tensor twice = dx.clone();
-      linear_backward_input(dy, weight, twice, true);
+      kernels_of(dy).linear_backward_input(dy, weight, twice, true);
 
       const at::Tensor rx = x.to(at::kDouble), rw = weight.to(at::kDouble), rd = dy.to(at::kDouble);
       const double limit = type == at::kFloat ? 1e-5 : 1e-2;

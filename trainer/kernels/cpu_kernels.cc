@@ -248,13 +248,6 @@ void CpuKernels::add_column_sums(const at::Tensor& x, const at::Tensor& sums) co
   });
 }
 
-void CpuKernels::add_product(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& grad) const {
-  if (dy.scalar_type() == at::kFloat)
-    grad.addmm_(dy.t(), x);
-  else
-    grad.add_(at::mm(dy.t(), x));
-}
-
 at::Tensor CpuKernels::cross_entropy_sum(const at::Tensor& logits, const at::Tensor& labels, int64_t ignored,
                                          double smoothing) const {
   return cross_entropy_sum_reference(logits, labels, ignored, smoothing);

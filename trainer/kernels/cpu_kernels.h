@@ -32,7 +32,6 @@ class CpuKernels final : public Kernels {
                                  const at::Tensor& bias_grad) const override;
   at::Tensor dropout_rows(const at::Tensor& x, const Dropout& dropout, const RowIds& rows) const override;
   void add_column_sums(const at::Tensor& x, const at::Tensor& sums) const override;
-  void add_product(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& grad) const override;
   at::Tensor cross_entropy_sum(const at::Tensor& logits, const at::Tensor& labels, int64_t ignored,
                                double smoothing) const override;
 

@@ -30,6 +30,24 @@ const Kernels& kernels_of(const at::Tensor& tensor) {
 
 void register_kernels(at::DeviceType device, const Kernels& kernels) { registry()[static_cast<size_t>(device)] = &kernels; }
 
+at::Tensor Kernels::linear_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const {
+  return at::addmm(bias, x, weight.t());
+}
+
+void Kernels::linear_backward_input(const at::Tensor& dy, const at::Tensor& weight, const at::Tensor& dx, bool accumulate) const {
+  if (accumulate)
+    dx.addmm_(dy, weight);
+  else
+    at::mm_out(const_cast<at::Tensor&>(dx), dy, weight);
+}
+
+void Kernels::add_product(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& grad) const {
+  if (dy.scalar_type() == at::kFloat)
+    grad.addmm_(dy.t(), x);
+  else
+    grad.add_(at::mm(dy.t(), x));
+}
+
 at::Tensor padded_places(const at::Tensor& lengths, int64_t width, int64_t rows) {
   const at::Tensor samples = at::repeat_interleave(lengths, std::optional<int64_t>(rows)), begins = lengths.cumsum(0) - lengths;
   return at::arange(rows, lengths.options()) - begins.index_select(0, samples) + samples * width;

@@ -86,8 +86,12 @@ class Kernels {
   // sums[c] += sum of x's column c; x [N, C], rows may be strided, sums [C] fp32.
   virtual void add_column_sums(const at::Tensor& x, const at::Tensor& sums) const = 0;
 
-  // grad += dy^T x; dy [N, out], x [N, in], grad [out, in] fp32.
-  virtual void add_product(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& grad) const = 0;
+  // The products of a linear layer y = x W^T + b; x [N, in], y [N, out], weight [out, in] and bias [out] of one type; rows may be
+  // strided. Forward gives y; backward makes dx (+)= dy W; for the weight, grad += dy^T x, grad [out, in] fp32. By ATen, unless a device
+  // has its own.
+  virtual at::Tensor linear_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const;
+  virtual void linear_backward_input(const at::Tensor& dy, const at::Tensor& weight, const at::Tensor& dx, bool accumulate) const;
+  virtual void add_product(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& grad) const;
 
   // Sum over rows of the cross entropy of logits [N, C] and labels [N] int64, fp32 scalar, differentiable. Rows labelled `ignored`
   // take no part. With smoothing s, (1 - s) * nll + s * mean over classes of -log p.

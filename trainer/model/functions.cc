@@ -1,7 +1,6 @@
 #include "trainer/model/functions.h"
 
 #include "data/check.h"
-#include "trainer/kernels/gemm.h"
 
 namespace berth::train {
 namespace {
@@ -44,12 +43,12 @@ at::Tensor backward_linear(AutogradContext* ctx, const LinearCall& call, const a
   if (!call.layer.tied) announce(*call.store, weight);
   if (!ctx->needs_input_grad(0)) return {};
   at::Tensor dx = at::empty_like(x);
-  linear_backward_input(dy, value_in(weight, x.scalar_type()), dx, false);
+  kernels.linear_backward_input(dy, value_in(weight, x.scalar_type()), dx, false);
   return dx;
 }
 
 at::Tensor forward_linear(const at::Tensor& x, const Linear& layer) {
-  return linear_forward(x, value_in(*layer.weight, x.scalar_type()), value_in(*layer.bias, x.scalar_type()));
+  return kernels_of(x).linear_forward(x, value_in(*layer.weight, x.scalar_type()), value_in(*layer.bias, x.scalar_type()));
 }
 
 // `link`, here and below: see link_to.

@@ -1,7 +1,6 @@
 #include "trainer/model/layer.h"
 
 #include "data/check.h"
-#include "trainer/kernels/gemm.h"
 
 namespace berth::train {
 namespace {
@@ -52,7 +51,8 @@ std::vector<Joined> join(std::initializer_list<const Linear*> layers) {
 at::Tensor project(const at::Tensor& x, const std::vector<Joined>& layers) {
   std::vector<at::Tensor> outputs;
   const auto value = [&](const Parameter& parameter) { return value_in(parameter, x.scalar_type()); };
-  for (const Joined& joined : layers) outputs.push_back(linear_forward(x, joined.weights(value), joined.biases(value)));
+  for (const Joined& joined : layers)
+    outputs.push_back(kernels_of(x).linear_forward(x, joined.weights(value), joined.biases(value)));
   return outputs.size() == 1 ? outputs[0] : at::cat(outputs, 1);
 }
 
@@ -81,7 +81,7 @@ void project_backward_input(const at::Tensor& dy, const std::vector<Joined>& lay
   const auto value = [&](const Parameter& parameter) { return value_in(parameter, dy.scalar_type()); };
   int64_t column = 0;
   for (const Joined& joined : layers) {
-    linear_backward_input(dy.narrow(1, column, joined.rows()), joined.weights(value), dx, accumulate);
+    kernels_of(dy).linear_backward_input(dy.narrow(1, column, joined.rows()), joined.weights(value), dx, accumulate);
     column += joined.rows();
     accumulate = true;
   }
@@ -150,7 +150,7 @@ std::pair<at::Tensor, at::Tensor> backward_block(const Call& call, const at::Ten
   if (!linear.weight->frozen) kernels.add_product(dy, x, linear.weight->grad);
   for (const Parameter* parameter : {norm.beta, norm.gamma, linear.bias, linear.weight}) announce(*call.store, *parameter);
   at::Tensor dx = at::empty_like(x);
-  linear_backward_input(dy, value_in(*linear.weight, dy.scalar_type()), dx, false);
+  kernels.linear_backward_input(dy, value_in(*linear.weight, dy.scalar_type()), dx, false);
   return {dx, d_residual};
 }
 
@@ -163,7 +163,8 @@ at::Tensor backward(const Call& call, const Activations& a, const at::Tensor& d_
   const at::Tensor d_inner = kernels.activation_backward(d_activated, a.inner, layer.activation, layer.intermediate.bias->grad);
   if (!layer.intermediate.weight->frozen) kernels.add_product(d_inner, a.middle, layer.intermediate.weight->grad);
   for (const Parameter* parameter : {layer.intermediate.bias, layer.intermediate.weight}) announce(*store, *parameter);
-  linear_backward_input(d_inner, value_in(*layer.intermediate.weight, d_inner.scalar_type()), d_middle, /*accumulate=*/true);
+  kernels.linear_backward_input(d_inner, value_in(*layer.intermediate.weight, d_inner.scalar_type()), d_middle,
+                                /*accumulate=*/true);
 
   const auto [d_attended, d_residual] = backward_block(call, d_middle, a.attended, layer.attention_output, layer.attention_norm,
                                                        a.attention_norm, pass.attention_output_dropout);
@@ -196,6 +197,7 @@ struct LayerFunction : Function<LayerFunction> {
   };
 
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& /*link*/, const Call& call) {
+    const at::AutoDispatchBelowADInplaceOrView no_graph;
     State state{call, {}};
     Activations forgotten;
     const at::Tensor input = x.detach();  // what is kept needs no graph
@@ -205,6 +207,7 @@ struct LayerFunction : Function<LayerFunction> {
     return out;
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const at::AutoDispatchBelowADInplaceOrView no_graph;
     auto& state = kept<State>(ctx);
     // Taken out of the node: it lives on until the whole pass is through, its tensors need not.
     Activations activations = std::exchange(state.activations, {});

@@ -301,15 +301,6 @@ void CudaKernels::add_column_sums(const at::Tensor& x, const at::Tensor& sums) c
   });
 }
 
-void CudaKernels::add_product(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& grad) const {
-  if (dy.scalar_type() == at::kFloat)
-    grad.addmm_(dy.t(), x);
-  else if (grad.is_cuda())  // one product that adds in fp32: ATen has it on CUDA alone
-    at::addmm_out(const_cast<at::Tensor&>(grad), grad, dy.t(), x, at::kFloat);
-  else
-    grad.add_(at::mm(dy.t(), x));
-}
-
 at::Tensor CudaKernels::cross_entropy_sum(const at::Tensor& logits, const at::Tensor& labels, int64_t ignored,
                                           double smoothing) const {
   check_internal(ignored == kIgnoreLabel, "cross entropy that ignores ", ignored);

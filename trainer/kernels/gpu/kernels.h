@@ -6,8 +6,8 @@
 
 namespace berth::train::cuda {
 
-// Rows are fp32, bf16 or fp16. Attention takes heads of up to 64 elements; those of other sizes than 32 and 64 are padded.
-class CudaKernels final : public Kernels {
+// Rows are fp32, bf16 or fp16. Products are ATen's (for GPUs: products.h). Attention takes heads of up to 64 elements; those of other sizes than 32 and 64 are padded.
+class CudaKernels : public Kernels {
  public:
   // `current_stream`: where work on a device goes.
   explicit CudaKernels(Stream (*current_stream)(at::Device)) : current_stream_(current_stream) {}
@@ -32,12 +32,13 @@ class CudaKernels final : public Kernels {
                                  const at::Tensor& bias_grad) const override;
   at::Tensor dropout_rows(const at::Tensor& x, const Dropout& dropout, const RowIds& rows) const override;
   void add_column_sums(const at::Tensor& x, const at::Tensor& sums) const override;
-  void add_product(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& grad) const override;
   at::Tensor cross_entropy_sum(const at::Tensor& logits, const at::Tensor& labels, int64_t ignored,
                                double smoothing) const override;
 
- private:
+ protected:
   Stream stream(const at::Tensor& tensor) const { return current_stream_(tensor.device()); }
+
+ private:
   Stream (*current_stream_)(at::Device);
 };
 
