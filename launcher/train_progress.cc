@@ -1,6 +1,7 @@
 #include "launcher/train_progress.h"
 
 #include <boost/log/trivial.hpp>
+#include <cmath>
 #include <cstdio>
 
 #include "data/check.h"
@@ -17,6 +18,22 @@ std::string epoch(double value) {
   return text;
 }
 
+std::string percent_of_peak(double flops, double most_flops) {
+  if (!(most_flops > 0)) return "";
+  char text[64];
+  std::snprintf(text, sizeof(text), ", MFU %.1f %%", 100 * flops / most_flops);
+  return text;
+}
+
+// That which may run out: the GPU's, where there is one.
+std::string peak_memory(const train::MemoryPeak& memory) {
+  const int64_t bytes = memory.gpu > 0 ? memory.gpu : memory.cpu;
+  if (bytes == 0) return "";
+  char text[64];
+  std::snprintf(text, sizeof(text), ", %s %.2f GiB", memory.gpu > 0 ? "GPU memory" : "memory", std::ldexp(bytes, -30));
+  return text;
+}
+
 std::string rate(double tokens, double seconds) { return seconds > 0 ? format_count(tokens / seconds) + " tokens/s" : ""; }
 
 }  // namespace
@@ -26,6 +43,7 @@ std::string describe(const train::LogReport& report, int64_t total_steps) {
       concat("step ", report.step, "/", total_steps, ", ", epoch(report.epoch), ", loss ", format_number(report.loss), ", lr ",
              format_number(report.learning_rate), ", grad norm ", format_number(report.grad_norm));
   if (const std::string speed = rate(static_cast<double>(report.tokens), report.seconds); !speed.empty()) text += ", " + speed;
+  text += percent_of_peak(report.flops, report.most_flops) + peak_memory(report.memory);
   if (report.skipped > 0) text += ", " + counted(report.skipped, "step") + " skipped: not finite";
   if (report.overflowed > 0) text += ", " + counted(report.overflowed, "step") + " skipped: fp16 overflowed";
   return text;
@@ -42,6 +60,8 @@ std::string describe(const train::TrainSummary& summary) {
   std::string text = concat("trained ", counted(summary.step, "step"), ", ", epoch(summary.epoch), ", in ",
                             format_duration(summary.seconds), ": train_loss ", format_number(summary.loss));
   if (const std::string speed = rate(static_cast<double>(summary.tokens), summary.seconds); !speed.empty()) text += ", " + speed;
+  text += percent_of_peak(summary.flops, summary.most_flops) + peak_memory(summary.memory);
+  if (!summary.device.empty()) text += ", on " + summary.device;
   if (summary.skipped > 0) text += ", " + counted(summary.skipped, "step") + " skipped: not finite";
   if (summary.overflowed > 0) text += ", " + counted(summary.overflowed, "step") + " skipped: fp16 overflowed";
   return text;

@@ -24,6 +24,13 @@ struct Batch {
 
   int64_t size() const { return static_cast<int64_t>(sample_ids.size()); }
   int64_t tokens() const { return static_cast<int64_t>(input_ids.size()); }
+  // Of tokens that attend to each other: the sum of the samples' squared lengths.
+  int64_t pairs() const {
+    int64_t pairs = 0;
+    for (int64_t b = 0; b < size(); ++b)
+      pairs += int64_t{cu_seqlens[b + 1] - cu_seqlens[b]} * (cu_seqlens[b + 1] - cu_seqlens[b]);
+    return pairs;
+  }
 };
 
 }  // namespace berth::data

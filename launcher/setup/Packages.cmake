@@ -60,6 +60,17 @@ if(TARGET torch::cuda AND NOT BERTH_CUDA STREQUAL OFF AND NOT TARGET berth_cudar
   endif()
 endif()
 
+# NVTX, headers alone, of which a program without them needs nothing.
+find_path(BERTH_NVTX_INCLUDE_DIR nvtx3/nvToolsExt.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+mark_as_advanced(BERTH_NVTX_INCLUDE_DIR)
+if(NOT TARGET berth_nvtx)
+  add_library(berth_nvtx INTERFACE)
+  target_link_libraries(berth_nvtx INTERFACE ${CMAKE_DL_LIBS})
+  if(BERTH_NVTX_INCLUDE_DIR)
+    target_include_directories(berth_nvtx SYSTEM INTERFACE ${BERTH_NVTX_INCLUDE_DIR})
+  endif()
+endif()
+
 berth_package(json HEADERS "nlohmann/" TARGETS nlohmann_json::nlohmann_json)
 berth_package(openssl HEADERS "openssl/" TARGETS OpenSSL::Crypto)
 berth_package(icu HEADERS "unicode/" TARGETS ICU::uc)
@@ -71,6 +82,7 @@ berth_package(torch HEADERS "(torch|ATen|c10)/(?!cuda/)" TARGETS torch::cpu)
 berth_package(cudart HEADERS "cuda_runtime" TARGETS berth_cudart)
 berth_package(cuda HEADERS "nccl\\.h|(ATen|c10)/cuda/|cuda" TARGETS torch::cuda nccl::nccl)
 berth_package(cublaslt HEADERS "cublasLt" TARGETS CUDA::cublasLt)
+berth_package(nvtx HEADERS "nvtx3/" TARGETS berth_nvtx)
 berth_package(cli11 HEADERS "CLI/" TARGETS CLI11::CLI11)
 
 if(TARGET torch::cpu)

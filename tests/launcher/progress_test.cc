@@ -121,16 +121,34 @@ TEST_F(ProgressTest, TrainingLogsAtReportsOnly) {
   TrainProgress progress(console, true, clock());
   progress.started(0, 20);
   progress.step({.step = 1, .epoch = 0.1, .loss = 0.5, .tokens = 100, .seconds = 100});
-  progress.log({.step = 10, .epoch = 1, .loss = 0.6931, .learning_rate = 5e-5, .grad_norm = 1.25, .tokens = 24690, .seconds = 2});
+  progress.log({.step = 10,
+                .epoch = 1,
+                .loss = 0.6931,
+                .learning_rate = 5e-5,
+                .grad_norm = 1.25,
+                .tokens = 24690,
+                .seconds = 2,
+                .memory = {.cpu = 3 << 29}});
   progress.evaluating(1, 2);
   progress.eval({.step = 10,
                  .epoch = 1,
                  .metrics = {{"loss", 0.5, train::MetricKind::kLoss}, {"accuracy", 0.875, train::MetricKind::kScore}}});
-  progress.finish({.step = 20, .epoch = 2, .loss = 0.5, .seconds = 65, .tokens = 65000, .skipped = 1});
+  progress.finish({.step = 20,
+                   .epoch = 2,
+                   .loss = 0.5,
+                   .seconds = 65,
+                   .tokens = 65000,
+                   .flops = 1e15,
+                   .most_flops = 2e15,
+                   .memory = {.cpu = 1 << 30, .gpu = 1 << 30},
+                   .device = "NVIDIA H200",
+                   .skipped = 1});
   EXPECT_EQ(read_console(),
-            "T step 10/20, epoch 1.00, loss 0.6931, lr 5e-05, grad norm 1.25, 12.3k tokens/s\n"
+            "T step 10/20, epoch 1.00, loss 0.6931, lr 5e-05, grad norm 1.25, 12.3k tokens/s, memory 1.50 GiB\n"
             "T step 10, epoch 1.00, eval_loss 0.5, eval_accuracy 0.875\n"
-            "T trained 20 steps, epoch 2.00, in 1:05: train_loss 0.5, 1.0k tokens/s, 1 step skipped: not finite\n");
+            "T trained 20 steps, epoch 2.00, in 1:05: train_loss 0.5, 1.0k tokens/s, MFU 50.0 %, GPU memory 1.00 GiB, on NVIDIA "
+            "H200, 1 step "
+            "skipped: not finite\n");
 }
 
 TEST_F(ProgressTest, TrainingDrawsAndCleansUpOnATerminal) {

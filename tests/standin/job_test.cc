@@ -112,6 +112,17 @@ TEST_F(StandinJob, EvaluatesAndPredictsInFp16) {
   EXPECT_EQ(run_berth("predict --fp16 --model " + at("evaluated") + " --text \"ban bas\"").exit_code, 0);
 }
 
+TEST_F(StandinJob, RecordsTheGpuAndTheMostOfItsMemory) {
+  const JobResult result = train("recorded", kOptions, 2);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const auto results = nlohmann::json::parse(read_bytes(at("recorded") + "/train_results.json"));
+  EXPECT_EQ(results["train_device"], "Stand-in GPU 0");
+  EXPECT_GT(results["train_mem_gpu_peak"], 100'000) << "parameters, gradients and moments alone";
+  EXPECT_LT(results["train_mem_gpu_peak"], 64 << 20);
+  EXPECT_FALSE(results.contains("train_mfu")) << "nobody knows its peak";
+  EXPECT_NE(result.err.find("GPU memory 0.0"), std::string::npos) << result.err;
+}
+
 TEST_F(StandinJob, WhereMemoryDoesNotSufficeItSaysWhatToDo) {
   const JobResult result =
       train("too_large", "--per-device-train-batch-size 64 --data " + at("data.h5"), 1, {{"STANDIN_GPU_MB", "9"}});

@@ -4,6 +4,7 @@
 
 #include "data/check.h"
 #include "tests/support/golden.h"
+#include "trainer/model/flops.h"
 #include "trainer/model/heads.h"
 
 namespace berth::train {
@@ -243,6 +244,27 @@ TEST(DeviceBatch, HoldsWhatTheHostKnows) {
   EXPECT_EQ(batch.max_seqlen, std::max(host.cu_seqlens[1], host.cu_seqlens[2] - host.cu_seqlens[1]));
   for (const at::Tensor& tensor : {batch.sample_ids, batch.input_ids, batch.labels, batch.targets})
     EXPECT_EQ(reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) % 64, 0u);
+}
+
+// Counted by hand: a layer has 4 x 64 x 64 + 2 x 64 x 128 = 32768 elements of matrices.
+TEST(ModelFlops, SixForEachElementOfAMatrixAndTwelveForEachPair) {
+  const ModelFlops flops = model_flops(*Fixture().store, small_config());
+  EXPECT_EQ(flops.per_token, 6 * 3 * 32768);
+  EXPECT_EQ(flops.per_pair, 12 * 3 * 64);
+  EXPECT_EQ(flops.of(100, 1000), 6 * 3 * 32768 * 100.0 + 12 * 3 * 64 * 1000.0);
+  EXPECT_EQ(batch_of({1, 2, 3}).pairs(), 8 * 8 + 15 * 15 + 22 * 22);
+}
+
+// Layer 0 is only passed forward; into layer 1 no gradient goes from its queries, keys and values.
+TEST(ModelFlops, WhatIsFrozenTakesNoGradient) {
+  std::vector<std::string> frozen;
+  const Fixture whole;
+  for (const Parameter& parameter : whole.store->parameters())
+    if (parameter.name.find("embeddings.") != std::string::npos || parameter.name.find("layer.0.") != std::string::npos)
+      frozen.push_back(parameter.name);
+  const ModelFlops flops = model_flops(*Fixture(frozen).store, small_config());
+  EXPECT_EQ(flops.per_token, 2 * 32768 + (6 * 32768 - 2 * 3 * 64 * 64) + 6 * 32768);
+  EXPECT_EQ(flops.per_pair, (4 + 12 + 12) * 64);
 }
 
 }  // namespace

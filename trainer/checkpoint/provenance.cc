@@ -23,6 +23,7 @@ void write_provenance(const std::filesystem::path& run, const Provenance& proven
   ordered_json jobs = job.from_step > 0 ? earlier_jobs(path) : ordered_json::array();
   jobs.push_back({{"slurm_job_id", job.slurm_job_id},
                   {"hosts", job.hosts},
+                  {"device", job.device},
                   {"ranks", job.ranks},
                   {"started", job.started},
                   {"from_step", job.from_step}});

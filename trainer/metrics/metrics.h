@@ -11,8 +11,8 @@ namespace berth::train {
 enum class MetricKind {
   kLoss,   // less is better: losses, perplexity, mean squared errors
   kScore,  // more is better: shares, from 0 to 1 (SQuAD's: in percent), and correlations, from -1
-  kCount,  // a whole number of samples, questions, entities or steps
-  kSpeed,  // how fast it went, not how well: seconds, or something per second
+  kCount,  // a whole number of samples, questions, entities, steps or bytes
+  kSpeed,  // how fast it went, not how well: seconds, something per second, or a share of the GPUs' peak
   kOther   // where a run stands, how it is set: epoch, learning rate, gradient norm, thresholds
 };
 

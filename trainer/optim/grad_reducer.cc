@@ -5,6 +5,7 @@
 
 #include "data/check.h"
 #include "trainer/model/upload.h"
+#include "trainer/trace/range.h"
 
 namespace berth::train {
 
@@ -71,6 +72,7 @@ void GradReducer::mark_ready(int parameter) {
 void GradReducer::start(size_t index) {
   const Bucket& bucket = parameters_.buckets()[index];
   if (bucket.frozen) return;
+  const trace::Range range("all-reduce bucket");
   if (bucket.kind == GradKind::kDense) {
     tickets_.push_back(comm_.start_all_reduce(bucket.grads));
   } else if (!touched_.empty()) {

@@ -32,8 +32,19 @@ std::string text_of(const Json& value) {
   return joined(value, ", ", text_of);
 }
 
-std::string cell(const Json& value) {
-  return concat("<td", value.is_number() ? " class=\"number\"" : "", ">", escape_html(text_of(value)), "</td>");
+// With its unit, which the name says in parts only.
+std::string text_of(const std::string& name, const Json& value) {
+  if (!value.is_number()) return text_of(value);
+  char text[32];
+  if (name.ends_with("mem_cpu_peak") || name.ends_with("mem_gpu_peak")) {
+    std::snprintf(text, sizeof(text), "%.2f GiB", std::ldexp(value.get<double>(), -30));
+    return text;
+  }
+  return text_of(value) + (name == "train_runtime" ? " s" : "");
+}
+
+std::string cell(const Json& value, const std::string& name = "") {
+  return concat("<td", value.is_number() ? " class=\"number\"" : "", ">", escape_html(text_of(name, value)), "</td>");
 }
 
 std::string section(const std::string& title, const std::string& body) {
@@ -58,7 +69,7 @@ std::string key_table(const Json& object) {
   Flat flat;
   collect(object, "", flat);
   std::string out = "<table class=\"keys\">";
-  for (const auto& [key, value] : flat) out += concat("<tr><th>", escape_html(key), "</th>", cell(*value), "</tr>");
+  for (const auto& [key, value] : flat) out += concat("<tr><th>", escape_html(key), "</th>", cell(*value, key), "</tr>");
   return out + "</table>";
 }
 
@@ -117,6 +128,7 @@ std::string charts(const std::vector<LogRecord>& records) {
   out += chart("Learning rate", {series_of(records, "learning_rate", "learning rate")});
   out += chart("Gradient norm", {series_of(records, "grad_norm", "gradient norm")});
   out += chart("Tokens per second", {series_of(records, "tokens_per_second", "tokens per second")});
+  out += chart("Share of the GPUs' peak (MFU)", {series_of(records, "mfu", "MFU")});
   return out.empty() ? "" : "<div class=\"charts\">" + out + "</div>";
 }
 
@@ -142,7 +154,8 @@ std::string evaluation_table(const std::vector<LogRecord>& records) {
 
 // The figures one looks for first.
 bool is_headline(const std::string& name) {
-  if (name == "train_runtime" || name == "train_samples_per_second") return true;
+  for (const char* name_of : {"train_runtime", "train_samples_per_second", "train_mfu", "train_mem_gpu_peak", "train_device"})
+    if (name == name_of) return true;
   for (const char* metric : {"_loss", "_accuracy", "_f1", "_pearson", "_spearmanr", "_exact_match", "_perplexity"})
     if (name.ends_with(metric)) return true;
   return false;
@@ -153,8 +166,7 @@ std::string tiles(const Json& results) {
   std::string out;
   for (const auto& [key, value] : results.items()) {
     if (!is_headline(key)) continue;
-    out += concat("<div class=\"tile\"><b>", escape_html(text_of(value)), key == "train_runtime" ? " s" : "", "</b><span>",
-                  escape_html(key), "</span></div>");
+    out += concat("<div class=\"tile\"><b>", escape_html(text_of(key, value)), "</b><span>", escape_html(key), "</span></div>");
   }
   return out.empty() ? "" : "<div class=\"tiles\">" + out + "</div>";
 }

@@ -27,15 +27,24 @@ std::string earlier_lines(const LogRecord& history, int64_t resume_step) {
 
 }  // namespace
 
+nlohmann::ordered_json json_value(double value) {
+  return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
+}
+
 nlohmann::ordered_json json_value(const Metric& metric) {
-  if (!std::isfinite(metric.value)) return nullptr;
-  if (metric.kind == MetricKind::kCount) return static_cast<int64_t>(metric.value);
-  return metric.value;
+  if (metric.kind == MetricKind::kCount && std::isfinite(metric.value)) return static_cast<int64_t>(metric.value);
+  return json_value(metric.value);
 }
 
 LogRecord make_record(int64_t step, const Metrics& values) {
   LogRecord record = {{"step", step}};
   for (const Metric& metric : values) record[metric.name] = json_value(metric);
+  return record;
+}
+
+LogRecord make_record(const TrainSummary& summary) {
+  LogRecord record = make_record(summary.step, scalars(summary));
+  if (!summary.device.empty()) record["train_device"] = summary.device;
   return record;
 }
 
@@ -64,6 +73,6 @@ void MetricsFile::log(const LogReport& report) { append(make_record(report.step,
 
 void MetricsFile::eval(const EvalReport& report) { append(make_record(report.step, scalars(report))); }
 
-void MetricsFile::finish(const TrainSummary& summary) { append(make_record(summary.step, scalars(summary))); }
+void MetricsFile::finish(const TrainSummary& summary) { append(make_record(summary)); }
 
 }  // namespace berth::train

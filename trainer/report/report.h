@@ -4,12 +4,20 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "trainer/metrics/metrics.h"
 
 namespace berth::train {
+
+// The most memory that a process had, in bytes; 0: not known.
+struct MemoryPeak {
+  int64_t cpu = 0;  // resident
+  int64_t gpu = 0;  // in tensors
+  void raise(const MemoryPeak& other);
+};
 
 // One finished optimizer step, over all ranks.
 struct StepReport {
@@ -20,7 +28,10 @@ struct StepReport {
   double grad_norm = 0;  // before clipping
   int64_t tokens = 0;
   int64_t samples = 0;
-  double seconds = 0;       // wall time since the previous step ended
+  double seconds = 0;                                            // wall time since the previous step ended
+  double flops = 0;                                              // that the model asked for (trainer/model/flops.h)
+  double most_flops = std::numeric_limits<double>::quiet_NaN();  // that the GPUs can do in `seconds`; NaN: not known
+  MemoryPeak memory = {};                                        // of rank 0, so far; with reports that are logged
   bool skipped = false;     // not finite, so nothing was updated: loss and grad_norm mean nothing
   bool overflowed = false;  // for fp16's loss scale, so nothing was updated: grad_norm means nothing
 };
@@ -35,6 +46,8 @@ struct LogReport {
   int64_t tokens = 0;
   int64_t samples = 0;
   double seconds = 0;
+  double flops = 0, most_flops = 0;
+  MemoryPeak memory = {};
   int64_t skipped = 0, overflowed = 0;  // steps
 };
 
@@ -53,11 +66,15 @@ struct TrainSummary {
   double seconds = 0;  // spent in steps
   int64_t tokens = 0;
   int64_t samples = 0;
+  double flops = 0, most_flops = 0;
+  MemoryPeak memory = {};   // of any rank
+  std::string device = {};  // the GPU's model, or "cpu"; "": not known
   int64_t skipped = 0, overflowed = 0;
 };
 
 // A report as scalars named as the Hugging Face Trainer names them in its log history ("loss", "eval_accuracy", "train_runtime"),
-// with "epoch" and without the step.
+// with "epoch" and without the step. Their memory is the most that was had ("train_mem_gpu_peak"), where Hugging Face's
+// TrainerMemoryTracker gives differences; "mfu" is flops / most_flops, and is left out where that is not known.
 Metrics scalars(const LogReport& report);
 Metrics scalars(const EvalReport& report);
 Metrics scalars(const TrainSummary& summary);

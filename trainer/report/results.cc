@@ -15,11 +15,13 @@ void write_sorted(const std::filesystem::path& path, const nlohmann::json& value
   data::write_durably(path, data::dump_json(values, 4) + "\n");
 }
 
-}  // namespace
+nlohmann::json values_of(const Metrics& metrics) {
+  nlohmann::json values = nlohmann::json::object();
+  for (const Metric& metric : metrics) values[metric.name] = json_value(metric);
+  return values;
+}
 
-void write_results(const std::filesystem::path& folder, const std::string& split, const Metrics& values) {
-  nlohmann::json results = nlohmann::json::object();
-  for (const Metric& metric : values) results[metric.name] = json_value(metric);
+void write_values(const std::filesystem::path& folder, const std::string& split, const nlohmann::json& results) {
   write_sorted(folder / (split + "_results.json"), results);
 
   const std::filesystem::path all_path = folder / "all_results.json";
@@ -30,6 +32,20 @@ void write_results(const std::filesystem::path& folder, const std::string& split
   write_sorted(all_path, all);
 }
 
+}  // namespace
+
+void write_results(const std::filesystem::path& folder, const std::string& split, const Metrics& values) {
+  write_values(folder, split, values_of(values));
+}
+
+void ResultsSink::eval(const EvalReport& report) { write(report.prefix, values_of(scalars(report))); }
+
+void ResultsSink::finish(const TrainSummary& summary) {
+  nlohmann::json values = values_of(scalars(summary));
+  if (!summary.device.empty()) values["train_device"] = summary.device;
+  write("train", std::move(values));
+}
+
 ResultsSink::~ResultsSink() {
   if (failure_.empty()) return;
   write_waiting();
@@ -38,7 +54,7 @@ ResultsSink::~ResultsSink() {
                                << " or all_results.json beside it was not written: " << failure_;
 }
 
-void ResultsSink::write(const std::string& split, Metrics values) {
+void ResultsSink::write(const std::string& split, nlohmann::json values) {
   waiting_[split] = std::move(values);
   write_waiting();
 }
@@ -47,7 +63,7 @@ void ResultsSink::write_waiting() {
   try {
     while (!waiting_.empty()) {
       const auto& [split, values] = *waiting_.begin();
-      write_results(folder_, split, values);
+      write_values(folder_, split, values);
       waiting_.erase(waiting_.begin());
     }
     if (!failure_.empty()) BOOST_LOG_TRIVIAL(warning) << folder_.string() << ": results are written again, nothing is lost";

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "trainer/report/report.h"
@@ -22,16 +23,16 @@ class ResultsSink : public Sink {
   ResultsSink(const ResultsSink&) = delete;
   ResultsSink& operator=(const ResultsSink&) = delete;
   void log(const LogReport&) override {}
-  void eval(const EvalReport& report) override { write(report.prefix, scalars(report)); }
-  void finish(const TrainSummary& summary) override { write("train", scalars(summary)); }
+  void eval(const EvalReport& report) override;
+  void finish(const TrainSummary& summary) override;
 
  private:
-  void write(const std::string& split, Metrics values);
+  void write(const std::string& split, nlohmann::json values);
   void write_waiting();
 
   std::filesystem::path folder_;
-  std::map<std::string, Metrics> waiting_;  // by split
-  std::string failure_;                     // "": they were written
+  std::map<std::string, nlohmann::json> waiting_;  // by split
+  std::string failure_;                            // "": they were written
 };
 
 }  // namespace berth::train

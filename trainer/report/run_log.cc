@@ -7,6 +7,15 @@
 
 namespace berth::train {
 
+namespace {
+
+// What is not finite is null in JSON.
+double number(const nlohmann::ordered_json& value) {
+  return value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>();
+}
+
+}  // namespace
+
 void RunLog::Sums::add(const StepReport& step) {
   ++steps;
   report.step = step.step;
@@ -15,6 +24,9 @@ void RunLog::Sums::add(const StepReport& step) {
   report.tokens += step.tokens;
   report.samples += step.samples;
   report.seconds += step.seconds;
+  report.flops += step.flops;
+  report.most_flops += step.most_flops;
+  report.memory.raise(step.memory);
   if (step.skipped) {
     ++report.skipped;
     return;
@@ -42,7 +54,11 @@ nlohmann::ordered_json RunLog::Sums::to_json() const {
           {"seconds", report.seconds},
           {"skipped", report.skipped},
           {"overflowed", report.overflowed},
-          {"steps", steps}};
+          {"steps", steps},
+          {"flops", json_value(report.flops)},
+          {"most_flops", json_value(report.most_flops)},
+          {"mem_cpu_peak", report.memory.cpu},
+          {"mem_gpu_peak", report.memory.gpu}};
 }
 
 RunLog::Sums RunLog::Sums::from_json(const nlohmann::ordered_json& json) {
@@ -58,6 +74,14 @@ RunLog::Sums RunLog::Sums::from_json(const nlohmann::ordered_json& json) {
   json.at("skipped").get_to(sums.report.skipped);
   sums.report.overflowed = json.value("overflowed", int64_t{0});
   json.at("steps").get_to(sums.steps);
+  if (!json.contains("flops")) {  // of a berth that did not count them
+    sums.report.flops = sums.report.most_flops = std::numeric_limits<double>::quiet_NaN();
+    return sums;
+  }
+  sums.report.flops = number(json.at("flops"));
+  sums.report.most_flops = number(json.at("most_flops"));
+  json.at("mem_cpu_peak").get_to(sums.report.memory.cpu);
+  json.at("mem_gpu_peak").get_to(sums.report.memory.gpu);
   return sums;
 }
 
@@ -103,10 +127,12 @@ void RunLog::eval(const EvalReport& report) {
   for (auto& sink : sinks_) sink->eval(report);
 }
 
-void RunLog::finish() {
+void RunLog::finish(const MemoryPeak& memory, const std::string& device) {
   if (interval_.steps > 0) log_interval();
-  const TrainSummary whole = summary();
-  remember(whole.step, scalars(whole));
+  total_.report.memory.raise(memory);
+  TrainSummary whole = summary();
+  whole.device = device;
+  history_.push_back(make_record(whole));
   for (auto& sink : sinks_) sink->finish(whole);
 }
 
@@ -118,6 +144,9 @@ TrainSummary RunLog::summary() const {
           .seconds = sums.seconds,
           .tokens = sums.tokens,
           .samples = sums.samples,
+          .flops = sums.flops,
+          .most_flops = sums.most_flops,
+          .memory = sums.memory,
           .skipped = sums.skipped,
           .overflowed = sums.overflowed};
 }

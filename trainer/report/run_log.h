@@ -25,8 +25,9 @@ class RunLog {
   // Takes in one step; `log_due` closes the interval with it.
   void step(const StepReport& report, bool log_due);
   void eval(const EvalReport& report);
-  // The run is complete: logs what the last interval still holds, then the summary of the whole run.
-  void finish();
+  // The run is complete: logs what the last interval still holds, then the summary of the whole run. `memory`: the most that a rank
+  // of this job had; `device`: as TrainSummary::device.
+  void finish(const MemoryPeak& memory = {}, const std::string& device = {});
 
   // trainer_state.json's log_history: a JSON array of the records that metrics.jsonl has too.
   const nlohmann::ordered_json& log_history() const { return history_; }

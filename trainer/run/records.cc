@@ -4,10 +4,12 @@
 #include <boost/log/trivial.hpp>
 
 #include "trainer/checkpoint/run_owner.h"
+#include "trainer/model/device_memory.h"
 #include "trainer/report/closing_table.h"
 #include "trainer/report/metrics_file.h"
 #include "trainer/report/results.h"
 #include "trainer/report/tensorboard.h"
+#include "trainer/run/peak_flops.h"
 
 namespace berth::train {
 
@@ -23,6 +25,29 @@ std::unique_ptr<RunLog> open_log(const TrainOptions& options, const RunState& st
   return std::make_unique<RunLog>(std::move(sinks), state.run_log, state.log_history);
 }
 
+double peak_flops_of_ranks(const ModelOptions& options, comm::Communicator& comm) {
+  const PrecisionOptions& precision = options.precision;
+  const ProductType type = precision.bf16   ? ProductType::kBf16
+                           : precision.fp16 ? ProductType::kFp16
+                           : precision.tf32 ? ProductType::kTf32
+                                            : ProductType::kFp32;
+  double sum = peak_flops(device_model(comm.device_name()), type);
+  comm.all_reduce_sum(std::span<double>(&sum, 1));
+  return sum;
+}
+
+MemoryPeak memory_peak(const comm::Communicator& comm) {
+  const at::Device device = comm.device();
+  return {.cpu = peak_host_memory(), .gpu = device.is_cpu() ? 0 : device_memory(device).peak};
+}
+
+MemoryPeak memory_peak_of_ranks(comm::Communicator& comm) {
+  const MemoryPeak own = memory_peak(comm);
+  int64_t most[] = {own.cpu, own.gpu};
+  comm.all_reduce_max(most);
+  return {.cpu = most[0], .gpu = most[1]};
+}
+
 Provenance provenance_of(const TrainSetup& setup, const std::string& version, const nlohmann::ordered_json& all_options,
                          comm::Communicator& comm) {
   const OwnerIdentity self = OwnerIdentity::of_this_process();
@@ -35,6 +60,7 @@ Provenance provenance_of(const TrainSetup& setup, const std::string& version, co
           .model_sha256 = setup.model_sha256,
           .job = {.slurm_job_id = self.slurm_job_id,
                   .hosts = hosts,
+                  .device = comm.device_name(),
                   .ranks = comm.size(),
                   .started = self.started,
                   .from_step = setup.state.global_step}};

@@ -14,6 +14,14 @@ namespace berth::train {
 // Rank 0: the run's log, going on from the state's, with the sinks that --report-to names, the result files, and `more`.
 std::unique_ptr<RunLog> open_log(const TrainOptions& options, const RunState& state, std::vector<std::unique_ptr<Sink>> more);
 
+// The sum over all ranks of what their GPUs can do in this run's precision, in FLOP/s (peak_flops.h); NaN: not known, or CPUs. A
+// collective call.
+double peak_flops_of_ranks(const ModelOptions& options, comm::Communicator& comm);
+// The most memory that this rank has had.
+MemoryPeak memory_peak(const comm::Communicator& comm);
+// The most that any rank has had. A collective call.
+MemoryPeak memory_peak_of_ranks(comm::Communicator& comm);
+
 // What provenance.json says of this job; complete on rank 0. `version` is berth's, `all_options` every option with its value. A
 // collective call.
 Provenance provenance_of(const TrainSetup& setup, const std::string& version, const nlohmann::ordered_json& all_options,

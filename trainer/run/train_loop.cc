@@ -7,13 +7,16 @@
 #include "data/files/failpoint.h"
 #include "data/words.h"
 #include "trainer/comm/agree.h"
+#include "trainer/model/flops.h"
 #include "trainer/run/environment.h"
 #include "trainer/run/not_finite.h"
+#include "trainer/run/peak_flops.h"
 #include "trainer/run/records.h"
 #include "trainer/run/saving.h"
 #include "trainer/run/step_data.h"
 #include "trainer/run/train_setup.h"
 #include "trainer/run/train_step.h"
+#include "trainer/trace/range.h"
 #include "trainer/use/evaluate.h"
 
 namespace berth::train {
@@ -53,12 +56,16 @@ class TrainLoop {
   Saving saving_;
   std::unique_ptr<RunLog> log_;               // rank 0
   std::optional<ProvenanceFile> provenance_;  // rank 0
+  ModelFlops flops_;
+  double peak_flops_ = 0;  // of all ranks, a second; NaN: not known
   Clock::time_point last_step_ = Clock::now();
 };
 
 TrainOutcome TrainLoop::run() {
   if (state_.complete) return TrainOutcome::kDone;
   state_.environment = describe_environment(comm_, state_.environment);
+  flops_ = model_flops(setup_.model->parameters(), setup_.model->config());
+  peak_flops_ = peak_flops_of_ranks(options_.model_options, comm_);
   comm::agree_on_root(comm_, [&] { log_ = open_log(options_, state_, std::move(hooks_.sinks)); });
   Provenance provenance = provenance_of(setup_, hooks_.version, hooks_.options, comm_);
   if (log_) {
@@ -107,6 +114,7 @@ bool TrainLoop::take_step(TrainStep& train_step, std::span<const data::Batch> ba
 }
 
 void TrainLoop::update(TrainStep& train_step, std::span<const data::Batch> batches) {
+  const trace::Range range("step");
   const double peak = options_.optimizer.learning_rate;
   const double lr = peak * state_.horizon.learning_rate_factor(state_.global_step, peak);
   const StepResult result = train_step.run(batches, state_.global_step, lr);
@@ -119,6 +127,8 @@ void TrainLoop::update(TrainStep& train_step, std::span<const data::Batch> batch
   }
   if (!log_) return;
   const Clock::time_point now = Clock::now();
+  const double seconds = std::chrono::duration<double>(now - last_step_).count();
+  const bool log_due = plan_.log_due(state_.global_step, options_.logging);
   log_->step({.step = state_.global_step,
               .epoch = plan_.epoch_at(state_.global_step),
               .loss = result.loss,
@@ -126,14 +136,18 @@ void TrainLoop::update(TrainStep& train_step, std::span<const data::Batch> batch
               .grad_norm = result.grad_norm,
               .tokens = result.tokens,
               .samples = result.samples,
-              .seconds = std::chrono::duration<double>(now - last_step_).count(),
+              .seconds = seconds,
+              .flops = flops_.of(result.tokens, result.pairs),
+              .most_flops = peak_flops_ * seconds,
+              .memory = log_due ? memory_peak(comm_) : MemoryPeak{},
               .skipped = !result.finite && !result.overflowed,
               .overflowed = result.overflowed},
-             plan_.log_due(state_.global_step, options_.logging));
+             log_due);
   last_step_ = now;
 }
 
 bool TrainLoop::evaluate_now() {
+  const trace::Range range("evaluate");
   const EvaluateOptions options{.batch_size = options_.batch.per_device_eval_batch_size,
                                 .max_samples = options_.batch.max_eval_samples,
                                 .precision = options_.model_options.precision,
@@ -162,6 +176,7 @@ bool TrainLoop::evaluate_now() {
 }
 
 bool TrainLoop::save(std::string_view why) {
+  const trace::Range range("save");
   remember_log();
   const bool saved = saving_.checkpoint(why);
   last_step_ = Clock::now();
@@ -177,8 +192,9 @@ void TrainLoop::remember_log() {
 void TrainLoop::finish() {
   saving_.load_best();
   state_.complete = true;
+  const MemoryPeak memory = memory_peak_of_ranks(comm_);
   comm::agree_on_root(comm_, [&] {
-    log_->finish();
+    log_->finish(memory, device_model(comm_.device_name()));
     remember_log();
     write_closing_table(options_.output_dir, state_.log_history);
     provenance_->write();

@@ -7,6 +7,7 @@
 #include "data/words.h"
 #include "trainer/model/out_of_memory.h"
 #include "trainer/model/upload.h"
+#include "trainer/trace/range.h"
 
 namespace berth::train {
 namespace {
@@ -28,7 +29,7 @@ TrainStep::TrainStep(ModelInstance& model, AdamW& optimizer, comm::Communicator&
 }
 
 ControlWord TrainStep::agree(std::span<const data::Batch> micro_batches, ControlWord wish) {
-  enum { kStop, kSave, kSamples, kTokens, kTargets };
+  enum { kStop, kSave, kSamples, kTokens, kPairs, kTargets };
   const size_t terms = model_.model().target_counts(data::Batch{}).size();
   std::vector<int64_t> sums(kTargets + terms);
   sums[kStop] = wish.stop ? 1 : 0;
@@ -36,12 +37,14 @@ ControlWord TrainStep::agree(std::span<const data::Batch> micro_batches, Control
   for (const data::Batch& batch : micro_batches) {
     sums[kSamples] += batch.size();
     sums[kTokens] += batch.tokens();
+    sums[kPairs] += batch.pairs();
     const std::vector<int64_t> counts = model_.model().target_counts(batch);
     for (size_t term = 0; term < terms; ++term) sums[kTargets + term] += counts[term];
   }
   comm_.all_reduce_sum(std::span<int64_t>(sums));
   samples_ = sums[kSamples];
   tokens_ = sums[kTokens];
+  pairs_ = sums[kPairs];
   targets_.assign(sums.begin() + kTargets, sums.end());
   for (int64_t& count : targets_) count = std::max<int64_t>(1, count);  // a term without targets has a sum of zero
   return {.stop = sums[kStop] > 0, .save = sums[kSave] > 0};
@@ -64,11 +67,14 @@ void TrainStep::forward_backward(std::span<const data::Batch> micro_batches, int
     sample_ids_.push_back(micro_batches[i].sample_ids);
     with_memory_for(micro_batches[i], smaller_batches(), [&] {
       const DeviceBatch batch = to_device(micro_batches[i], comm_.device());
-      const std::vector<at::Tensor> logits = model_.model().logits(batch, context);
-      const at::Tensor share =
-          (model_.model().loss_sums(logits, batch, options_.model_options.label_smoothing_factor) / targets).sum();
+      const at::Tensor share = [&] {
+        const trace::Range range("forward");
+        const std::vector<at::Tensor> logits = model_.model().logits(batch, context);
+        return (model_.model().loss_sums(logits, batch, options_.model_options.label_smoothing_factor) / targets).sum();
+      }();
       losses_[static_cast<int64_t>(i)].copy_(share.detach());
       if (last) start_sum_of_losses();
+      const trace::Range range("backward");
       share.backward(optimizer_.loss_scale());
     });
   }
@@ -97,9 +103,11 @@ StepResult TrainStep::run(std::span<const data::Batch> micro_batches, int64_t st
   reducer_.begin(touched_rows(micro_batches));
   forward_backward(micro_batches, step);
   reducer_.finish();
+  const trace::Range range("optimizer");
   StepResult result = optimizer_.on_device() ? update_on_device(lr) : update_from_host(lr);
   result.samples = samples_;
   result.tokens = tokens_;
+  result.pairs = pairs_;
   return result;
 }
 

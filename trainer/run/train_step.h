@@ -20,6 +20,7 @@ struct StepResult {
   double loss = 0;                  // over all ranks: each term's sum / its valid targets
   double grad_norm = 0;             // before clipping
   int64_t samples = 0, tokens = 0;  // of all ranks
+  int64_t pairs = 0;                // of tokens that attend to each other
   bool finite = true;               // else nothing was updated
   bool overflowed = false;          // not finite, for fp16's loss scale alone
   LossScale loss_scale = {};        // of the next step, with fp16
@@ -61,7 +62,7 @@ class TrainStep {
   const TrainOptions& options_;
   GradReducer reducer_;
   std::vector<int64_t> targets_;  // per term of the loss, over all ranks
-  int64_t samples_ = 0, tokens_ = 0;
+  int64_t samples_ = 0, tokens_ = 0, pairs_ = 0;
   // Of the last step on this rank, one a micro-batch.
   at::Tensor losses_;  // fp32
   std::vector<std::vector<int64_t>> sample_ids_;

@@ -76,7 +76,8 @@ RunReport sample_report() {
       {{"step", 10}, {"epoch", 1.0}, {"loss", 0.5}, {"learning_rate", 5e-5}, {"grad_norm", 1.0}},
       {{"step", 10}, {"epoch", 1.0}, {"eval_loss", 0.4}, {"eval_accuracy", 0.875}, {"eval_PER_number", 7}, {"eval_runtime", 1.0}},
       {{"step", 20}, {"epoch", 2.0}, {"train_loss", 0.45}, {"train_runtime", 12.0}}};
-  report.results = Json::parse(R"({"eval_accuracy": 0.875, "train_runtime": 12.5, "eval_samples_per_second": 99.25})");
+  report.results = Json::parse(
+      R"({"eval_accuracy": 0.875, "train_runtime": 12.5, "train_mem_gpu_peak": 1610612736, "train_device": "NVIDIA H200", "eval_samples_per_second": 99.25})");
   report.provenance =
       Json::parse(R"({"berth_version": "berth 0.1.0", "options": {"model": "</script><b>", "batch": {"size": 8}, "unset": null},
                                       "jobs": [{"slurm_job_id": "17", "ranks": 4}], "data": {"a.h5": "abc"}})");
@@ -87,9 +88,10 @@ TEST(Html, HasCurvesTablesOptionsAndProvenance) {
   const std::string html = render_html(sample_report());
   for (const char* piece :
        {"<title>my &lt;run&gt; · berth</title>", "step 20, epoch 2, complete · berth 0.1.0",
-        "<b>0.875</b><span>eval_accuracy</span>", "<b>12.5 s</b>", ">Loss<span", "Validation: accuracy", "Validation: PER_number",
-        "Learning rate", "Gradient norm", "<th>Validation Loss</th>", "<th>batch.size</th><td class=\"number\">8</td>",
-        "&lt;/script&gt;&lt;b&gt;", "<th>slurm_job_id</th>", "<th>data.a.h5</th><td>abc</td>", "prefers-color-scheme: dark"}) {
+        "<b>0.875</b><span>eval_accuracy</span>", "<b>12.5 s</b>", "<b>1.50 GiB</b>", "<b>NVIDIA H200</b>", ">Loss<span",
+        "Validation: accuracy", "Validation: PER_number", "Learning rate", "Gradient norm", "<th>Validation Loss</th>",
+        "<th>batch.size</th><td class=\"number\">8</td>", "&lt;/script&gt;&lt;b&gt;", "<th>slurm_job_id</th>",
+        "<th>data.a.h5</th><td>abc</td>", "prefers-color-scheme: dark"}) {
     EXPECT_NE(html.find(piece), std::string::npos) << piece;
   }
   EXPECT_EQ(count(html, "unset"), 0u);

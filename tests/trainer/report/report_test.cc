@@ -75,7 +75,10 @@ StepReport step_at(int64_t step, double loss) {
           .grad_norm = 2 * loss,
           .tokens = 100 + step,
           .samples = 8,
-          .seconds = 0.25};
+          .seconds = 0.25,
+          .flops = 1e9,
+          .most_flops = 4e9,
+          .memory = {.cpu = 1000 * step, .gpu = 100 * step}};
 }
 
 TEST_F(ReportTest, TheClosingTableIsThatOfModelCards) {
@@ -217,12 +220,23 @@ TEST_F(ReportTest, CountsAreWrittenAsIntegersWhateverTheirNames) {
 TEST_F(ReportTest, ResultsAreSortedAndGathered) {
   ResultsSink results(folder_);
   results.eval(eval_at(20));
-  results.finish({.step = 20, .epoch = 2, .loss = 0.5, .seconds = 10, .tokens = 1000, .samples = 160});
+  results.finish({.step = 20,
+                  .epoch = 2,
+                  .loss = 0.5,
+                  .seconds = 10,
+                  .tokens = 1000,
+                  .samples = 160,
+                  .flops = 1.5e15,
+                  .most_flops = 4e15,
+                  .memory = {.cpu = 3 << 20, .gpu = 5 << 20},
+                  .device = "NVIDIA H200"});
   EXPECT_EQ(data::read_file(file("eval_results.json")),
             "{\n    \"epoch\": 1.0,\n    \"eval_accuracy\": 0.75,\n    \"eval_loss\": 0.5\n}\n");
   EXPECT_EQ(data::read_file(file("all_results.json")),
-            "{\n    \"epoch\": 2.0,\n    \"eval_accuracy\": 0.75,\n    \"eval_loss\": 0.5,\n    \"train_loss\": 0.5,\n"
-            "    \"train_runtime\": 10.0,\n    \"train_samples_per_second\": 16.0,\n    \"train_steps_per_second\": 2.0,\n"
+            "{\n    \"epoch\": 2.0,\n    \"eval_accuracy\": 0.75,\n    \"eval_loss\": 0.5,\n    \"total_flos\": 1.5e+15,\n"
+            "    \"train_device\": \"NVIDIA H200\",\n    \"train_loss\": 0.5,\n    \"train_mem_cpu_peak\": 3145728,\n"
+            "    \"train_mem_gpu_peak\": 5242880,\n    \"train_mfu\": 0.375,\n    \"train_runtime\": 10.0,\n    "
+            "\"train_samples_per_second\": 16.0,\n    \"train_steps_per_second\": 2.0,\n"
             "    \"train_tokens_per_second\": 100.0\n}\n");
 }
 
@@ -324,7 +338,36 @@ TEST_F(ReportTest, ResumedRunLogsTheSameAsOneThatNeverStopped) {
   second.finish();
   EXPECT_EQ(second.log_history(), whole.log_history());
   EXPECT_EQ(second.state(), whole.state());
+  EXPECT_EQ(whole.log_history().back()["total_flos"], 15e9);
+  EXPECT_EQ(whole.log_history().back()["train_mfu"], 0.25);
+  EXPECT_EQ(whole.log_history().back()["train_mem_gpu_peak"], 1500);
   EXPECT_EQ(whole.log_history().size(), 4u + 2u + 1u);
+}
+
+// The peak of some GPU, or of an earlier berth's, is not known: there is no share of it.
+TEST_F(ReportTest, AShareOfAPeakThatIsNotKnownIsNotGiven) {
+  StepReport unknown = step_at(1, 1.0);
+  unknown.most_flops = std::nan("");
+  RunLog first({});
+  first.step(unknown, true);
+  first.step(step_at(2, 1.0), false);
+  nlohmann::ordered_json state = nlohmann::ordered_json::parse(first.state().dump());
+  RunLog second({}, state, first.log_history());
+  second.step(step_at(3, 1.0), true);
+  second.finish();
+  const auto& history = second.log_history();
+  EXPECT_FALSE(history[0].contains("mfu"));
+  EXPECT_EQ(history[1]["mfu"], 0.25);
+  EXPECT_FALSE(history[2].contains("train_mfu"));
+  EXPECT_EQ(history[2]["total_flos"], 3e9);
+
+  for (const char* name : {"flops", "most_flops", "mem_cpu_peak", "mem_gpu_peak"}) state["total"].erase(name);
+  RunLog of_an_earlier_berth({}, state);
+  of_an_earlier_berth.finish({.cpu = 7}, "cpu");
+  const auto summary = of_an_earlier_berth.log_history().back();
+  EXPECT_FALSE(summary.contains("total_flos") || summary.contains("train_mfu"));
+  EXPECT_EQ(summary["train_mem_cpu_peak"], 7);
+  EXPECT_EQ(summary["train_device"], "cpu");
 }
 
 TEST(RunLogState, DamageIsAnError) {

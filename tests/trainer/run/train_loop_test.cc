@@ -95,6 +95,24 @@ TEST_F(TrainLoopTest, StoppedAfterAnyStepAndGoneOnItEndsInTheSameBits) {
   }
 }
 
+// The FLOPs of a run that was stopped are those of one that was not; on CPUs there is no share of a peak.
+TEST_F(TrainLoopTest, RecordsFlopsMemoryAndDevice) {
+  run_with(in("whole"));
+  run_with(in("stopped"), 4);
+  run_with(in("stopped"));
+  for (const std::string name : {"whole", "stopped"}) {
+    const auto results = nlohmann::json::parse(bytes(name + "/train_results.json"));
+    EXPECT_EQ(results["train_device"], "cpu");
+    EXPECT_GT(results["train_mem_cpu_peak"], 10 << 20);
+    EXPECT_FALSE(results.contains("train_mem_gpu_peak") || results.contains("train_mfu"));
+    EXPECT_GT(results["total_flos"], 0);
+    EXPECT_EQ(results["total_flos"], nlohmann::json::parse(bytes("whole/train_results.json"))["total_flos"]);
+    const auto records = test::read_jsonl(folder_ / name / "metrics.jsonl");
+    EXPECT_GT(records[0]["mem_cpu_peak"], 10 << 20);
+    EXPECT_EQ(nlohmann::json::parse(bytes(name + "/provenance.json"))["jobs"].back()["device"], "cpu");
+  }
+}
+
 TEST_F(TrainLoopTest, ACompleteRunIsNotTouched) {
   run_with(in("complete"));
   const Result again = run_with(in("complete"));
