@@ -125,7 +125,6 @@ TEST_F(GpuModel, TenStepsGiveTheCpusLossesAndGradients) {
   }
 }
 
-// Where the gradient is so small that fp16 has nothing of it, unscaled.
 TEST_F(GpuModel, Fp16sGradientsAreFp32sTimesTheLossScale) {
   constexpr float kScale = 65536;
   data::Batch batch = some_batch(9);

@@ -41,6 +41,9 @@ at::Tensor tensor(const void* data, const Layout& m) {
                        at::TensorOptions().dtype(type_of(m)));
 }
 
+// fp32 numbers with TF32's 10 bits behind the point: to the nearest.
+at::Tensor in_tf32(const at::Tensor& x) { return x.view(at::kInt).add(1 << 12).bitwise_and(~((1 << 13) - 1)).view(at::kFloat); }
+
 struct Sizes {
   Sizes(const Product& p, const Layout& a, const Layout& b)
       : m(p.transpose_a == CUBLAS_OP_T ? a.columns : a.rows),
@@ -147,6 +150,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
   launch.touches({workspace, workspace_bytes, true});
   const at::AutoDispatchBelowADInplaceOrView no_graph;
   at::Tensor ta = tensor(a, of_a), tb = tensor(b, of_b), td = tensor(d, of_d);  // transposed: d^T = b^T a^T
+  if (p.compute == CUBLAS_COMPUTE_32F_FAST_TF32) ta = in_tf32(ta), tb = in_tf32(tb);
   if (p.transpose_a == CUBLAS_OP_T) ta = ta.t();
   if (p.transpose_b == CUBLAS_OP_T) tb = tb.t();
   if (p.epilogue == CUBLASLT_EPILOGUE_BIAS) {
