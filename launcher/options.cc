@@ -137,6 +137,8 @@ void add_batch(Parser& p, train::TrainOptions& o) {
   p.add("--global-batch-size", b.global_batch_size,
         "samples a step, whatever the number of ranks, kept when a run goes on; 0: per device x ranks x accumulation. Another "
         "number on a resume holds from there on");
+  p.add("--auto-find-batch-size", b.auto_find_batch_size,
+        "halve the micro-batch until every GPU's memory suffices for it, and make as many more of them: steps stay the same");
   p.add("--dataloader-drop-last", b.drop_last, "drop an epoch's last, smaller batch");
   p.add("--num-train-epochs", o.num_train_epochs, "epochs; fractions are allowed");
   p.add("--max-steps", o.max_steps, "steps; wins over the epochs if positive");

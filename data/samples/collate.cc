@@ -23,4 +23,26 @@ void append_tokens(Batch& batch, int64_t sample_id, std::span<const int32_t> inp
   batch.cu_seqlens.push_back(static_cast<int32_t>(end));
 }
 
+Batch single(const Batch& batch, int64_t b) {
+  const auto part = [](const auto& values, int64_t begin, int64_t end, auto& into) {
+    into.insert(into.end(), values.begin() + begin, values.begin() + end);
+  };
+  const auto share = [&](const auto& values, int64_t from, auto& into) {
+    const int64_t each = (std::ssize(values) - from) / batch.size();
+    part(values, from + b * each, from + (b + 1) * each, into);
+  };
+  const int64_t begin = batch.cu_seqlens[b], end = batch.cu_seqlens[b + 1], tokens = batch.tokens();
+  Batch one;
+  one.sample_ids = {batch.sample_ids[b]};
+  one.cu_seqlens = {0, static_cast<int32_t>(end - begin)};
+  part(batch.input_ids, begin, end, one.input_ids);
+  part(batch.token_type_ids, begin, end, one.token_type_ids);
+  part(batch.position_ids, begin, end, one.position_ids);
+  const bool by_token = std::ssize(batch.labels) >= tokens && tokens > 2 * batch.size();
+  if (by_token) part(batch.labels, begin, end, one.labels);
+  share(batch.labels, by_token ? tokens : 0, one.labels);
+  share(batch.float_labels, 0, one.float_labels);
+  return one;
+}
+
 }  // namespace berth::data

@@ -16,6 +16,10 @@ void begin_batch(Batch& batch);
 // segment). The caller appends the labels.
 void append_tokens(Batch& batch, int64_t sample_id, std::span<const int32_t> input_ids, int32_t segment_b);
 
+// Sample `b` of `batch` alone. Labels are one a token where there are as many, and what is beyond them, or all, is shared evenly by the
+// samples (data/samples/task.h, and Batch::labels of pretraining).
+Batch single(const Batch& batch, int64_t b);
+
 // What a task does to each batch after it is collated, such as masking tokens: a pure function of the batch and the epoch.
 using BatchTransform = std::function<void(Batch& batch, uint64_t epoch)>;
 

@@ -95,7 +95,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   properties->major = 9;
   properties->multiProcessorCount = 4;
   properties->warpSize = 32;
-  properties->totalGlobalMem = Memory::instance().capacity();
+  properties->totalGlobalMem = Memory::instance().capacity(device);
   properties->maxThreadsPerBlock = 1024;
   properties->maxThreadsPerMultiProcessor = 2048;
   properties->sharedMemPerBlock = 48 << 10;
@@ -200,7 +200,7 @@ cudaError_t cudaFree(void* pointer) {
   return cudaSuccess;
 }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
-  *total = Memory::instance().capacity();
+  *total = Memory::instance().capacity(current_device());
   *free = *total - Memory::instance().used(current_device());
   return cudaSuccess;
 }

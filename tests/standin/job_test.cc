@@ -1,4 +1,6 @@
 // Whole jobs of the GPU program on the stand-ins, beside the CPU program, and with an NCCL that is late, hangs or fails.
+#include <regex>
+
 #include "tests/standin/standin_job.h"
 
 namespace berth::test {
@@ -11,6 +13,9 @@ std::string cpu_program() { return std::string(BERTH_BINARY_DIR) + "/berth"; }
 constexpr const char* kOptions =
     "--global-batch-size 12 --save-strategy no --ignore-mismatched-sizes --max-steps 8 "
     "--ddp-bucket-cap-mb 0.02 ";  // several buckets, reduced while backward goes on
+
+// Memory that 64 samples do not fit into, and some do: 32 are the products' workspace.
+constexpr const char* kSmallMb = "40";
 
 class EachTask : public StandinJob, public testing::WithParamInterface<const char*> {};
 
@@ -127,13 +132,60 @@ TEST_F(StandinJob, RecordsTheGpuAndTheMostOfItsMemory) {
   EXPECT_NE(result.err.find("GPU memory 0.0"), std::string::npos) << result.err;
 }
 
+// What it advises works.
 TEST_F(StandinJob, WhereMemoryDoesNotSufficeItSaysWhatToDo) {
-  const JobResult result =
-      train("too_large", "--per-device-train-batch-size 64 --data " + at("data.h5"), 1, {{"STANDIN_GPU_MB", "9"}});
+  const std::string options = "--max-steps 2 --save-strategy no ";
+  const std::map<std::string, std::string> small{{"STANDIN_GPU_MB", kSmallMb}};
+  const JobResult result = train("too_large", options + "--per-device-train-batch-size 64", 1, small);
   EXPECT_EQ(result.exit_code, 2);
-  for (const char* part :
-       {"does not suffice for a micro-batch of 64 samples", "--per-device-train-batch-size 32", "Tried to allocate"})
+  for (const char* part : {"does not suffice for a micro-batch of 64 samples", "Tried to allocate", "--auto-find-batch-size"})
     EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
+  const std::regex advice(
+      "about ([0-9]+) samples of [0-9]+ tokens would fit; (--per-device-train-batch-size ([0-9]+) --gradient-accumulation-steps "
+      "([0-9]+)) makes the same steps");
+  std::smatch parts;
+  ASSERT_TRUE(std::regex_search(result.err, parts, advice)) << result.err;
+  const int fit = std::stoi(parts[1]), size = std::stoi(parts[3]);
+  EXPECT_LE(size, fit);
+  EXPECT_GT(size, fit / 2) << "64 has a divisor between";
+  EXPECT_EQ(size * std::stoi(parts[4]), 64);
+  const JobResult advised = train("advised", options + parts[2].str(), 1, small);
+  EXPECT_EQ(advised.exit_code, 0) << advised.err;
+}
+
+// The GPU of one rank alone is small: all ranks halve, steps stay what they were, and the bits are those of a run that was told so.
+TEST_F(StandinJob, FindsTheMicroBatchThatFitsOnEveryRank) {
+  const std::string options = "--max-steps 3 --save-steps 1 ";
+  for (const int ranks : {1, 2}) {
+    const std::string name = std::to_string(ranks), found = "found" + name, told = "told" + name;
+    const auto asks = [&](const std::string& more) { return options + "--per-device-train-batch-size 64 " + more; };
+    EXPECT_NE(train(found, asks("--auto-find-batch-size"), ranks, {{"STANDIN_GPU_MB_0", kSmallMb}, {"BERTH_FAILPOINT", "step@3"}})
+                  .exit_code,
+              0);
+    const auto state = nlohmann::json::parse(read_bytes(at(found) + "/checkpoint-2/trainer_state.json"));
+    const int size = state["train_batch_size"];
+    ASSERT_TRUE(size == 32 || size == 16 || size == 8) << size;
+    EXPECT_EQ(state["berth"]["global_batch"], 64 * ranks);
+
+    // Goes on with what it began with, although more would fit now.
+    const JobResult rest = train(found, asks("--auto-find-batch-size"), ranks);
+    ASSERT_EQ(rest.exit_code, 0) << rest.err;
+    EXPECT_NE(rest.err.find("micro-batches of " + std::to_string(size) + " samples fit, 64 were asked for"), std::string::npos)
+        << rest.err;
+    const auto jobs = nlohmann::json::parse(read_bytes(at(found) + "/provenance.json"))["jobs"];
+    ASSERT_EQ(jobs.size(), 2u);
+    for (const auto& job : jobs) EXPECT_EQ(job["train_batch_size"], size);
+
+    const JobResult as_told = train(told,
+                                    options + "--per-device-train-batch-size " + std::to_string(size) +
+                                        " --gradient-accumulation-steps " + std::to_string(64 / size),
+                                    ranks);
+    ASSERT_EQ(as_told.exit_code, 0) << as_told.err;
+    EXPECT_EQ(losses(at(found)), losses(at(told)));
+    EXPECT_TRUE(read_bytes(at(found) + "/model.safetensors") == read_bytes(at(told) + "/model.safetensors"));
+  }
+  const JobResult too_small = train("no_sample", options + "--auto-find-batch-size", 2, {{"STANDIN_GPU_MB_1", "34"}});
+  EXPECT_EQ(too_small.exit_code, 2) << too_small.err;
 }
 
 TEST_F(StandinJob, BitsDoNotDependOnWhenNcclIsThrough) {

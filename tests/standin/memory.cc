@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 #include "tests/standin/fault.h"
 
@@ -47,7 +48,7 @@ Memory& Memory::instance() {
   return memory;
 }
 
-Memory::Memory() : capacity_(static_cast<size_t>(setting("STANDIN_GPU_MB", 8192)) << 20), top_(kDevices) {
+Memory::Memory() : top_(kDevices) {
   void* const at = reinterpret_cast<void*>(kDevices);
   file_ = memfd_create("standin-gpu", MFD_CLOEXEC);
   if (file_ < 0 || ftruncate(file_, kSize) != 0) fault("no file for device memory: ", strerror(errno));
@@ -64,7 +65,7 @@ Memory::Memory() : capacity_(static_cast<size_t>(setting("STANDIN_GPU_MB", 8192)
 void* Memory::allocate(size_t bytes, int device) {
   const size_t size = rounded(std::max<size_t>(bytes, 1), kAlignment), pages = rounded(size, kPage);
   const std::lock_guard lock(mutex_);
-  if (used_[device] + pages > capacity_) return nullptr;
+  if (used_[device] + pages > capacity(device)) return nullptr;
   if (top_ + pages + kPage > kDevices + kSize) fault("all device addresses are used up");
   const uintptr_t first = top_;
   const auto offset = static_cast<off_t>(first - kDevices);
@@ -131,6 +132,11 @@ bool Memory::is_pinned(const void* pointer) {
   if (it == pinned_.begin()) return false;
   --it;
   return address - it->first < it->second;
+}
+
+size_t Memory::capacity(int device) {
+  const long all = setting("STANDIN_GPU_MB", 8192);
+  return static_cast<size_t>(setting(("STANDIN_GPU_MB_" + std::to_string(device)).c_str(), all)) << 20;
 }
 
 size_t Memory::used(int device) {

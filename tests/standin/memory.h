@@ -32,7 +32,7 @@ class Memory {
 
   size_t used(int device);
   size_t peak(int device);
-  size_t capacity() const { return capacity_; }
+  size_t capacity(int device);
 
   // While one lives, every device address may be touched as the device's own kernels do.
   class Exposed {
@@ -48,7 +48,6 @@ class Memory {
 
   std::mutex mutex_;
   int file_;  // holds the bytes of both mappings; offsets are those of device addresses
-  size_t capacity_;
   uintptr_t top_;
   std::map<uintptr_t, Block> blocks_;
   std::map<uintptr_t, size_t> pinned_;

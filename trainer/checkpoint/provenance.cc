@@ -25,6 +25,7 @@ void write_provenance(const std::filesystem::path& run, const Provenance& proven
                   {"hosts", job.hosts},
                   {"device", job.device},
                   {"ranks", job.ranks},
+                  {"train_batch_size", job.train_batch_size},
                   {"started", job.started},
                   {"from_step", job.from_step}});
   const ordered_json text{{"berth_version", provenance.berth_version},

@@ -3,7 +3,7 @@
 //   {"berth_version": "0.1.0", "options": {…}, "data": {"train.h5": "<sha256>", …}, "model": {"model.safetensors": "<sha256>",
 //   …},
 //    "jobs": [{"slurm_job_id": "17", "hosts": ["n1", "n2"], "device": "NVIDIA H200, driver …",
-//      "ranks": 4, "started": "2026-01-01T00:00:00Z", "from_step": 0}, …]}
+//      "ranks": 4, "train_batch_size": 16, "started": "2026-01-01T00:00:00Z", "from_step": 0}, …]}
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,9 @@ struct JobRecord {
   std::vector<std::string> hosts;
   std::string device;  // what rank 0 computes on, with the versions that its numbers depend on
   int64_t ranks = 0;
-  std::string started;    // UTC
-  int64_t from_step = 0;  // where it took up the run
+  int64_t train_batch_size = 0;  // samples of a micro-batch
+  std::string started;           // UTC
+  int64_t from_step = 0;         // where it took up the run
 };
 
 struct Provenance {

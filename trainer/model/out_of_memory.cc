@@ -21,15 +21,16 @@ std::string allocator_says(const c10::Error& error) {
 
 }  // namespace
 
-void with_memory_for(const std::function<std::string()>& what, const std::string& advice, const std::function<void()>& work) {
+void with_memory_for(const std::function<std::string()>& what, const std::function<std::string()>& advice,
+                     const std::function<void()>& work) {
   try {
     work();
   } catch (const c10::OutOfMemoryError& error) {
-    fail(ExitCode::kUsage, "the GPU's memory does not suffice for ", what(), ": ", advice, ". ", allocator_says(error));
+    fail(ExitCode::kUsage, "the GPU's memory does not suffice for ", what(), ": ", advice(), ". ", allocator_says(error));
   }
 }
 
-void with_memory_for(const data::Batch& batch, const std::string& advice, const std::function<void()>& work) {
+void with_memory_for(const data::Batch& batch, const std::function<std::string()>& advice, const std::function<void()>& work) {
   const auto what = [&] {
     int64_t longest = 0;
     for (int64_t b = 0; b < batch.size(); ++b)

@@ -9,9 +9,10 @@
 namespace berth::train {
 
 // Runs `work`. If the GPU's memory runs out, throws Error(kUsage): what it was for, `advice`, and what libtorch's allocator says of the
-// memory.
-void with_memory_for(const std::function<std::string()>& what, const std::string& advice, const std::function<void()>& work);
+// memory. Both are asked for after all that `work` held is given back.
+void with_memory_for(const std::function<std::string()>& what, const std::function<std::string()>& advice,
+                     const std::function<void()>& work);
 // For work on a batch.
-void with_memory_for(const data::Batch& batch, const std::string& advice, const std::function<void()>& work);
+void with_memory_for(const data::Batch& batch, const std::function<std::string()>& advice, const std::function<void()>& work);
 
 }  // namespace berth::train

@@ -62,6 +62,7 @@ Provenance provenance_of(const TrainSetup& setup, const std::string& version, co
                   .hosts = hosts,
                   .device = comm.device_name(),
                   .ranks = comm.size(),
+                  .train_batch_size = setup.state.train_batch_size,
                   .started = self.started,
                   .from_step = setup.state.global_step}};
 }

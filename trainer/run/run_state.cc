@@ -25,6 +25,7 @@ std::string RunState::to_json(double epoch) const {
   state["best_global_step"] = best.step;
   state["best_model_checkpoint"] = kept.step > 0 ? Json(kept.checkpoint) : Json(nullptr);
   state["is_world_process_zero"] = true;
+  state["train_batch_size"] = train_batch_size;
   state["log_history"] = log_history;
   state["berth"] = {
       {"samples_seen", samples_seen},
@@ -69,6 +70,7 @@ RunState RunState::parse(const std::string& text, const std::string& origin) {
     if (!state.at("best_metric").is_null()) s.best.metric = state.at("best_metric").get<double>();
     s.best.step = state.at("best_global_step");
     s.log_history = state.at("log_history");
+    s.train_batch_size = state.value("train_batch_size", int64_t{0});
     const Json& own = state.at("berth");
     s.samples_seen = own.at("samples_seen");
     s.optimizer_steps = own.at("optimizer_steps");

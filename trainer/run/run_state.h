@@ -25,6 +25,7 @@ struct RunState {
   int64_t skipped_in_a_row = 0;  // steps, up to this one, that were not finite
   int64_t overflowed_steps = 0;  // skipped because fp16's loss scale was too large
   int64_t last_eval_step = 0;    // the last step after which an evaluation was finished
+  int64_t train_batch_size = 0;  // samples of a micro-batch, --auto-find-batch-size's where that was given; 0: an earlier berth's
   bool complete = false;         // the run has ended: nothing is left to train
 
   std::optional<LossScale> loss_scale;  // of the next step; with fp16

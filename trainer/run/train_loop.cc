@@ -9,6 +9,7 @@
 #include "trainer/comm/agree.h"
 #include "trainer/model/flops.h"
 #include "trainer/run/environment.h"
+#include "trainer/run/micro_batch.h"
 #include "trainer/run/not_finite.h"
 #include "trainer/run/peak_flops.h"
 #include "trainer/run/records.h"
@@ -47,7 +48,7 @@ class TrainLoop {
   void remember_log();
   void finish();
 
-  const TrainOptions& options_;
+  TrainOptions options_;  // with the micro-batch that was found
   comm::Communicator& comm_;
   TrainHooks hooks_;
   TrainSetup setup_;
@@ -64,6 +65,8 @@ class TrainLoop {
 TrainOutcome TrainLoop::run() {
   if (state_.complete) return TrainOutcome::kDone;
   state_.environment = describe_environment(comm_, state_.environment);
+  if (options_.batch.auto_find_batch_size) options_.batch.per_device_train_batch_size = find_micro_batch(setup_, options_, comm_);
+  state_.train_batch_size = options_.batch.per_device_train_batch_size;
   flops_ = model_flops(setup_.model->parameters(), setup_.model->config());
   peak_flops_ = peak_flops_of_ranks(options_.model_options, comm_);
   comm::agree_on_root(comm_, [&] { log_ = open_log(options_, state_, std::move(hooks_.sinks)); });

@@ -47,8 +47,9 @@ struct BatchOptions {
   int64_t per_device_train_batch_size = 8;  // samples of one micro-batch at most
   int64_t per_device_eval_batch_size = 8;
   int64_t gradient_accumulation_steps = 1;
-  int64_t global_batch_size = 0;  // 0: per device * ranks * accumulation
-  bool drop_last = false;         // --dataloader-drop-last
+  int64_t global_batch_size = 0;      // 0: per device * ranks * accumulation
+  bool auto_find_batch_size = false;  // the micro-batch is halved until the GPU's memory suffices; never the global batch
+  bool drop_last = false;             // --dataloader-drop-last
   int64_t max_train_samples = -1;
   int64_t max_eval_samples = -1;
 

@@ -190,7 +190,7 @@ TrainSetup set_up(const TrainOptions& options, const RunFolder& folder, comm::Co
   const BertConfig config = load_config(setup, options, comm);
   fix_options(setup, config, options, comm);
   with_memory_for([&] { return concat("the model of ", config.num_hidden_layers, " layers with gradients and moments"); },
-                  "fewer layers take less (--freeze), another GPU may have more",
+                  [] { return "fewer layers take less (--freeze), another GPU may have more"; },
                   [&] {
                     make_model(setup, config, options, comm);
                     setup.optimizer = std::make_unique<AdamW>(setup.model->parameters(), options.optimizer);

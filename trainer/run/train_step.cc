@@ -7,6 +7,7 @@
 #include "data/words.h"
 #include "trainer/model/out_of_memory.h"
 #include "trainer/model/upload.h"
+#include "trainer/run/micro_batch.h"
 #include "trainer/trace/range.h"
 
 namespace berth::train {
@@ -65,7 +66,11 @@ void TrainStep::forward_backward(std::span<const data::Batch> micro_batches, int
     const bool last = i + 1 == micro_batches.size();
     reducer_.set_last(last);
     sample_ids_.push_back(micro_batches[i].sample_ids);
-    with_memory_for(micro_batches[i], smaller_batches(), [&] {
+    const auto advice = [&] {
+      reducer_.set_last(false);
+      return advice_for(model_, options_, micro_batches[i], comm_.device());
+    };
+    with_memory_for(micro_batches[i], advice, [&] {
       const DeviceBatch batch = to_device(micro_batches[i], comm_.device());
       const at::Tensor share = [&] {
         const trace::Range range("forward");
@@ -78,19 +83,6 @@ void TrainStep::forward_backward(std::span<const data::Batch> micro_batches, int
       share.backward(optimizer_.loss_scale());
     });
   }
-}
-
-// The same steps in less memory.
-std::string TrainStep::smaller_batches() const {
-  const int64_t size = options_.batch.per_device_train_batch_size, parts = options_.batch.gradient_accumulation_steps;
-  std::string text;
-  if (size > 1)
-    text = options_.batch.global_batch_size > 0
-               ? concat("--per-device-train-batch-size ", size / 2, " makes the same steps in about half of it; ")
-               : concat("--per-device-train-batch-size ", size / 2, " --gradient-accumulation-steps ", 2 * parts,
-                        " makes the same steps in about half of it; ");
-  return text + (options_.model_options.gradient_checkpointing ? "or prepare shorter texts (--max-length)"
-                                                               : "--gradient-checkpointing also needs less");
 }
 
 void TrainStep::start_sum_of_losses() {

@@ -50,7 +50,6 @@ class TrainStep {
   void forward_backward(std::span<const data::Batch> micro_batches, int64_t step);
   // Once on each rank, as the first collective of a step: the sum of the losses on a device that decides by itself.
   void start_sum_of_losses();
-  std::string smaller_batches() const;
   // What follows backward. On the host: norm and loss are waited for, then the update.
   StepResult update_from_host(double lr);
   // On the device: all is enqueued, then waited for once.

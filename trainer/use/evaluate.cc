@@ -69,10 +69,12 @@ std::vector<at::Tensor> host_logits(const ModelInstance& model, const data::Batc
                                     at::ScalarType compute_type) {
   const ForwardContext context{.compute_type = compute_type};
   std::vector<at::Tensor> logits;
-  with_memory_for(batch, "a smaller --per-device-eval-batch-size gives the same results", [&] {
-    logits = model.model().logits(to_device(batch, device), context);
-    for (at::Tensor& tensor : logits) tensor = tensor.to(at::kCPU, at::kFloat).contiguous();
-  });
+  with_memory_for(
+      batch, [] { return "a smaller --per-device-eval-batch-size gives the same results"; },
+      [&] {
+        logits = model.model().logits(to_device(batch, device), context);
+        for (at::Tensor& tensor : logits) tensor = tensor.to(at::kCPU, at::kFloat).contiguous();
+      });
   return logits;
 }
 

@@ -147,10 +147,9 @@ class CublasLtKernels::Products {
 void CublasLtKernels::Products::run(const Product& p, at::Device device, Stream stream) {
   const std::lock_guard lock(mutex_);
   Place& place = places_[{device, stream}];
-  if (!place.handle) {
-    check_cublas(cublasLtCreate(&place.handle), "a handle");
-    place.workspace = at::empty({kWorkspaceBytes}, at::TensorOptions(device).dtype(at::kByte));
-  }
+  // Each when it is missing: the memory may not have sufficed when this was tried before.
+  if (!place.workspace.defined()) place.workspace = at::empty({kWorkspaceBytes}, at::TensorOptions(device).dtype(at::kByte));
+  if (!place.handle) check_cublas(cublasLtCreate(&place.handle), "a handle");
   const int64_t tokens = p.b.columns, like = rounded_up(tokens);
   const Key key = {p.a.rows,
                    p.sums_over_tokens ? like : p.a.columns,

@@ -1,0 +1,29 @@
+// How many samples a micro-batch may have for a GPU's memory to suffice.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "data/samples/batch.h"
+#include "trainer/comm/communicator.h"
+#include "trainer/run/train_setup.h"
+
+namespace berth::train {
+
+// Passes `batch` forward and backward, only to see what memory that takes: so many bytes beyond what is held before. Nothing if the
+// GPU's memory does not suffice. Gradients are zero afterwards. No collective; for GPUs.
+std::optional<int64_t> try_micro_batch(const ModelInstance& model, const TrainOptions& options, const data::Batch& batch,
+                                       at::Device device);
+
+// --auto-find-batch-size: the most samples, of those that --per-device-train-batch-size asks for (or that the run which goes on has
+// had), its half, its quarter, …, for which the memory of every rank's GPU suffices, if they are the training split's longest. Tried
+// before the first step and agreed on by all ranks, so that no rank fails in the midst of a step's collectives, and the same again
+// when the run goes on. On CPUs what was asked for. A collective call; throws comm::AgreedError if one sample is too many.
+int64_t find_micro_batch(const TrainSetup& setup, const TrainOptions& options, comm::Communicator& comm);
+
+// For a GPU whose memory did not suffice for `batch`: about how many such samples would fit, by what the longest of them takes alone, and
+// which options make the same steps with them. No collective.
+std::string advice_for(const ModelInstance& model, const TrainOptions& options, const data::Batch& batch, at::Device device);
+
+}  // namespace berth::train
