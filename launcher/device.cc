@@ -14,6 +14,12 @@
 
 namespace berth::launch {
 
+std::string host_name() {
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  return host;
+}
+
 std::vector<int> allowed_cores() {
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -36,8 +42,7 @@ int fair_threads(const std::vector<int>& own, const std::vector<std::vector<int>
 }
 
 int choose_threads(comm::Communicator& comm) {
-  char host[256] = "";
-  gethostname(host, sizeof host - 1);
+  const std::string host = host_name();
   const std::vector<int> own = allowed_cores();
   std::ostringstream line;
   line << host;

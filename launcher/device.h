@@ -8,6 +8,8 @@
 
 namespace berth::launch {
 
+std::string host_name();
+
 // The cores that the scheduler lets this process run on.
 std::vector<int> allowed_cores();
 

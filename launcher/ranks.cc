@@ -6,6 +6,7 @@
 #include "launcher/device.h"
 #include "launcher/logging.h"
 #include "launcher/mpi_session.h"
+#include "launcher/placement.h"
 #include "launcher/signals.h"
 #include "launcher/start_watch.h"
 #include "launcher/version.h"
@@ -16,7 +17,8 @@
 namespace berth::launch {
 namespace {
 
-std::unique_ptr<comm::Communicator> connect(const DeviceOptions& options, StartWatch& watch) {
+// `remark`: on rank 0, what there is to say of the ranks' cores once there is a log.
+std::unique_ptr<comm::Communicator> connect(const DeviceOptions& options, StartWatch& watch, std::string& remark) {
   comm::CommOptions comm_options{.timeout_seconds = options.timeout};
   auto comm = comm::make_mpi_communicator(comm_options);
   watch.started();
@@ -28,7 +30,10 @@ std::unique_ptr<comm::Communicator> connect(const DeviceOptions& options, StartW
     library = gpu::load_library(version_number(), gpus.why);
   if (library) gpus.count = library->count(gpus.why);
   comm::agree(*comm, [&] { comm_options.gpu = choose_gpu(options.device, comm->local_rank(), comm->local_size(), gpus); });
-  if (comm_options.gpu >= 0) comm = library->make_communicator(std::move(comm), comm_options);
+  if (comm_options.gpu >= 0) {
+    remark = place_beside_gpu(*comm, library->pci_address(comm_options.gpu));
+    comm = library->make_communicator(std::move(comm), comm_options);
+  }
   train::set_compute_threads(options.threads > 0 ? options.threads : choose_threads(*comm));
   return comm;
 }
@@ -43,10 +48,12 @@ int on_all_ranks(const DeviceOptions& options, const std::string& log_level, con
   gpu::set_environment();
   StartWatch watch(options.timeout);
   const int code = run_ranks([&] {
-    const auto comm = connect(options, watch);
+    std::string remark;
+    const auto comm = connect(options, watch, remark);
     const auto console = std::make_shared<Console>();
     start_logging(console, log_level, comm->rank());
     if (comm->rank() == 0) BOOST_LOG_TRIVIAL(debug) << comm->description();
+    if (!remark.empty()) BOOST_LOG_TRIVIAL(warning) << remark;
     Rank rank{*comm, console};
     return work(rank);
   });

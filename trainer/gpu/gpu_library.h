@@ -14,6 +14,8 @@ struct Library {
   const char* version;  // of the sources; that of the program, or it is not taken
   // GPUs that this process may use; 0 and why.
   int (*count)(std::string& why);
+  // Where it is in the host, as sysfs names it: "0000:65:00.0".
+  std::string (*pci_address)(int gpu);
   // NCCL carries the tensors, on options.gpu, which becomes the calling thread's device. `host` introduces the ranks to each other and
   // makes the host collectives; its tensor collectives are not used.
   std::unique_ptr<comm::Communicator> (*make_communicator)(std::unique_ptr<comm::Communicator> host,

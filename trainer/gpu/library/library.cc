@@ -3,6 +3,8 @@
 #include <c10/cuda/CUDAFunctions.h>
 #include <cuda_runtime_api.h>
 
+#include <cstdio>
+
 #include "data/check.h"
 #include "trainer/comm/nccl/nccl_communicator.h"
 #include "trainer/gpu/gpu_library.h"
@@ -27,7 +29,14 @@ int count(std::string& why) {
   return 0;
 }
 
-const Library library = {BERTH_VERSION, count, comm::make_nccl_communicator};
+std::string pci_address(int gpu) {
+  const cudaDeviceProp& properties = *at::cuda::getDeviceProperties(static_cast<c10::DeviceIndex>(gpu));
+  char text[32];
+  std::snprintf(text, sizeof text, "%04x:%02x:%02x.0", properties.pciDomainID, properties.pciBusID, properties.pciDeviceID);
+  return text;
+}
+
+const Library library = {BERTH_VERSION, count, pci_address, comm::make_nccl_communicator};
 
 }  // namespace
 }  // namespace berth::gpu
