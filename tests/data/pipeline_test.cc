@@ -133,6 +133,15 @@ class PrefetcherTest : public ::testing::Test {
     for (int64_t i = 0; i < 10; ++i) share[i < 4 ? 0 : 1].push_back(10 * step + i);
     return share;
   }
+  // What the prefetchers of these tests make: the step's number and its micro-batches.
+  using Made = std::pair<int64_t, std::vector<Batch>>;
+  std::function<std::optional<Made>(int64_t)> reading(const std::function<std::optional<RankShare>(int64_t)>& shares) const {
+    return [this, shares](int64_t step) -> std::optional<Made> {
+      const std::optional<RankShare> share = shares(step);
+      if (!share) return std::nullopt;
+      return Made{step, read_batches(*split_, *share)};
+    };
+  }
   TempDir folder_;
   std::unique_ptr<Split> split_;
 };
@@ -140,13 +149,13 @@ class PrefetcherTest : public ::testing::Test {
 TEST_F(PrefetcherTest, GivesEachStepInOrderFromAnyStart) {
   for (int depth : {1, 3, 100}) {
     for (int64_t first : {0, 7, 10}) {
-      Prefetcher prefetcher(*split_, plan, first, depth);
+      Prefetcher<Made> prefetcher(reading(plan), first, depth);
       int64_t step = first;
-      while (const std::optional<StepData> data = prefetcher.next()) {
-        EXPECT_EQ(data->step, step);
-        ASSERT_EQ(data->micro_batches.size(), 2u);
-        EXPECT_EQ(data->micro_batches[1].sample_ids, (*plan(step))[1]);
-        EXPECT_EQ(data->micro_batches[0].labels[1], (10 * step + 1) % 3);
+      while (const std::optional<Made> made = prefetcher.next()) {
+        EXPECT_EQ(made->first, step);
+        ASSERT_EQ(made->second.size(), 2u);
+        EXPECT_EQ(made->second[1].sample_ids, (*plan(step))[1]);
+        EXPECT_EQ(made->second[0].labels[1], (10 * step + 1) % 3);
         ++step;
       }
       EXPECT_EQ(step, 10);
@@ -160,23 +169,23 @@ TEST_F(PrefetcherTest, AnErrorComesOutInItsTurn) {
     if (step == 2) fail(ExitCode::kBadInput, "step two is bad");
     return plan(step);
   };
-  Prefetcher prefetcher(*split_, bad);
-  EXPECT_EQ(prefetcher.next()->step, 0);
-  EXPECT_EQ(prefetcher.next()->step, 1);
+  Prefetcher<Made> prefetcher(reading(bad));
+  EXPECT_EQ(prefetcher.next()->first, 0);
+  EXPECT_EQ(prefetcher.next()->first, 1);
   EXPECT_EQ(error_of([&] { prefetcher.next(); }), "step two is bad");
   EXPECT_EQ(error_of([&] { prefetcher.next(); }), "step two is bad");
 }
 
 TEST_F(PrefetcherTest, StopsWhereverItIs) {
   for (int taken : {0, 1, 5}) {
-    Prefetcher prefetcher(*split_, plan, 0, 2);
+    Prefetcher<Made> prefetcher(reading(plan), 0, 2);
     for (int i = 0; i < taken; ++i) EXPECT_TRUE(prefetcher.next());
   }
 }
 
 TEST_F(PrefetcherTest, ARankWithoutSamplesGetsNoMicroBatches) {
-  Prefetcher prefetcher(*split_, [](int64_t) { return RankShare{}; });
-  EXPECT_TRUE(prefetcher.next()->micro_batches.empty());
+  Prefetcher<Made> prefetcher(reading([](int64_t) { return RankShare{}; }));
+  EXPECT_TRUE(prefetcher.next()->second.empty());
 }
 
 }  // namespace

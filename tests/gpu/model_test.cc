@@ -57,24 +57,25 @@ struct Trainer {
   }
   // Forward, backward and, on a device, all of the optimizer's step, enqueued; returns the loss.
   at::Tensor begin_step(const data::Batch& batch, const ForwardContext& context) {
-    reducer->begin(batch.input_ids);
+    reducer->begin(RowSet(reducer->table_rows(), batch.input_ids));
     reducer->set_last(true);
     const DeviceBatch on_device = to_device(batch, comm->device());
     const at::Tensor loss = model->loss_sums(model->logits(on_device, context), on_device, 0.0).sum() / batch.size();
     loss.backward(optimizer->loss_scale());
     reducer->finish();
-    if (optimizer->on_device()) optimizer->start(1e-3, loss.detach().view({1}), reducer->touched());
+    if (optimizer->on_device()) optimizer->start(1e-3, loss.detach().view({1}), reducer->touched(), /*halts=*/false);
     return loss.detach();
   }
   // One optimizer step; returns the loss.
   double step(const data::Batch& batch, const ForwardContext& context) {
     const at::Tensor loss = begin_step(batch, context);
-    if (optimizer->on_device()) return optimizer->finish().loss;
+    if (optimizer->on_device()) return (scalars = optimizer->finish()).loss;
     optimizer->step(1e-3, optimizer->gradient_norm(reducer->touched_rows()), reducer->touched_rows());
     store->refresh_compute_copy();
     return loss.item<double>();
   }
 
+  kernels::StepScalars scalars{};  // of the last step() on a device
   std::unique_ptr<comm::Communicator> comm;
   std::unique_ptr<ParameterStore> store;
   std::unique_ptr<Model> model;
@@ -139,7 +140,7 @@ TEST_F(GpuModel, Fp16sGradientsAreFp32sTimesTheLossScale) {
     const at::Tensor gradient = (*half.store)[parameter.name].grad / kScale;
     EXPECT_LT(relative_error(gradient, parameter.grad), 1e-2) << parameter.name;
   }
-  const kernels::StepScalars scaled = half.optimizer->finish(), plain = full.optimizer->finish();
+  const kernels::StepScalars &scaled = half.scalars, &plain = full.scalars;
   EXPECT_NEAR(scaled.norm, plain.norm, 5e-3 * plain.norm) << "of the unscaled gradient";
   EXPECT_EQ(scaled.loss_scale.updates, 1);
   for (const Bucket& bucket : half.store->buckets()) EXPECT_TRUE(at::equal(bucket.compute_values, bucket.values.to(at::kHalf)));
@@ -173,16 +174,19 @@ TEST_F(GpuModel, AStepIsNotWaitedForBeforeItsEnd) {
     EXPECT_TRUE(at::equal(bucket.compute_values, bucket.values.to(at::kBFloat16)));
 }
 
+// Nor does the step behind it, where the run is to halt.
 TEST_F(GpuModel, AStepThatIsNotFiniteChangesNothing) {
   Trainer on_gpu(gpu);
   const data::Batch batch = some_batch(9);
   on_gpu.step(batch, {});
   std::vector<at::Tensor> before;
   for (const Bucket& bucket : on_gpu.store->buckets()) before.push_back(bucket.values.clone());
-  on_gpu.reducer->begin(batch.input_ids);
+  on_gpu.reducer->begin(RowSet(on_gpu.reducer->table_rows(), batch.input_ids));
   on_gpu.reducer->finish();
   const at::Tensor loss = at::full({1}, std::numeric_limits<float>::infinity(), before[0].options());
-  on_gpu.optimizer->start(1e-3, loss, on_gpu.reducer->touched());
+  on_gpu.optimizer->start(1e-3, loss, on_gpu.reducer->touched(), /*halts=*/true);
+  on_gpu.begin_step(batch, {});
+  EXPECT_EQ(on_gpu.optimizer->finish().loss, std::numeric_limits<double>::infinity());
   EXPECT_EQ(on_gpu.optimizer->finish().finite, 0);
   EXPECT_EQ(on_gpu.optimizer->steps(), 1);
   for (size_t b = 0; b < before.size(); ++b) EXPECT_TRUE(at::equal(on_gpu.store->buckets()[b].values, before[b])) << b;

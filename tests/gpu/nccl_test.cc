@@ -89,7 +89,9 @@ TEST(Nccl, CarriesTheGradReducer) {
     train::ParameterStore store(specs, comm, /*bucket_bytes=*/256);
     train::GradReducer reducer(store, comm);
     for (int step = 0; step < 3; ++step) {
-      reducer.begin(std::vector<int32_t>{comm.rank(), 99});
+      train::RowSet touched(reducer.table_rows(), std::vector<int32_t>{comm.rank(), 99});
+      comm.all_reduce_or(touched.words());
+      reducer.begin(touched);
       reducer.set_last(true);
       const at::Tensor rows = at::tensor({comm.rank(), 99}, at::kLong).to(comm.device());
       const at::Tensor loss = store["a"].value.sum() * (comm.rank() + 1) + store["b"].value.sum();

@@ -37,6 +37,13 @@ class GradReducerTest : public testing::TestWithParam<int> {
     reducer = std::make_unique<GradReducer>(*store, *comm);
   }
 
+  // With the rows that this rank touches.
+  void begin(const std::vector<int32_t>& rows) {
+    train::RowSet united(reducer->table_rows(), rows);
+    comm->all_reduce_or(united.words());
+    reducer->begin(united);
+  }
+
   static std::mt19937 random_of(int step, int rank) { return std::mt19937(static_cast<uint32_t>(1000 * step + rank)); }
 
   // Rank r's micro-batches in this step: 0 to 3; and the rows it touches.
@@ -93,7 +100,7 @@ class GradReducerTest : public testing::TestWithParam<int> {
 TEST_P(GradReducerTest, SumsWhatAllRanksComputedInWhateverOrder) {
   for (int step = 0; step < 12; ++step) {
     const int mine = micro_batches(step, comm->rank());
-    reducer->begin(rows(step, comm->rank()));
+    begin(rows(step, comm->rank()));
     for (int micro = 0; micro < mine; ++micro) {
       reducer->set_last(micro == mine - 1);
       add_gradients(step, comm->rank(), micro, /*announce=*/true);
@@ -112,23 +119,23 @@ TEST_P(GradReducerTest, SumsWhatAllRanksComputedInWhateverOrder) {
 
 TEST_P(GradReducerTest, UnitesTouchedRows) {
   const int32_t rank = comm->rank();
-  reducer->begin(std::vector<int32_t>{299, rank + 70, 3, rank + 70});
+  begin({299, rank + 70, 3, rank + 70});
   std::vector<int32_t> wanted = {3};
   for (int r = 0; r < comm->size(); ++r) wanted.push_back(70 + r);
   wanted.push_back(299);
   EXPECT_EQ(reducer->touched_rows(), wanted);
   reducer->finish();
-  reducer->begin({});
+  begin({});
   EXPECT_TRUE(reducer->touched_rows().empty());
   reducer->finish();
 }
 
-TEST_P(GradReducerTest, RefusesRowsOutsideTheTable) { EXPECT_THROW(reducer->begin(std::vector<int32_t>{kVocab}), Error); }
+TEST_P(GradReducerTest, RefusesRowsOutsideTheTable) { EXPECT_THROW(begin({kVocab}), Error); }
 
 TEST_P(GradReducerTest, FollowsAutograd) {
   train::Parameter& a = (*store)["p1"];
   train::Parameter& b = (*store)["p2"];
-  reducer->begin({});
+  begin({});
   reducer->set_last(true);
   const float scale = static_cast<float>(comm->rank() + 1);
   torch::autograd::backward({((a.value * scale).sum() + (b.value * b.value * scale).sum())}, {});
@@ -141,7 +148,7 @@ TEST_P(GradReducerTest, FollowsAutograd) {
 
 // Autograd's hooks may announce again what a Function announced: that must not start a bucket whose other gradients are not in.
 TEST_P(GradReducerTest, ARepeatedAnnouncementStartsNoBucketEarly) {
-  reducer->begin({});
+  begin({});
   reducer->set_last(true);
   // All buckets before the first one of several parameters are ready, so that this one could start.
   size_t shared = 0;

@@ -51,17 +51,22 @@ struct Trainee {
   std::unique_ptr<AdamW> optimizer;
   std::unique_ptr<TrainStep> train_step;
 
-  Trainee(comm::Communicator& comm, bool on_device)
+  Trainee(comm::Communicator& comm, bool on_device, OnNan on_nan = OnNan::kStop)
       : model(tiny_config(), data::TaskKind::kRegression, comm, /*bucket_bytes=*/1 << 12, {}) {
+    options.on_nan = on_nan;
     model.initialize(5);
     std::optional<test::FiberOptimizer> fibers;
     if (on_device) fibers.emplace();
     optimizer = std::make_unique<AdamW>(model.parameters(), AdamWOptions{.weight_decay = 0.01});
     train_step = std::make_unique<TrainStep>(model, *optimizer, comm, options);
   }
+  void start(const std::vector<data::Batch>& batches, int64_t number) {
+    train_step->agree(StepDataMaker(model, at::kCPU)(batches), {});
+    train_step->start(number, 1e-2);
+  }
   StepResult step(const std::vector<data::Batch>& batches, int64_t number) {
-    train_step->agree(batches, {});
-    return train_step->run(batches, number, 1e-2);
+    start(batches, number);
+    return train_step->finish();
   }
 };
 
@@ -101,6 +106,46 @@ TEST_F(TrainStepRanksTest, OneRanksLossStopsAllUpdates) {
     const std::string culprit = trainee.train_step->culprit(),
                       wanted = concat("rank ", where, ", micro-batch 1, loss inf, samples ", 100 * where + 10);
     EXPECT_EQ(culprit.substr(0, wanted.size()), wanted);
+  }
+}
+
+// The host hears of a step when the next one has begun. That one's loss and gradient are finite.
+TEST_F(TrainStepRanksTest, AStepIsFinishedWhenTheNextOneHasBegun) {
+  Trainee prompt(*comm_, true), late(*comm_, true);
+  StepResult wanted = prompt.step(batches_, 0);
+  late.start(batches_, 0);
+  for (int64_t step = 1; step < 4; ++step) {
+    late.start(batches_, step);
+    EXPECT_EQ(late.train_step->under_way(), 2);
+    const StepResult result = late.train_step->finish();
+    EXPECT_EQ(result.loss, wanted.loss);
+    EXPECT_EQ(result.grad_norm, wanted.grad_norm);
+    EXPECT_EQ(result.samples, wanted.samples);
+    EXPECT_EQ(late.optimizer->steps(), step);
+    wanted = prompt.step(batches_, step);
+  }
+  EXPECT_EQ(late.train_step->finish().loss, wanted.loss);
+  EXPECT_EQ(parameter_hash(late.model.parameters()), parameter_hash(prompt.model.parameters()));
+}
+
+TEST_F(TrainStepRanksTest, AStepBehindOneThatIsNotFiniteUpdatesOnlyIfSuchStepsAreSkipped) {
+  const int where = std::max(0, comm_->size() - 2);
+  std::vector<data::Batch> broken = batches_;
+  if (comm_->rank() == where) broken[0].float_labels[0] = 1e30f;
+  for (const OnNan on_nan : {OnNan::kStop, OnNan::kSkip}) {
+    Trainee trainee(*comm_, true, on_nan);
+    const uint64_t before = parameter_hash(trainee.model.parameters());
+    trainee.start(broken, 0);
+    trainee.start(batches_, 1);
+    EXPECT_FALSE(trainee.train_step->finish().finite);
+    const std::string culprit = trainee.train_step->culprit(),
+                      wanted = concat("rank ", where, ", micro-batch 0, loss inf, samples ", 100 * where);
+    EXPECT_EQ(culprit.substr(0, wanted.size()), wanted) << "of the step that was finished, not of the one under way";
+    EXPECT_EQ(parameter_hash(trainee.model.parameters()) == before, on_nan == OnNan::kStop);
+    const StepResult behind = trainee.train_step->finish();
+    EXPECT_TRUE(std::isfinite(behind.loss) && std::isfinite(behind.grad_norm));
+    EXPECT_EQ(behind.finite, on_nan == OnNan::kSkip);
+    EXPECT_EQ(trainee.optimizer->steps(), on_nan == OnNan::kSkip ? 1 : 0);
   }
 }
 

@@ -296,6 +296,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned) { return cudaEventRecord(event, stream); }
 cudaError_t cudaEventQuery(cudaEvent_t event) { return Event::of(event).query() ? cudaSuccess : cudaErrorNotReady; }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  Report::instance().count("behind", "cudaEventSynchronize", static_cast<long>(Event::of(event).behind()));
   Event::of(event).synchronize();
   Report::instance().count("synchronisations", "cudaEventSynchronize");
   return cudaSuccess;

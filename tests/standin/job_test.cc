@@ -132,6 +132,27 @@ TEST_F(StandinJob, RecordsTheGpuAndTheMostOfItsMemory) {
   EXPECT_NE(result.err.find("GPU memory 0.0"), std::string::npos) << result.err;
 }
 
+TEST_F(StandinJob, EvaluatesAndPredictsAsTheCpu) {
+  ASSERT_EQ(train("used", "--max-steps 4 --save-strategy no").exit_code, 0);
+  const std::string evaluate = " evaluate --model " + at("used") + " --data " + at("data.h5"),
+                    predict = " predict --logits --model " + at("used") + " --input " + at("validation.csv") + " --output ";
+  const JobResult cpu_metrics = run_shell(cpu_program() + evaluate + " --device cpu"), metrics = run_berth(evaluate, 2);
+  ASSERT_EQ(cpu_metrics.exit_code, 0) << cpu_metrics.err;
+  ASSERT_EQ(metrics.exit_code, 0) << metrics.err;
+  const auto cpu_values = nlohmann::json::parse(cpu_metrics.out), values = nlohmann::json::parse(metrics.out);
+  EXPECT_NEAR(values["eval_loss"].get<double>(), cpu_values["eval_loss"].get<double>(), 1e-5);
+  EXPECT_EQ(values["eval_accuracy"], cpu_values["eval_accuracy"]);
+
+  ASSERT_EQ(run_shell(cpu_program() + predict + at("cpu.jsonl") + " --device cpu").exit_code, 0);
+  ASSERT_EQ(run_berth(predict + at("gpu.jsonl"), 2).exit_code, 0);
+  const auto cpu_lines = read_jsonl(at("cpu.jsonl")), lines = read_jsonl(at("gpu.jsonl"));
+  ASSERT_EQ(lines.size(), 41u);
+  ASSERT_EQ(cpu_lines.size(), 41u);
+  for (size_t i = 0; i < lines.size(); ++i)
+    for (size_t label = 0; label < 2; ++label)
+      EXPECT_NEAR(lines[i]["logits"][label].get<double>(), cpu_lines[i]["logits"][label].get<double>(), 1e-4) << "row " << i + 1;
+}
+
 // What it advises works.
 TEST_F(StandinJob, WhereMemoryDoesNotSufficeItSaysWhatToDo) {
   const std::string options = "--max-steps 2 --save-strategy no ";

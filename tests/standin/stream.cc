@@ -86,6 +86,7 @@ void Event::record(Stream& stream) {
   {
     const std::lock_guard lock(mutex_);
     Order::instance().record(stream, clock_);
+    stream_ = &stream;
     number = ++recorded_;
   }
   stream.push([this, number] {
@@ -120,6 +121,11 @@ void Event::synchronize() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return done_ >= recorded_; });
   Order::instance().host_knows(clock_);
+}
+
+uint64_t Event::behind() {
+  const std::lock_guard lock(mutex_);
+  return stream_ ? Order::instance().behind(*stream_, clock_) : 0;
 }
 
 std::chrono::steady_clock::time_point Event::when() {
@@ -169,6 +175,11 @@ void Order::record(Stream& stream, Clock& event) {
   const std::lock_guard lock(mutex_);
   stream.clock.join(host_);
   event = stream.clock;
+}
+
+uint64_t Order::behind(const Stream& stream, const Clock& event) {
+  const std::lock_guard lock(mutex_);
+  return stream.clock.of(stream.number()) - event.of(stream.number());
 }
 
 void Order::block(Stream& stream, const Clock& event) {

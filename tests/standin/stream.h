@@ -60,6 +60,7 @@ class Event {
   void block(Stream& stream);  // what comes next on the stream waits for what the last record had before it
   bool query();                // done; then the host knows what had been recorded
   void synchronize();
+  uint64_t behind();  // how many operations the stream of the last record was given since then
   std::chrono::steady_clock::time_point when();
 
  private:
@@ -69,7 +70,8 @@ class Event {
   std::condition_variable changed_;
   uint64_t recorded_ = 0, done_ = 0;
   std::chrono::steady_clock::time_point when_;
-  Clock clock_;  // guarded by Order's mutex
+  const Stream* stream_ = nullptr;  // of the last record
+  Clock clock_;                     // guarded by Order's mutex
 };
 
 // What the threads of this process know: one clock for all, since how they tell each other is not seen. A thread that waits for a
@@ -84,6 +86,7 @@ class Order {
   void forget(uintptr_t begin, uintptr_t end);
 
   void record(Stream& stream, Clock& event);
+  uint64_t behind(const Stream& stream, const Clock& event);
   void block(Stream& stream, const Clock& event);
   void host_knows(const Clock& clock);
 

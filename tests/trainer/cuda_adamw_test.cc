@@ -157,6 +157,21 @@ TEST(CudaAdamW, TheLossScaleHalvesOnOverflowAndDoublesAfterAnInterval) {
   expect(1, 1, 1, 0, 0x1p127f, 0);  // twice that is no float
 }
 
+TEST(CudaAdamW, AStepThatIsNotFiniteHaltsThoseBehindItWhereItIsToldSo) {
+  for (const int32_t halts : {0, 1}) {
+    AdamWNumbers numbers = kNumbers;
+    numbers.halts = halts;
+    StepScalars s = decided({{3, 4}}, 0.5f, numbers, {});
+    s = decided({{3, kNan}}, 0.5f, numbers, s);
+    for (int step = 0; step < 2; ++step) {
+      s = decided({{3, 4}}, 0.5f, numbers, s);
+      EXPECT_EQ(s.finite, halts ? 0 : 1);
+      EXPECT_EQ(s.norm, 5) << "which is told as it is";
+    }
+    EXPECT_EQ(s.updates, halts ? 1 : 3);
+  }
+}
+
 // A bucket on the host, updated in the plainest way.
 struct HostBucket {
   Floats values, first, second;

@@ -27,6 +27,7 @@ struct Trainee {
   GradReducer reducer;
   std::unique_ptr<AdamW> optimizer;
   at::Tensor loss = comm->allocate(1);
+  kernels::StepScalars scalars{};  // of the last step on fibers
 
   Trainee(bool on_fibers, int64_t width, bool with_copy = false)
       : store(specs(width), *comm, /*bucket_bytes=*/400, {"frozen"}), reducer(store, *comm) {
@@ -40,11 +41,12 @@ struct Trainee {
     optimizer = std::make_unique<AdamW>(store, kOptions);
   }
 
+  void begin(const std::vector<int32_t>& rows) { reducer.begin(RowSet(reducer.table_rows(), rows)); }
   // A step whose gradients are a function of `step`, scaled; the loss is as given. Whether it was finite, and the norm.
   std::pair<bool, double> step(int step, float value = 0.5f) {
     const float scale = optimizer->loss_scale().defined() ? optimizer->loss_scale().item<float>() : 1;
     const std::vector<int32_t> rows{step % 5, 7, 7, 20 + step};
-    reducer.begin(rows);
+    begin(rows);
     reducer.set_last(true);
     at::NoGradGuard no_grad;
     for (Parameter& parameter : store.parameters()) {
@@ -59,8 +61,8 @@ struct Trainee {
     reducer.finish();
     if (optimizer->on_device()) {
       loss.fill_(value);
-      optimizer->start(1e-2, loss, reducer.touched());
-      const kernels::StepScalars scalars = optimizer->finish();
+      optimizer->start(1e-2, loss, reducer.touched(), /*halts=*/false);
+      scalars = optimizer->finish();
       EXPECT_EQ(static_cast<float>(scalars.loss), value);
       return {scalars.finite != 0, scalars.norm};
     }
@@ -113,10 +115,10 @@ TEST(DeviceStep, GradientsThatAreNotFiniteChangeNoBit) {
     return tensors;
   };
   for (const at::Tensor& tensor : all()) before.push_back(tensor.clone());
-  trainee.reducer.begin(std::vector<int32_t>{3});
+  trainee.begin({3});
   trainee.store["table"].grad[3].fill_(std::numeric_limits<float>::infinity());
   trainee.reducer.finish();
-  trainee.optimizer->start(1e-2, trainee.loss, trainee.reducer.touched());
+  trainee.optimizer->start(1e-2, trainee.loss, trainee.reducer.touched(), /*halts=*/false);
   EXPECT_EQ(trainee.optimizer->finish().finite, 0);
   EXPECT_EQ(trainee.optimizer->steps(), 1);
   const auto after = all();
@@ -142,7 +144,7 @@ TEST(DeviceStep, AScaleChangesNoBitAndIsRestored) {
   for (int step = 0; step < 6; ++step) {
     plain.step(step);
     EXPECT_TRUE(scaled.step(step).first);
-    left = scaled.optimizer->finish().loss_scale;
+    left = scaled.scalars.loss_scale;
     EXPECT_EQ(left.scale, step < 2 ? 1024 : 2048);
   }
   expect_same_values(plain, scaled);
@@ -151,8 +153,8 @@ TEST(DeviceStep, AScaleChangesNoBitAndIsRestored) {
   scaled.optimizer->scale_loss(left);
   scaled.optimizer->restored(6);
   scaled.step(6);
-  EXPECT_EQ(scaled.optimizer->finish().loss_scale.scale, 2048);
-  EXPECT_EQ(scaled.optimizer->finish().loss_scale.updates, 4);
+  EXPECT_EQ(scaled.scalars.loss_scale.scale, 2048);
+  EXPECT_EQ(scaled.scalars.loss_scale.updates, 4);
   EXPECT_EQ(scaled.optimizer->steps(), 7);
 }
 

@@ -1,5 +1,8 @@
 #include "trainer/model/device_batch.h"
 
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
 #include <algorithm>
 
 #include "data/check.h"
@@ -73,6 +76,18 @@ DeviceBatch to_device(const data::Batch& batch, at::Device device) {
   }
   upload.send(device);
   return result;
+}
+
+BatchUpload::BatchUpload(const data::Batch& batch, c10::Stream copies) : copied_(copies.device_type()) {
+  const c10::StreamGuard guard(copies);
+  batch_ = to_device(batch, copies.device());
+  if (!copies.device().is_cpu()) copied_.record(copies);
+}
+
+const DeviceBatch& BatchUpload::arrived() const {
+  const at::Device device = batch_.input_ids.device();
+  copied_.block(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
+  return batch_;
 }
 
 RowIds first_token_rows(const DeviceBatch& batch) { return {batch.sample_ids, batch.first_positions}; }

@@ -1,6 +1,8 @@
 // A batch on the device, with what the model wants to know of it that the host alone can say without being waited for.
 #pragma once
 
+#include <c10/core/Event.h>
+
 #include "data/samples/batch.h"
 #include "trainer/kernels/ops.h"
 #include "trainer/torch.h"
@@ -34,6 +36,21 @@ struct DeviceBatch {
 // One copy, which the host does not wait for. Throws Error(kInternal) if the batch's parts do not fit each other. (Ids are checked
 // by BertEncoder::forward.)
 DeviceBatch to_device(const data::Batch& batch, at::Device device);
+
+// A batch on its way to the device, sent by a thread that has nothing to do with those who compute. On a GPU it is copied on a stream of
+// its own; whoever takes it, must keep it until the GPU is known to be through with what was computed with it, because that stream does
+// not wait for others before it uses the memory again.
+class BatchUpload {
+ public:
+  // `copies`: that stream, of the device.
+  BatchUpload(const data::Batch& batch, c10::Stream copies);
+  // What comes next on the current stream waits for the copy, the host does not.
+  const DeviceBatch& arrived() const;
+
+ private:
+  DeviceBatch batch_;
+  c10::Event copied_;  // is not recorded on the CPU, where the batch is there at once
+};
 
 // Of the samples' first tokens: what keys their dropout.
 RowIds first_token_rows(const DeviceBatch& batch);

@@ -74,7 +74,9 @@ double AdamW::gradient_norm(std::span<const int32_t> touched) {
   return std::sqrt(sum);
 }
 
-void AdamW::start(double lr, const at::Tensor& loss, const TouchedRows& touched) { device_->start(lr, loss, touched); }
+void AdamW::start(double lr, const at::Tensor& loss, const TouchedRows& touched, bool halts) {
+  device_->start(lr, loss, touched, halts);
+}
 
 kernels::StepScalars AdamW::finish() {
   const kernels::StepScalars scalars = device_->finish();

@@ -48,9 +48,10 @@ class AdamW {
   // On a device.
 
   // Enqueues norm, decision, and one update with learning rate `lr`, values' compute copies with it. Nothing is updated unless the norm
-  // and `loss` [1] fp32, on the device and alike on all ranks, are finite.
-  void start(double lr, const at::Tensor& loss, const TouchedRows& touched);
-  // Waits for the last step started. What came of it.
+  // and `loss` [1] fp32, on the device and alike on all ranks, are finite; with `halts`, no later step updates anything then either.
+  // A step may be started while the one before it is not finished.
+  void start(double lr, const at::Tensor& loss, const TouchedRows& touched, bool halts);
+  // Waits for the oldest step that is started and not finished. What came of it.
   kernels::StepScalars finish();
   // As DeviceStep has it.
   void scale_loss(const LossScale& first) { device_.value().scale_loss(first); }

@@ -22,8 +22,8 @@ const OptimizerKernels& kernels_for(at::Device device) {
 
 bool trainable(const Bucket& bucket) { return bucket.grads.defined(); }
 
-kernels::AdamWNumbers numbers(const AdamWOptions& o, double lr, bool scaled) {
-  return {lr, o.weight_decay, o.beta1, o.beta2, o.epsilon, o.max_grad_norm, scaled ? kScaleGrowthInterval : 0};
+kernels::AdamWNumbers numbers(const AdamWOptions& o, double lr, bool scaled, bool halts) {
+  return {lr, o.weight_decay, o.beta1, o.beta2, o.epsilon, o.max_grad_norm, scaled ? kScaleGrowthInterval : 0, halts};
 }
 
 // A member of the StepScalars in `scalars`: a number.
@@ -49,8 +49,10 @@ DeviceStep::DeviceStep(ParameterStore& parameters, const std::vector<Moments>& m
   static_assert(sizeof(StepScalars) % sizeof(int64_t) == 0);
   constexpr int64_t kWords = sizeof(StepScalars) / sizeof(int64_t);
   scalars_ = at::zeros({kWords}, of_device.dtype(at::kLong));
-  report_ = at::empty({kWords}, at::TensorOptions().dtype(at::kLong).pinned_memory(!device_.is_cpu()));
-  if (!device_.is_cpu()) done_.emplace(device_.type());
+  for (Report& report : reports_) {
+    report.scalars = at::empty({kWords}, at::TensorOptions().dtype(at::kLong).pinned_memory(!device_.is_cpu()));
+    if (!device_.is_cpu()) report.done.emplace(device_.type());
+  }
 }
 
 void DeviceStep::add_flags(const Bucket& bucket) {
@@ -76,8 +78,9 @@ void DeviceStep::add_flags(const Bucket& bucket) {
   flags.of_groups = host.to(device_);
 }
 
-void DeviceStep::start(double lr, const at::Tensor& loss, const TouchedRows& touched) {
+void DeviceStep::start(double lr, const at::Tensor& loss, const TouchedRows& touched, bool halts) {
   at::NoGradGuard no_grad;
+  check_internal(started_ - finished_ < kMostStarted, "a step is started before the one that has its report's place is finished");
   int64_t partials = 0;
   for (size_t b = 0; b < flags_.size(); ++b) {
     const Bucket& bucket = parameters_.buckets()[b];
@@ -90,7 +93,7 @@ void DeviceStep::start(double lr, const at::Tensor& loss, const TouchedRows& tou
     kernels_.sum_squares(grads, partials_.narrow(0, partials, count));
     partials += count;
   }
-  const kernels::AdamWNumbers given = numbers(options_, lr, loss_scale_.defined());
+  const kernels::AdamWNumbers given = numbers(options_, lr, loss_scale_.defined(), halts);
   kernels_.decide(partials_.narrow(0, 0, partials), loss, given, scalars_);
   for (size_t b = 0; b < flags_.size(); ++b) {
     const Bucket& bucket = parameters_.buckets()[b];
@@ -99,14 +102,17 @@ void DeviceStep::start(double lr, const at::Tensor& loss, const TouchedRows& tou
                      flags_[b].of_groups, flags_[b].group},
                     given, scalars_);
   }
-  report_.copy_(scalars_, /*non_blocking=*/true);
-  if (done_) done_->record(current_stream());
+  Report& report = reports_[static_cast<size_t>(started_++ % kMostStarted)];
+  report.scalars.copy_(scalars_, /*non_blocking=*/true);
+  if (report.done) report.done->record(current_stream());
 }
 
 StepScalars DeviceStep::finish() {
-  if (done_) done_->synchronize();
+  check_internal(finished_ < started_, "no step is under way");
+  Report& report = reports_[static_cast<size_t>(finished_++ % kMostStarted)];
+  if (report.done) report.done->synchronize();
   StepScalars scalars{};
-  std::memcpy(&scalars, report_.const_data_ptr(), sizeof(scalars));
+  std::memcpy(&scalars, report.scalars.const_data_ptr(), sizeof(scalars));
   return scalars;
 }
 

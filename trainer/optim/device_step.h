@@ -3,6 +3,7 @@
 
 #include <c10/core/Event.h>
 
+#include <array>
 #include <optional>
 #include <vector>
 
@@ -28,12 +29,14 @@ class DeviceStep {
   // All must outlive it. Throws Error(kInternal) if this program has no optimizer for the parameters' device.
   DeviceStep(ParameterStore& parameters, const std::vector<Moments>& moments, const AdamWOptions& options);
 
-  // Enqueues the step: with learning rate `lr`, and only if the norm of the gradient and `loss` [1] fp32 are finite.
-  void start(double lr, const at::Tensor& loss, const TouchedRows& touched);
-  // Waits for the last step started: what came of it.
+  // Enqueues the step: with learning rate `lr`, and only if the norm of the gradient and `loss` [1] fp32 are finite. `halts`: if they
+  // are not, no later step updates anything either. At most kMostStarted steps may be started and not finished.
+  void start(double lr, const at::Tensor& loss, const TouchedRows& touched, bool halts);
+  // Waits for the oldest step that is started and not finished: what came of it.
   kernels::StepScalars finish();
+  static constexpr int64_t kMostStarted = 2;
 
-  // So many updates were made; the moments are those after them.
+  // When no step is under way. So many updates were made; the moments are those after them.
   void restored(int64_t updates);
 
   // The loss is scaled from now on, at first so: each backward has begun with loss_scale() (the kernel adapts it) when start() is called.
@@ -57,12 +60,18 @@ class DeviceStep {
     at::Tensor of_groups;  // uint8: kernels::kDecays, kHasMoments
     int64_t group = 1;     // elements
   };
-  std::vector<Flags> flags_;        // one a bucket; undefined for frozen buckets
-  bool table_decays_ = false;       // the kRows table
-  at::Tensor partials_;             // partial sums of squares, fp64
-  at::Tensor scalars_, report_;     // a StepScalars on the device, and its copy on the host
-  at::Tensor loss_scale_;           // a view of scalars_
-  std::optional<c10::Event> done_;  // when the copy is there; devices without streams have none
+  std::vector<Flags> flags_;   // one a bucket; undefined for frozen buckets
+  bool table_decays_ = false;  // the kRows table
+  at::Tensor partials_;        // partial sums of squares, fp64
+  at::Tensor scalars_;         // a StepScalars on the device
+  at::Tensor loss_scale_;      // a view of scalars_
+  // Its copy on the host after a step: that of step k in the place k % kMostStarted.
+  struct Report {
+    at::Tensor scalars;
+    std::optional<c10::Event> done;  // when it is there; devices without streams have none
+  };
+  std::array<Report, kMostStarted> reports_;
+  int64_t started_ = 0, finished_ = 0;  // steps
 };
 
 }  // namespace berth::train

@@ -1,7 +1,6 @@
 #include "trainer/optim/grad_reducer.h"
 
 #include <algorithm>
-#include <bit>
 
 #include "data/check.h"
 #include "trainer/model/upload.h"
@@ -22,7 +21,7 @@ GradReducer::GradReducer(ParameterStore& parameters, comm::Communicator& comm) :
 
 GradReducer::~GradReducer() { parameters_.set_grad_ready_callback({}); }
 
-void GradReducer::begin(std::span<const int32_t> rows) {
+void GradReducer::begin(const RowSet& rows) {
   at::NoGradGuard no_grad;
   next_ = 0;
   last_ = false;
@@ -35,23 +34,12 @@ void GradReducer::begin(std::span<const int32_t> rows) {
   }
   if (!table_grad_.defined()) return;
   table_grad_.index_fill_(0, touched_index_, 0);  // of the step before
-  unite_rows(rows);
+  touch(rows);
 }
 
-void GradReducer::unite_rows(std::span<const int32_t> rows) {
+void GradReducer::touch(const RowSet& rows) {
   const int64_t table_rows = table_grad_.size(0), width = table_grad_.size(1);
-  std::vector<uint64_t> bits((table_rows + 63) / 64, 0);
-  for (const int32_t row : rows) {
-    check_internal(row >= 0 && row < table_rows, "touched row ", row, " of a table of ", table_rows);
-    bits[row / 64] |= uint64_t{1} << (row % 64);
-  }
-  comm_.all_reduce_or(bits);
-  touched_.clear();
-  for (size_t word = 0; word < bits.size(); ++word) {
-    for (uint64_t rest = bits[word]; rest; rest &= rest - 1) {
-      touched_.push_back(static_cast<int32_t>(word * 64 + std::countr_zero(rest)));
-    }
-  }
+  touched_ = rows.rows();
   const std::vector<int64_t> index(touched_.begin(), touched_.end());
   const int64_t count = std::ssize(index);
   touched_index_ = uploaded(std::span<const int64_t>(index), comm_.device());

@@ -8,11 +8,12 @@
 #include "trainer/comm/communicator.h"
 #include "trainer/model/parameters.h"
 #include "trainer/optim/device_step.h"
+#include "trainer/optim/row_set.h"
 
 namespace berth::train {
 
 // Usage, once per optimizer step:
-//   reducer.begin(touched_rows);          // all ranks; also zeroes the gradients
+//   reducer.begin(rows);                  // all ranks; also zeroes the gradients
 //   for each micro-batch: reducer.set_last(is_last); forward; backward   (ParameterStore announces gradients that are ready)
 //   reducer.finish();                     // gradients are now the sums over all ranks
 // Buckets are started in the order of ParameterStore::buckets(), the same on all ranks, whatever order they become ready in, and
@@ -29,9 +30,11 @@ class GradReducer {
   GradReducer(const GradReducer&) = delete;
   GradReducer& operator=(const GradReducer&) = delete;
 
-  // `rows`: the rows of the kRows table that this rank's samples touch in this step (its input ids; any order, repetitions
-  // allowed).
-  void begin(std::span<const int32_t> rows);
+  // The rows of the kRows table, 0 if there is none.
+  int64_t table_rows() const { return table_grad_.defined() ? table_grad_.size(0) : 0; }
+
+  // `rows`: of the kRows table, those that the samples of any rank touch in this step; the same on all ranks.
+  void begin(const RowSet& rows);
   void set_last(bool last_micro_batch) { last_ = last_micro_batch; }
   void finish();  // also checks that gradients are still views of their buckets
 
@@ -43,7 +46,7 @@ class GradReducer {
  private:
   void mark_ready(int parameter);
   void start(size_t bucket);
-  void unite_rows(std::span<const int32_t> rows);
+  void touch(const RowSet& rows);
   at::Tensor packed_rows() const { return packed_.slice(0, 0, touched_index_.numel()); }
 
   ParameterStore& parameters_;

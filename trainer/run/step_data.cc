@@ -1,5 +1,9 @@
 #include "trainer/run/step_data.h"
 
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+#include "trainer/model/out_of_memory.h"
+
 namespace berth::train {
 namespace {
 
@@ -9,22 +13,55 @@ constexpr int64_t kCpuMicroBatchTokens = 1024;
 
 constexpr int kStepsAhead = 4;  // that are read and collated while one is computed
 
+// One beside those that compute; the CPU has only one.
+c10::Stream copy_stream(at::Device device) {
+  const c10::impl::VirtualGuardImpl streams(device.type());
+  return device.is_cpu() ? streams.getStream(device) : streams.getStreamFromGlobalPool(device);
+}
+
 }  // namespace
 
-data::Prefetcher read_ahead(const TrainOptions& options, const TrainSetup& setup, const comm::Communicator& comm) {
-  const auto share = [&, sampler = setup.plan.horizon.sampler()](int64_t step) -> std::optional<data::RankShare> {
-    if (step >= setup.plan.horizon.total_steps) return std::nullopt;
+StepDataMaker::StepDataMaker(const ModelInstance& model, at::Device device) : model_(model), copies_(copy_stream(device)) {
+  for (const Bucket& bucket : model.parameters().buckets())
+    if (bucket.kind == GradKind::kRows)
+      table_rows_ = model.parameters().parameters()[static_cast<size_t>(bucket.parameters[0])].value.size(0);
+}
+
+StepData StepDataMaker::operator()(std::vector<data::Batch> batches) const {
+  StepData data{.micro_batches = {}, .targets = model_.model().target_counts(data::Batch{}), .rows = RowSet(table_rows_)};
+  for (data::Batch& batch : batches) {
+    data.samples += batch.size();
+    data.tokens += batch.tokens();
+    data.pairs += batch.pairs();
+    const std::vector<int64_t> counts = model_.model().target_counts(batch);
+    for (size_t term = 0; term < counts.size(); ++term) data.targets[term] += counts[term];
+    if (table_rows_ > 0) data.rows.add(batch.input_ids);
+    const auto advice = [] { return "a smaller --per-device-train-batch-size needs less"; };
+    with_memory_for(batch, advice, [&] {
+      BatchUpload upload(batch, copies_);
+      data.micro_batches.push_back({std::move(batch), std::move(upload)});
+    });
+  }
+  return data;
+}
+
+data::Prefetcher<StepData> read_ahead(const TrainOptions& options, const TrainSetup& setup, const comm::Communicator& comm) {
+  const auto share = [&options, &setup, &comm, sampler = setup.plan.horizon.sampler()](int64_t step) {
     const std::vector<int64_t> samples = sampler.global_step(step);
     std::vector<int32_t> lengths;
     for (int64_t sample : samples) lengths.push_back(setup.train->lengths()[static_cast<size_t>(sample)]);
     return data::deal(samples, lengths, comm.size(), options.batch.per_device_train_batch_size,
                       comm.device().is_cpu() ? kCpuMicroBatchTokens : 0)[static_cast<size_t>(comm.rank())];
   };
-  const auto finish = [transform = batch_transform(options, setup), sampler = setup.plan.horizon.sampler()](data::Batch& batch,
-                                                                                                            int64_t step) {
-    if (transform) transform(batch, static_cast<uint64_t>(sampler.position(step).epoch));
+  const auto make = [&setup, share, transform = batch_transform(options, setup), sampler = setup.plan.horizon.sampler(),
+                     make_data = StepDataMaker(*setup.model, comm.device())](int64_t step) -> std::optional<StepData> {
+    if (step >= setup.plan.horizon.total_steps) return std::nullopt;
+    std::vector<data::Batch> batches = data::read_batches(*setup.train, share(step));
+    if (transform)
+      for (data::Batch& batch : batches) transform(batch, static_cast<uint64_t>(sampler.position(step).epoch));
+    return make_data(std::move(batches));
   };
-  return data::Prefetcher(*setup.train, share, setup.state.global_step, kStepsAhead, finish);
+  return data::Prefetcher<StepData>(make, setup.state.global_step, kStepsAhead);
 }
 
 data::BatchTransform batch_transform(const TrainOptions& options, const TrainSetup& setup) {

@@ -1,14 +1,45 @@
-// The micro-batches of a run's steps on this rank.
+// What this rank needs for a run's steps, made before they come.
 #pragma once
 
+#include <vector>
+
 #include "data/pipeline/prefetcher.h"
+#include "data/samples/batch.h"
+#include "trainer/model/device_batch.h"
+#include "trainer/optim/row_set.h"
 #include "trainer/run/train_setup.h"
 
 namespace berth::train {
 
-// Those of each step from the state's on to the horizon, read, collated and transformed on a thread of its own. All must outlive
-// the result.
-data::Prefetcher read_ahead(const TrainOptions& options, const TrainSetup& setup, const comm::Communicator& comm);
+struct MicroBatch {
+  data::Batch batch;
+  BatchUpload upload;  // of the same
+};
+
+// This rank's share of a step.
+struct StepData {
+  std::vector<MicroBatch> micro_batches;  // may be empty
+  int64_t samples = 0, tokens = 0, pairs = 0;
+  std::vector<int64_t> targets;  // valid ones, per term of the loss
+  RowSet rows;                   // of the word embeddings, or of no table if they are frozen
+};
+
+// Makes StepData of batches. On a GPU they go up on a stream of its own, which the host does not wait for.
+class StepDataMaker {
+ public:
+  // `model` must outlive it.
+  StepDataMaker(const ModelInstance& model, at::Device device);
+  StepData operator()(std::vector<data::Batch> batches) const;
+
+ private:
+  const ModelInstance& model_;
+  c10::Stream copies_;
+  int64_t table_rows_ = 0;
+};
+
+// Of each step from the state's on to the horizon: read, collated, transformed and sent to the device on a thread of its own. All must
+// outlive the result.
+data::Prefetcher<StepData> read_ahead(const TrainOptions& options, const TrainSetup& setup, const comm::Communicator& comm);
 
 // What the task does to each batch, of training and of evaluation: masks of language models, keyed by the run's seed.
 data::BatchTransform batch_transform(const TrainOptions& options, const TrainSetup& setup);

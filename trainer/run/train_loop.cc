@@ -39,10 +39,12 @@ class TrainLoop {
  private:
   // Each returns false if a stop was agreed on.
   bool train_to_the_end();
-  bool take_step(TrainStep& train_step, std::span<const data::Batch> batches);
+  bool take_step(TrainStep& train_step, StepData data);
   bool evaluate_now();
 
-  void update(TrainStep& train_step, std::span<const data::Batch> batches);
+  void finish_steps(TrainStep& train_step, int64_t most_under_way);
+  void finish_step(TrainStep& train_step);
+  double learning_rate(int64_t step) const;  // of the step that comes after `step` steps
   bool stops_early() const { return state_.best.stops_early(options_.eval_save.early_stopping_patience); }
   bool save(std::string_view why = "");
   void remember_log();
@@ -92,35 +94,55 @@ bool TrainLoop::train_to_the_end() {
     if (saving_.best_is_wanted()) save();
   }
   TrainStep train_step(*setup_.model, *setup_.optimizer, comm_, options_);
-  data::Prefetcher prefetcher = read_ahead(options_, setup_, comm_);
+  data::Prefetcher<StepData> prefetcher = read_ahead(options_, setup_, comm_);
   last_step_ = Clock::now();
   while (state_.global_step < state_.horizon.total_steps && !stops_early()) {
     data::failpoint("step");
-    comm_.set_stage(concat("step ", state_.global_step + 1));
-    const std::optional<data::StepData> data = prefetcher.next();
-    check_internal(data.has_value(), "no data for step ", state_.global_step + 1, " of ", state_.horizon.total_steps);
-    if (!take_step(train_step, data->micro_batches)) return false;
+    const int64_t step = state_.global_step + train_step.under_way() + 1;
+    comm_.set_stage(concat("step ", step));
+    std::optional<StepData> data = prefetcher.next();
+    check_internal(data.has_value(), "no data for step ", step, " of ", state_.horizon.total_steps);
+    if (!take_step(train_step, std::move(*data))) return false;
   }
   return true;
 }
 
-// A step with what is due after it.
-bool TrainLoop::take_step(TrainStep& train_step, std::span<const data::Batch> batches) {
+// A step with what is due after it. On a GPU, which has then begun with this step, what came of the one before it is heard of here:
+// the host never waits for a GPU that has nothing to do but where evaluation, a checkpoint or the end wants all steps finished.
+bool TrainLoop::take_step(TrainStep& train_step, StepData data) {
   const EvalSaveOptions& o = options_.eval_save;
   const bool timed = o.save_seconds > 0 && comm_.rank() == 0 && saving_.seconds_since_checkpoint() >= o.save_seconds;
-  const ControlWord control = train_step.agree(batches, {.stop = hooks_.stop(), .save = timed});
-  if (control.stop) return false;
-  update(train_step, batches);
+  const ControlWord control = train_step.agree(std::move(data), {.stop = hooks_.stop(), .save = timed});
+  if (control.stop) {
+    finish_steps(train_step, 0);
+    return false;
+  }
+  const int64_t before = state_.global_step + train_step.under_way(), step = before + 1;
+  {
+    const trace::Range range("step");
+    train_step.start(before, learning_rate(before));
+  }
+  const bool last = step == state_.horizon.total_steps;
+  const bool due = last || control.save || saving_.best_is_wanted() || plan_.eval_due(step, o) || plan_.save_due(step, o);
+  finish_steps(train_step, due ? 0 : train_step.most_under_way());
+  if (!due) return true;
   if (plan_.eval_due(state_.global_step, o) && !evaluate_now()) return false;
   if (control.save || saving_.best_is_wanted() || plan_.save_due(state_.global_step, o)) save();
   return true;
 }
 
-void TrainLoop::update(TrainStep& train_step, std::span<const data::Batch> batches) {
-  const trace::Range range("step");
+double TrainLoop::learning_rate(int64_t step) const {
   const double peak = options_.optimizer.learning_rate;
-  const double lr = peak * state_.horizon.learning_rate_factor(state_.global_step, peak);
-  const StepResult result = train_step.run(batches, state_.global_step, lr);
+  return peak * state_.horizon.learning_rate_factor(step, peak);
+}
+
+void TrainLoop::finish_steps(TrainStep& train_step, int64_t most_under_way) {
+  while (train_step.under_way() > most_under_way) finish_step(train_step);
+}
+
+void TrainLoop::finish_step(TrainStep& train_step) {
+  const StepResult result = train_step.finish();
+  const double lr = learning_rate(state_.global_step);
   ++state_.global_step;
   state_.samples_seen += result.samples;
   state_.optimizer_steps = setup_.optimizer->steps();

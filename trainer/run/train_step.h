@@ -2,14 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "data/samples/batch.h"
 #include "trainer/comm/communicator.h"
 #include "trainer/optim/adamw.h"
 #include "trainer/optim/grad_reducer.h"
+#include "trainer/run/step_data.h"
 #include "trainer/run/train_options.h"
 #include "trainer/tasks/instance.h"
 
@@ -37,36 +38,47 @@ class TrainStep {
   // All must outlive it. Takes over the parameters' grad-ready callback.
   TrainStep(ModelInstance& model, AdamW& optimizer, comm::Communicator& comm, const TrainOptions& options);
 
-  // The small all-reduce before a step: sums this rank's valid targets, samples and tokens, and agrees on the control word (any
-  // rank's wish counts).
-  ControlWord agree(std::span<const data::Batch> micro_batches, ControlWord wish);
-  // The step itself, with learning rate `lr`, after agree() for the same micro-batches. `step` counts from 0 over the whole run.
-  StepResult run(std::span<const data::Batch> micro_batches, int64_t step, double lr);
-  // After a step that was not finite: which rank, micro-batch and samples, in a sentence. A collective call.
+  // The small all-reduce before a step: sums the ranks' valid targets, samples and tokens, unites the rows of the word embeddings that
+  // they touch, and agrees on the control word (any rank's wish counts). On a device, the step before is under way meanwhile. `data`:
+  // this rank's share of the step.
+  ControlWord agree(StepData data, ControlWord wish);
+  // The step itself, after agree(), with learning rate `lr`. `step` counts from 0 over the whole run. On a
+  // device that decides by itself it is only enqueued; at most this many steps may be under way when the next one is started.
+  void start(int64_t step, double lr);
+  int64_t most_under_way() const { return optimizer_.on_device() ? DeviceStep::kMostStarted - 1 : 0; }
+  int64_t under_way() const { return std::ssize(under_way_); }  // started and not finished
+  // Waits for the oldest of them: what came of it.
+  StepResult finish();
+  // When the step finished last was not finite: which rank, micro-batch and samples, in a sentence. A collective call.
   std::string culprit() const;
 
  private:
-  // Backward through the loss of each micro-batch, which goes to losses_.
-  void forward_backward(std::span<const data::Batch> micro_batches, int64_t step);
+  // What is kept of a step until the next one is finished: also what was uploaded for it (BatchUpload).
+  struct Step {
+    StepData data;
+    StepResult result;  // on a device, loss, norm and whether they are finite come with its report
+    at::Tensor losses;  // [micro-batches] fp32: those of this rank
+  };
+  // Backward through the loss of each micro-batch, which goes to made.losses.
+  void forward_backward(int64_t step, Step& made);
   // Once on each rank, as the first collective of a step: the sum of the losses on a device that decides by itself.
-  void start_sum_of_losses();
+  void start_sum_of_losses(const at::Tensor& losses);
   // What follows backward. On the host: norm and loss are waited for, then the update.
-  StepResult update_from_host(double lr);
-  // On the device: all is enqueued, then waited for once.
-  StepResult update_on_device(double lr);
+  void update_from_host(double lr, Step& made);
+  // On the device: all is enqueued.
+  void update_on_device(double lr);
 
   ModelInstance& model_;
   AdamW& optimizer_;
   comm::Communicator& comm_;
   const TrainOptions& options_;
   GradReducer reducer_;
-  std::vector<int64_t> targets_;  // per term of the loss, over all ranks
-  int64_t samples_ = 0, tokens_ = 0, pairs_ = 0;
-  // Of the last step on this rank, one a micro-batch.
-  at::Tensor losses_;  // fp32
-  std::vector<std::vector<int64_t>> sample_ids_;
+  std::optional<Step> agreed_;    // the step to be started
+  std::vector<int64_t> targets_;  // its, per term of the loss, over all ranks
+  std::deque<Step> under_way_;
+  std::optional<Step> finished_;  // last
 
-  at::Tensor loss_;  // [1] fp32: the sum of losses_ over all ranks, on a device that decides by itself
+  at::Tensor loss_;  // [1] fp32: the sum of a step's losses over all ranks, on a device that decides by itself
   comm::Ticket loss_ticket_ = 0;
 };
 

@@ -1,8 +1,11 @@
 #include "trainer/use/evaluate.h"
 
+#include <c10/core/impl/VirtualGuardImpl.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <deque>
 
 #include "data/check.h"
 #include "data/json/json.h"
@@ -65,17 +68,26 @@ Metrics broadcast_metrics(Metrics metrics, comm::Communicator& comm) {
 
 }  // namespace
 
-std::vector<at::Tensor> host_logits(const ModelInstance& model, const data::Batch& batch, at::Device device,
-                                    at::ScalarType compute_type) {
+HostLogits::HostLogits(const ModelInstance& model, const data::Batch& batch, at::Device device, at::ScalarType compute_type)
+    : there_(device.type()) {
   const ForwardContext context{.compute_type = compute_type};
-  std::vector<at::Tensor> logits;
-  with_memory_for(
-      batch, [] { return "a smaller --per-device-eval-batch-size gives the same results"; },
-      [&] {
-        logits = model.model().logits(to_device(batch, device), context);
-        for (at::Tensor& tensor : logits) tensor = tensor.to(at::kCPU, at::kFloat).contiguous();
-      });
-  return logits;
+  const auto advice = [] { return "a smaller --per-device-eval-batch-size gives the same results"; };
+  with_memory_for(batch, advice, [&] {
+    logits_ = model.model().logits(to_device(batch, device), context);
+    for (at::Tensor& tensor : logits_) {
+      tensor = tensor.to(at::kFloat).contiguous();
+      if (device.is_cpu()) continue;
+      at::Tensor host = at::empty(tensor.sizes(), at::TensorOptions().dtype(at::kFloat).pinned_memory(true));
+      host.copy_(tensor, /*non_blocking=*/true);
+      tensor = std::move(host);
+    }
+  });
+  if (!device.is_cpu()) there_.record(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
+}
+
+const std::vector<at::Tensor>& HostLogits::get() const {
+  there_.synchronize();
+  return logits_;
 }
 
 EvalResult evaluate(const ModelInstance& model, const data::Split& split, comm::Communicator& comm,
@@ -89,7 +101,18 @@ EvalResult evaluate(const ModelInstance& model, const data::Split& split, comm::
 
   const auto origin = [&] { return concat(split.path().string(), ": ", split.name()); };
   std::vector<EvalRecord> own;
-  data::Batch batch;
+  struct Computed {
+    data::Batch batch;
+    HostLogits logits;
+  };
+  std::deque<Computed> computed;
+  // All but the last so many, which a GPU may be busy with.
+  const auto record = [&](size_t left) {
+    for (; computed.size() > left; computed.pop_front()) {
+      const Computed& one = computed.front();
+      in_context(origin, [&] { model.task().record(one.logits.get(), one.batch, options.predictions, own); });
+    }
+  };
   for (int64_t round = 0; round < rounds; ++round) {
     if (round % kBatchesBetweenStopChecks == 0) {
       int64_t wishes = stop() ? 1 : 0;
@@ -98,16 +121,20 @@ EvalResult evaluate(const ModelInstance& model, const data::Split& split, comm::
     }
     const size_t index = static_cast<size_t>(round * comm.size() + comm.rank());
     if (index < batches.size()) {
+      data::Batch batch;
       split.read(batches[index], batch);
       if (options.transform) options.transform(batch, data::kFixedMasks);
-      const std::vector<at::Tensor> logits = host_logits(model, batch, comm.device(), compute_type(options.precision));
-      in_context(origin, [&] { model.task().record(logits, batch, options.predictions, own); });
+      HostLogits logits(model, batch, comm.device(), compute_type(options.precision));
+      computed.push_back({std::move(batch), std::move(logits)});
+      record(1);
     }
     if (progress) progress(std::min(samples, (round + 1) * comm.size() * options.batch_size), samples);
   }
 
+  record(0);
+
   std::string bytes;
-  for (const EvalRecord& record : own) append(bytes, record);
+  for (const EvalRecord& one : own) append(bytes, one);
   const std::vector<EvalRecord> records = parse_records(comm.gather(bytes, 0));
   Evaluation evaluation;
   if (comm.rank() == 0) {

@@ -113,17 +113,36 @@ void add_share(Tensors& sum, const Tensors& part, size_t count) {
   }
 }
 
-std::vector<Json> predict_group(std::span<const LoadedModel> models, const NewTexts& texts, at::Device device,
-                                const PredictOptions& options) {
+// Records that are predicted together, and what is computed of them.
+struct Group {
+  size_t index;  // of the window's groups
+  NewTexts texts;
+  struct Pass {
+    data::Batch batch;
+    std::vector<HostLogits> logits;  // one a model
+  };
+  std::vector<Pass> passes;  // one forward pass each
+};
+
+void compute(std::span<const LoadedModel> models, at::Device device, const PredictOptions& options, Group& group) {
+  const std::vector<data::Sample>& samples = group.texts.samples;
+  for (size_t at = 0; at < samples.size(); at += static_cast<size_t>(options.batch_size)) {
+    const size_t count = std::min(samples.size() - at, static_cast<size_t>(options.batch_size));
+    Group::Pass& pass = group.passes.emplace_back();
+    pass.batch = data::make_batch(std::span(samples).subspan(at, count), static_cast<int64_t>(at));
+    models[0].task().mark_targets(group.texts.tokenizer->vocab(), pass.batch);
+    for (const LoadedModel& one : models)
+      pass.logits.emplace_back(*one.model, pass.batch, device, compute_type(options.precision));
+  }
+}
+
+std::vector<Json> predictions(std::span<const LoadedModel> models, const PredictOptions& options, const Group& group) {
   std::vector<Tensors> logits, probabilities;  // of each forward pass
-  for (size_t at = 0; at < texts.samples.size(); at += static_cast<size_t>(options.batch_size)) {
-    const size_t count = std::min(texts.samples.size() - at, static_cast<size_t>(options.batch_size));
-    data::Batch batch = data::make_batch(std::span(texts.samples).subspan(at, count), static_cast<int64_t>(at));
-    models[0].task().mark_targets(texts.tokenizer->vocab(), batch);
+  for (const Group::Pass& pass : group.passes) {
     Tensors logits_here, probabilities_here;
-    for (const LoadedModel& one : models) {
-      const Tensors outputs = host_logits(*one.model, batch, device, compute_type(options.precision));
-      add_share(probabilities_here, one.task().probabilities(outputs, batch), models.size());
+    for (size_t i = 0; i < models.size(); ++i) {
+      const Tensors& outputs = pass.logits[i].get();
+      add_share(probabilities_here, models[i].task().probabilities(outputs, pass.batch), models.size());
       add_share(logits_here, outputs, models.size());
     }
     logits.push_back(std::move(logits_here));
@@ -138,7 +157,7 @@ std::vector<Json> predict_group(std::span<const LoadedModel> models, const NewTe
     }
     return whole;
   };
-  return models[0].task().predictions(texts, join(probabilities), join(logits), models[0].config(), options.predictions);
+  return models[0].task().predictions(group.texts, join(probabilities), join(logits), models[0].config(), options.predictions);
 }
 
 }  // namespace
@@ -158,14 +177,23 @@ bool predict(std::span<const LoadedModel> models, comm::Communicator& comm, cons
     const std::vector<data::Record> window = share_window(comm, options, next, stop);
     const auto groups = make_groups(window, options.batch_size);
     Json own = Json::array();
+    std::optional<Group> before;  // is looked at when the next group is being computed
+    const auto look = [&] {
+      if (!before) return;
+      const std::vector<size_t>& records = groups[before->index];
+      std::vector<Json> results = in_context(options.origin, [&] { return predictions(models, options, *before); });
+      check_internal(results.size() == records.size(), results.size(), " predictions for ", records.size(), " records");
+      for (size_t i = 0; i < results.size(); ++i) own.push_back({records[i], std::move(results[i])});
+      before.reset();
+    };
     comm::agree(comm, [&] {
       for (size_t g = static_cast<size_t>(comm.rank()); g < groups.size() && !stop(); g += static_cast<size_t>(comm.size())) {
-        const NewTexts texts = make_texts(window, groups[g], *features, models[0].config().normalize, tokenizer, options);
-        std::vector<Json> results =
-            in_context(options.origin, [&] { return predict_group(models, texts, comm.device(), options); });
-        check_internal(results.size() == groups[g].size(), results.size(), " predictions for ", groups[g].size(), " records");
-        for (size_t i = 0; i < results.size(); ++i) own.push_back({groups[g][i], std::move(results[i])});
+        Group group{g, make_texts(window, groups[g], *features, models[0].config().normalize, tokenizer, options), {}};
+        in_context(options.origin, [&] { compute(models, comm.device(), options, group); });
+        look();
+        before = std::move(group);
       }
+      look();
     });
     int64_t wishes = stop() ? 1 : 0;
     comm.all_reduce_sum(std::span<int64_t>(&wishes, 1));

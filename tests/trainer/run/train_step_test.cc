@@ -24,13 +24,16 @@ class TrainStepTest : public TinyRun {
 
     Prepared(const TrainOptions& o, comm::Communicator& comm)
         : options(o), folder(options, comm), setup(set_up(options, folder, comm)) {
-      data::Prefetcher prefetcher = read_ahead(options, setup, comm);
-      batches = prefetcher.next()->micro_batches;
+      data::Prefetcher<StepData> prefetcher = read_ahead(options, setup, comm);
+      const std::optional<StepData> first = prefetcher.next();
+      for (const MicroBatch& micro_batch : first->micro_batches) batches.push_back(micro_batch.batch);
     }
+    StepData data() const { return StepDataMaker(*setup.model, at::kCPU)(batches); }
     StepResult step(comm::Communicator& comm, int64_t number = 0) {
       TrainStep train_step(*setup.model, *setup.optimizer, comm, options);
-      train_step.agree(batches, {});
-      return train_step.run(batches, number, 1e-3);
+      train_step.agree(data(), {});
+      train_step.start(number, 1e-3);
+      return train_step.finish();
     }
     at::Tensor& value(const std::string& name) { return setup.model->parameters()[name].value; }
   };
@@ -69,7 +72,7 @@ TEST_F(TrainStepTest, TheSameStepGivesTheSameBitsAndAnotherStepOtherMasks) {
 TEST_F(TrainStepTest, WishesOfAnyRankAreAgreedOn) {
   Prepared run(in("wishes"), *comm_);
   TrainStep step(*run.setup.model, *run.setup.optimizer, *comm_, run.options);
-  const ControlWord none = step.agree(run.batches, {}), both = step.agree(run.batches, {.stop = true, .save = true});
+  const ControlWord none = step.agree(run.data(), {}), both = step.agree(run.data(), {.stop = true, .save = true});
   EXPECT_FALSE(none.stop || none.save);
   EXPECT_TRUE(both.stop && both.save);
 }
@@ -103,8 +106,9 @@ TEST_F(TrainStepTest, AStepOfARankWithoutSamplesIsOne) {
     if (on_device) fibers.emplace();
     Prepared run(in(on_device ? "device" : "host"), *comm_);
     TrainStep step(*run.setup.model, *run.setup.optimizer, *comm_, run.options);
-    step.agree({}, {});
-    const StepResult result = step.run({}, 0, 1e-3);
+    step.agree(StepDataMaker(*run.setup.model, at::kCPU)({}), {});
+    step.start(0, 1e-3);
+    const StepResult result = step.finish();
     EXPECT_TRUE(result.finite);
     EXPECT_EQ(result.loss, 0);
     EXPECT_EQ(result.grad_norm, 0);
@@ -123,8 +127,9 @@ TEST_F(TrainStepTest, AStepThatIsNotFiniteChangesNothingAndNamesItsSamples) {
     }
     const uint64_t before = parameter_hash(run.setup.model->parameters());
     TrainStep step(*run.setup.model, *run.setup.optimizer, *comm_, run.options);
-    step.agree(run.batches, {});
-    EXPECT_FALSE(step.run(run.batches, 0, 1e-3).finite);
+    step.agree(run.data(), {});
+    step.start(0, 1e-3);
+    EXPECT_FALSE(step.finish().finite);
     EXPECT_EQ(parameter_hash(run.setup.model->parameters()), before);
     EXPECT_EQ(run.setup.optimizer->steps(), 0);
     const std::string culprit = step.culprit();

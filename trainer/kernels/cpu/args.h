@@ -49,6 +49,7 @@ struct AdamWNumbers {
   double lr, weight_decay, beta1, beta2, epsilon;
   double max_grad_norm;               // 0: no clipping
   int32_t scale_growth_interval = 0;  // steps; 0: the loss is not scaled
+  int32_t halts = 0;                  // whether no step updates anything after one that is not finite (but for the scale alone)
 };
 // Backward of fp16 begins with the loss times `scale`, for gradients that would else round to zero. As torch.amp.GradScaler: half of it
 // after a gradient that is not finite, twice after an interval of updates; berth's does not fall below 1.
@@ -60,8 +61,9 @@ struct StepScalars {
   double norm;           // of the whole gradient, unscaled, before clipping
   double loss;           // of all ranks, unscaled
   int64_t updates;       // made so far, this step's with them
-  int32_t finite;        // whether norm and loss are: if not, this step updates nothing
+  int32_t finite;        // whether norm and loss are, and no step has halted the others: if not, this step updates nothing
   int32_t overflowed;    // not finite, for the scale alone, which is now smaller
+  int32_t halted;        // no step updates anything any more (AdamWNumbers::halts)
   LossScale loss_scale;  // of the next step
   // What the update multiplies with: as AdamWScalars (trainer/optim/adamw_kernels.h).
   float grad_scale, shrink, step_size, inverse_sqrt_correction2;

@@ -67,9 +67,11 @@ __global__ void __launch_bounds__(kThreads)
   const double scale = scaled ? s.loss_scale.scale : 1;
   s.norm = sqrt(squares) / scale;
   s.loss = loss[0];
-  s.finite = is_finite(s.norm) && is_finite(s.loss);
-  s.overflowed = scale > 1 && !s.finite && is_finite(s.loss);
-  if (scaled && is_finite(s.loss)) adapt(s.loss_scale, s.finite, numbers.scale_growth_interval);
+  const bool finite = is_finite(s.norm) && is_finite(s.loss);
+  s.overflowed = scale > 1 && !finite && is_finite(s.loss);
+  if (scaled && is_finite(s.loss)) adapt(s.loss_scale, finite, numbers.scale_growth_interval);
+  s.finite = !s.halted && finite;
+  s.halted = s.halted || (numbers.halts && !finite && !s.overflowed);
   if (s.finite) {
     ++s.updates;
     const auto t = static_cast<double>(s.updates);
