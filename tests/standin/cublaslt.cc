@@ -134,6 +134,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
                               cublasLtMatrixLayout_t a_layout, const void* b, cublasLtMatrixLayout_t b_layout, const void* beta,
                               const void* c, cublasLtMatrixLayout_t c_layout, void* d, cublasLtMatrixLayout_t d_layout,
                               const cublasLtMatmulAlgo_t*, void* workspace, size_t workspace_bytes, cudaStream_t stream) {
+  if (hollow()) return CUBLAS_STATUS_SUCCESS;
   const Product& p = in<Product>(description);
   const Layout &of_a = in<Layout>(a_layout), &of_b = in<Layout>(b_layout), &of_c = in<Layout>(c_layout),
                &of_d = in<Layout>(d_layout);

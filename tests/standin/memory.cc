@@ -14,6 +14,7 @@
 #include <string>
 
 #include "tests/standin/fault.h"
+#include "tests/standin/standin.h"
 
 namespace berth::standin {
 namespace {
@@ -74,7 +75,7 @@ void* Memory::allocate(size_t bytes, int device) {
   if (mmap(hidden, pages, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, file_, offset) != hidden ||
       mmap(reinterpret_cast<void*>(first), pages, protection, MAP_SHARED | MAP_FIXED, file_, offset) == MAP_FAILED)
     fault("no memory for ", bytes, " bytes of device memory: ", strerror(errno));
-  memset(hidden, 0xff, pages);
+  memset(hidden, hollow() ? 0 : 0xff, pages);
   top_ += pages + kPage;
   used_[device] += pages;
   peak_[device] = std::max(peak_[device], used_[device]);

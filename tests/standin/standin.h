@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdlib>
 #include <functional>
 #include <string>
 #include <vector>
@@ -41,6 +42,12 @@ void enqueue(cudaStream_t stream, const std::string& name, const std::vector<Acc
 
 // The host waits until the stream is through; one more synchronisation under this name.
 void synchronize(cudaStream_t stream, const std::string& name);
+
+// STANDIN_HOLLOW: products and berth's own kernels are not computed, so that a profile of the host shows what berth itself takes.
+inline bool hollow() {
+  static const bool is = std::getenv("STANDIN_HOLLOW") != nullptr;
+  return is;
+}
 
 // A device has been used by this process.
 bool has_context(int device);

@@ -26,7 +26,7 @@ namespace {
 // What nobody has written is NaN (memory.h), also where the allocator gives memory out again. In the order of the stream: what it holds may
 // still read there.
 at::Tensor fresh(at::Tensor tensor) {
-  if (tensor.numel() == 0) return tensor;
+  if (tensor.numel() == 0 || hollow()) return tensor;
   const Launch launch(stream_of(tensor.device()), "new tensor");
   memset(shadow(tensor.const_data_ptr()), 0xff, tensor.nbytes());
   return tensor;
