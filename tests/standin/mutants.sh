@@ -8,7 +8,7 @@ trap 'rm -rf "$scratch"' EXIT
 export OMP_NUM_THREADS=1
 build=$(cd "$build" && pwd)
 cd "$build"
-ln -s "$build"/tests/standin/lib{cudart,nccl}.so.* "$build/tests/standin/libtorch_cuda.so" "$scratch/"
+ln -s "$build"/tests/standin/lib{cudart,nccl,cublasLt}.so.* "$build/tests/standin/libtorch_cuda.so" "$scratch/"
 survived=0
 
 # make FILE SED…: gpu_tests, berth and its GPU library in $scratch, with that file changed.
@@ -33,7 +33,8 @@ make_programs() {
     command=${command/"-o $program"/"-o $scratch/${program##*/}"}
     case $command in # objects of libraries are taken only where nothing else has their symbols
       *" $object "*) command=${command/" $object "/" $scratch/mutant.o "} ;;
-      *) command=${command/" -o $scratch"/" $scratch/mutant.o -o $scratch"} ;;
+      *"/libberth_${folder//\//_}.a"*) command=${command/" -o $scratch"/" $scratch/mutant.o -o $scratch"} ;;
+      *) cp "$program" "$scratch/" && continue ;; # it has nothing of the file
     esac
     eval "$command"
   done

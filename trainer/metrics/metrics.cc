@@ -13,11 +13,14 @@ struct KnownEnding {
 
 // Everything but scores, whose names may be of any type of entity ("PER_f1").
 constexpr KnownEnding kEndings[] = {
-    {"loss", MetricKind::kLoss},           {"mse", MetricKind::kLoss},           {"perplexity", MetricKind::kLoss},
-    {"number", MetricKind::kCount},        {"total", MetricKind::kCount},        {"samples", MetricKind::kCount},
-    {"skipped_steps", MetricKind::kCount}, {"runtime", MetricKind::kSpeed},      {"per_second", MetricKind::kSpeed},
-    {"mfu", MetricKind::kSpeed},           {"mem_cpu_peak", MetricKind::kCount}, {"mem_gpu_peak", MetricKind::kCount},
-    {"total_flos", MetricKind::kOther},    {"epoch", MetricKind::kOther},        {"thresh", MetricKind::kOther},
+    {"loss", MetricKind::kLoss},           {"mse", MetricKind::kLoss},
+    {"perplexity", MetricKind::kLoss},     {"number", MetricKind::kCount},
+    {"total", MetricKind::kCount},         {"samples", MetricKind::kCount},
+    {"skipped_steps", MetricKind::kCount}, {"overflowed_steps", MetricKind::kCount},
+    {"runtime", MetricKind::kSpeed},       {"per_second", MetricKind::kSpeed},
+    {"mfu", MetricKind::kSpeed},           {"mem_cpu_peak", MetricKind::kCount},
+    {"mem_gpu_peak", MetricKind::kCount},  {"total_flos", MetricKind::kOther},
+    {"epoch", MetricKind::kOther},         {"thresh", MetricKind::kOther},
     {"learning_rate", MetricKind::kOther}, {"grad_norm", MetricKind::kOther},
 };
 

@@ -69,8 +69,10 @@ TEST(MetricKind, OfEachTasksMetricsIsTheOneThatItsNameHasInFiles) {
 
 TEST(MetricKind, OfARunsOwnFiguresIsTheOneThatTheirNamesHaveInFiles) {
   const MemoryPeak memory{.cpu = 1, .gpu = 1};
-  expect_known(scalars(LogReport{.seconds = 1, .flops = 1, .most_flops = 2, .memory = memory, .skipped = 2}), "log");
-  expect_known(scalars(TrainSummary{.seconds = 1, .flops = 1, .most_flops = 2, .memory = memory, .skipped = 2}), "summary");
+  expect_known(scalars(LogReport{.seconds = 1, .flops = 1, .most_flops = 2, .memory = memory, .skipped = 2, .overflowed = 1}),
+               "log");
+  expect_known(scalars(TrainSummary{.seconds = 1, .flops = 1, .most_flops = 2, .memory = memory, .skipped = 2, .overflowed = 1}),
+               "summary");
   Metrics speed;
   add_speed(speed, 2, 10, 3);
   expect_known(speed, "speed");

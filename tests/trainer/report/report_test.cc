@@ -292,6 +292,28 @@ TEST_F(ReportTest, AnEventSaysThatAValueIsZero) {
   for (const auto& value : event.summary().value()) EXPECT_TRUE(value.has_simple_value()) << value.tag();
 }
 
+TEST_F(ReportTest, AStepThatOverflowedHasALossAndNoNorm) {
+  std::vector<std::unique_ptr<Sink>> sinks;
+  sinks.push_back(std::make_unique<MetricsFile>(file("metrics.jsonl"), 0));
+  RunLog log(std::move(sinks));
+  log.step(step_at(1, 1.0), false);
+  StepReport over = step_at(2, 2.0);
+  over.grad_norm = std::numeric_limits<double>::infinity();
+  over.overflowed = true;
+  log.step(over, false);
+  RunLog resumed({}, log.state(), log.log_history());
+  EXPECT_EQ(resumed.state(), log.state());
+  log.step(over, true);
+  log.finish();
+  const auto records = read_records(file("metrics.jsonl"));
+  ASSERT_EQ(records.size(), 2u);
+  EXPECT_DOUBLE_EQ(records[0]["loss"].get<double>(), 5.0 / 3);
+  EXPECT_EQ(records[0]["grad_norm"], step_at(1, 1.0).grad_norm);
+  EXPECT_EQ(records[0]["overflowed_steps"], 2);
+  EXPECT_FALSE(records[0].contains("skipped_steps"));
+  EXPECT_EQ(records[1]["train_overflowed_steps"], 2);
+}
+
 TEST_F(ReportTest, RunLogAveragesOverTheIntervalAndLeavesSkippedStepsOut) {
   std::vector<std::unique_ptr<Sink>> sinks;
   sinks.push_back(std::make_unique<MetricsFile>(file("metrics.jsonl"), 0));
