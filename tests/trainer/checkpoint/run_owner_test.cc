@@ -192,7 +192,7 @@ TEST(Provenance, ListsTheJobsOfTheChain) {
                                   {{"learning_rate", 5e-5}},
                                   {{"d.h5", "abc"}},
                                   {{"model.safetensors", "def"}},
-                                  {job, {"n1", "n2"}, 4, "now", from_step}});
+                                  {job, {"n1", "n2"}, "cpu", 4, 16, "now", from_step}});
     return nlohmann::json::parse(read_bytes(run / "provenance.json"));
   };
   record("0", 0);
@@ -201,6 +201,7 @@ TEST(Provenance, ListsTheJobsOfTheChain) {
   ASSERT_EQ(chain["jobs"].size(), 2u);
   EXPECT_EQ(chain["jobs"][0]["slurm_job_id"], "1");
   EXPECT_EQ(chain["jobs"][1]["from_step"], 500);
+  EXPECT_EQ(chain["jobs"][1]["device"], "cpu");
   EXPECT_EQ(chain["jobs"][1]["hosts"], (std::vector<std::string>{"n1", "n2"}));
   EXPECT_EQ(chain["data"]["d.h5"], "abc");
   EXPECT_EQ(chain["options"]["learning_rate"], 5e-5);
