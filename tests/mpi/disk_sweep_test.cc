@@ -63,7 +63,8 @@ class DiskSweep : public TinyJob {
   static Json without_speed(Json record) {
     for (const char* speed :
          {"tokens_per_second", "samples_per_second", "eval_runtime", "eval_samples_per_second", "eval_steps_per_second",
-          "train_runtime", "train_samples_per_second", "train_steps_per_second", "train_tokens_per_second"})
+          "train_runtime", "train_samples_per_second", "train_steps_per_second", "train_tokens_per_second", "mem_cpu_peak",
+          "mem_gpu_peak", "train_mem_cpu_peak", "train_mem_gpu_peak"})
       record.erase(speed);
     return record;
   }
