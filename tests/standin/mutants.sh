@@ -90,7 +90,7 @@ mutant "fp16 begins without its scale" trainer/run/train_step.cc 's/share\.backw
 mutant "a resume begins with the first scale" trainer/run/train_setup.cc 's/scale \? \*scale : scale/scale/'
 mutant "a batch stays on the host" trainer/model/upload.cc 's/const at::Tensor memory = .*/const at::Tensor memory = host;/'
 mutant "an upload's memory is written again before the copy" trainer/model/upload.cc 's/(if \(!device\.is_cpu\(\)\) memory\.copy_.*)/\1\n  std::memset(bytes, 0, static_cast<size_t>(bytes_));/'
-mutant "a batch is used before its copy has ended" trainer/model/device_batch.cc 's/copied_\.block.*//'
+mutant "a batch is used before its copy has ended" trainer/model/device_batch.cc 's/copied_\.block.*/(void)device;/'
 mutant "the event of a batch's copy comes before the copy" trainer/model/device_batch.cc -e '/copied_\.record/d' -e 's/(  batch_ = to_device)/  if (!copies.device().is_cpu()) copied_.record(copies);\n\1/'
 mutant "a batch's memory is given back while the GPU reads it" trainer/run/train_step.cc 's/(  forward_backward\(step, made\);)/\1\n  made.data.micro_batches.clear();/'
 mutant "outputs are looked at before they are there" trainer/use/evaluate.cc 's/there_\.synchronize\(\);//'
