@@ -80,6 +80,26 @@ TEST_P(CommunicatorTest, SumsAllocatedTensorsBitwiseAlikeAndRepeatably) {
   }
 }
 
+TEST_P(CommunicatorTest, PartsAreSummedAndGathered) {
+  for (const int64_t part : {1, 1000, 70001}) {
+    const int64_t n = part * comm->size();
+    at::Tensor tensor = comm->allocate(n), expected = comm->allocate(n);
+    fill(tensor, 3);
+    fill(expected, 3);
+    comm->wait(comm->start_reduce_scatter(tensor));
+    comm->wait(comm->start_all_reduce(expected));
+    const auto own = [&](const at::Tensor& of) { return of.narrow(0, comm->rank() * part, part); };
+    EXPECT_TRUE(own(tensor).equal(own(expected)));
+    at::Tensor gathered = at::full({n}, -1.f);
+    own(gathered).copy_(own(tensor));
+    comm->all_gather(gathered);
+    EXPECT_TRUE(gathered.equal(expected));
+    at::Tensor numbers = at::full({comm->size()}, comm->rank(), at::kDouble);
+    comm->all_gather(numbers);
+    EXPECT_TRUE(numbers.equal(at::arange(comm->size(), at::kDouble)));
+  }
+}
+
 TEST_P(CommunicatorTest, SumsPartsOfAllocatedAndForeignTensors) {
   at::Tensor whole = comm->allocate(5000);
   whole.fill_(1);

@@ -109,8 +109,27 @@ TEST_P(ResumedJob, KilledAndResumedEqualsUninterrupted) {
 
 INSTANTIATE_TEST_SUITE_P(Ranks, ResumedJob,
                          testing::Values(std::tuple(1, "data", ""), std::tuple(2, "data", ""), std::tuple(3, "data", ""),
-                                         std::tuple(2, "data", "bf16"), std::tuple(2, "mlm", ""), std::tuple(2, "qa", ""),
-                                         std::tuple(2, "ner", "")));
+                                         std::tuple(2, "data", "bf16"), std::tuple(3, "data", "zero=1"), std::tuple(2, "mlm", ""),
+                                         std::tuple(2, "qa", ""), std::tuple(2, "ner", "")));
+
+// Several buckets, none of whose sizes is a multiple of the parts'. A checkpoint does not tell how moments were shared.
+TEST_F(TrainJob, SharedMomentsMakeTheSameStepsAndCheckpoints) {
+  const std::string options =
+      "--global-batch-size 12 --max-steps 12 --save-steps 6 --ddp-bucket-cap-mb 0.02 --weight-decay 0.01 --max-grad-norm 0.5 ";
+  ASSERT_EQ(train("not_shared", options + "--zero 0", 2).exit_code, 0);
+  for (const int ranks : {2, 3}) {
+    const std::string run = "shared" + std::to_string(ranks);
+    const JobResult result = train(run, options + "--zero 1", ranks);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_NE(result.err.find("moments are shared among the " + std::to_string(ranks) + " ranks"), std::string::npos)
+        << result.err;
+    expect_near(losses(at(run)), losses(at("not_shared")), run);
+    fs::remove_all(at(run) + "/checkpoint-12");
+    fs::remove(at(run) + "/trainer_state.json");
+    ASSERT_EQ(train(run, options + "--zero 0", 1).exit_code, 0) << "goes on alone";
+    expect_near(losses(at(run)), losses(at("not_shared")), run + ", then alone");
+  }
+}
 
 // From a checkpoint that is named: in its own run, and into another folder.
 TEST_F(TrainJob, GoesOnFromTheCheckpointThatIsNamed) {

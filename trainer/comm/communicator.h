@@ -46,8 +46,13 @@ class Communicator {
   // start returns at once where the backend can overlap; tickets finish in the order they were started. One thread at a time
   // calls these. On CUDA, start orders after the current stream's work and wait makes the current stream wait.
   virtual Ticket start_all_reduce(const at::Tensor& tensor) = 0;  // sum
+  // The same, but of size() equal parts that a tensor [n] consists of only the rank()-th need be the sum afterwards, what is in the others
+  // is nobody's business. n is a multiple of size().
+  virtual Ticket start_reduce_scatter(const at::Tensor& tensor) { return start_all_reduce(tensor); }
   virtual void wait(Ticket ticket) = 0;
   virtual void broadcast(const at::Tensor& tensor, int root) = 0;  // any dtype
+  // Each rank brings the rank()-th of size() equal parts of a tensor [n], of any dtype, and gets the others.
+  virtual void all_gather(const at::Tensor& tensor) = 0;
 
   // Host collectives, for small control data; blocking.
   virtual void all_reduce_sum(std::span<int64_t> values) = 0;

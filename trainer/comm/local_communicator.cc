@@ -20,6 +20,7 @@ class LocalCommunicator final : public Communicator {
   Ticket start_all_reduce(const at::Tensor&) override { return 0; }
   void wait(Ticket) override {}
   void broadcast(const at::Tensor&, int) override {}
+  void all_gather(const at::Tensor&) override {}
   void all_reduce_sum(std::span<int64_t>) override {}
   void all_reduce_sum(std::span<double>) override {}
   void all_reduce_max(std::span<int64_t>) override {}

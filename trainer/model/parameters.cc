@@ -60,7 +60,8 @@ void fill_normal(float* values, int64_t n, int64_t first, int64_t last, double s
 }  // namespace
 
 ParameterStore::ParameterStore(const std::vector<ParameterSpec>& specs, comm::Communicator& comm, int64_t bucket_bytes,
-                               const std::vector<std::string>& frozen) {
+                               const std::vector<std::string>& frozen, Updates updates)
+    : comm_(comm), updates_(updates) {
   check_internal(bucket_bytes > 0, "bucket size ", bucket_bytes);
   for (const ParameterSpec& spec : specs) {
     const int index = static_cast<int>(parameters_.size());
@@ -85,7 +86,7 @@ ParameterStore::ParameterStore(const std::vector<ParameterSpec>& specs, comm::Co
       const int64_t bytes = round_up(element_count(specs[i])) * static_cast<int64_t>(sizeof(float));
       const bool beside_last = !dense.empty() && specs[dense.back()].beside_previous && dense.back() == i + 1;
       if (!dense.empty() && !beside_last && dense_bytes + bytes > bucket_bytes) {
-        build_bucket(specs, dense, comm);
+        build_bucket(specs, dense);
         dense.clear();
         dense_bytes = 0;
       }
@@ -93,13 +94,12 @@ ParameterStore::ParameterStore(const std::vector<ParameterSpec>& specs, comm::Co
       dense_bytes += bytes;
     }
   }
-  if (!dense.empty()) build_bucket(specs, dense, comm);
-  for (const int i : rows) build_bucket(specs, {i}, comm);
-  if (!frozen_members.empty()) build_bucket(specs, frozen_members, comm);
+  if (!dense.empty()) build_bucket(specs, dense);
+  for (const int i : rows) build_bucket(specs, {i});
+  if (!frozen_members.empty()) build_bucket(specs, frozen_members);
 }
 
-void ParameterStore::build_bucket(const std::vector<ParameterSpec>& specs, const std::vector<int>& members,
-                                  comm::Communicator& comm) {
+void ParameterStore::build_bucket(const std::vector<ParameterSpec>& specs, const std::vector<int>& members) {
   const int bucket_index = static_cast<int>(buckets_.size());
   Bucket& bucket = buckets_.emplace_back();
   bucket.parameters = members;
@@ -111,8 +111,15 @@ void ParameterStore::build_bucket(const std::vector<ParameterSpec>& specs, const
     parameters_[i].offset = size;
     size += round_up(element_count(specs[i]));
   }
-  bucket.values = at::zeros({size}, at::TensorOptions(comm.device()).dtype(at::kFloat));
-  if (!bucket.frozen) bucket.grads = comm.allocate(size);
+  bucket.part_size = size;
+  if (updates_ == Updates::kShared && !bucket.frozen && bucket.kind == GradKind::kDense) {
+    const int64_t ranks = comm_.size(), slots = size / kSlotAlignment;
+    bucket.part_size = (slots + ranks - 1) / ranks * kSlotAlignment;
+    bucket.part_begin = comm_.rank() * bucket.part_size;
+    size = bucket.part_size * ranks;
+  }
+  bucket.values = at::zeros({size}, at::TensorOptions(comm_.device()).dtype(at::kFloat));
+  if (!bucket.frozen) bucket.grads = comm_.allocate(size);
 
   for (const int i : members) {
     Parameter& parameter = parameters_[i];
@@ -184,6 +191,14 @@ void ParameterStore::enable_compute_copy(at::ScalarType type) {
 void ParameterStore::refresh_compute_copy() {
   for (Bucket& bucket : buckets_)
     if (bucket.compute_values.defined()) bucket.compute_values.copy_(bucket.values);
+}
+
+void ParameterStore::gather_values() {
+  for (Bucket& bucket : buckets_) {
+    if (!bucket.is_cut()) continue;
+    comm_.all_gather(bucket.values);
+    if (bucket.compute_values.defined()) bucket.compute_values.copy_(bucket.values);
+  }
 }
 
 }  // namespace berth::train

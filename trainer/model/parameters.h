@@ -6,6 +6,7 @@
 // autograd leaf that views its slot, and its grad() is a view of the gradient's slot, for good: nothing may replace it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -59,13 +60,21 @@ struct Bucket {
   std::vector<int> parameters;  // indices, in the order of their slots
   bool frozen = false;
   GradKind kind = GradKind::kDense;
+
+  // The elements that this rank updates: all, unless the ranks share the work (ParameterStore::kShared).
+  int64_t part_begin = 0, part_size = 0;
+  bool is_cut() const { return part_size < values.numel(); }
+  at::Tensor part(const at::Tensor& of_all) const { return of_all.narrow(0, part_begin, part_size); }
 };
 
 class ParameterStore {
  public:
-  // `frozen` names parameters that take no gradient; they get slots in buckets of their own without gradients.
+  // kShared: dense buckets are cut into a part a rank, of 16 elements' multiples, which that rank alone updates (stage 1 of ZeRO: Rajbhandari
+  // et al., "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models", SC 2020).
+  enum class Updates { kOnEachRank, kShared };
+  // `frozen` names parameters that take no gradient; they get slots in buckets of their own without gradients. `comm` must outlive it.
   ParameterStore(const std::vector<ParameterSpec>& specs, comm::Communicator& comm, int64_t bucket_bytes,
-                 const std::vector<std::string>& frozen = {});
+                 const std::vector<std::string>& frozen = {}, Updates updates = Updates::kOnEachRank);
   ParameterStore(const ParameterStore&) = delete;
   ParameterStore& operator=(const ParameterStore&) = delete;
 
@@ -74,6 +83,10 @@ class ParameterStore {
   std::vector<Parameter>& parameters() { return parameters_; }  // in declared order
   const std::vector<Parameter>& parameters() const { return parameters_; }
   std::vector<Bucket>& buckets() { return buckets_; }
+  comm::Communicator& comm() const { return comm_; }
+  bool is_cut() const {
+    return std::any_of(buckets_.begin(), buckets_.end(), [](const Bucket& bucket) { return bucket.is_cut(); });
+  }
 
   // Fills every parameter from (seed, name), the same on any number of ranks.
   void initialize(const std::vector<ParameterSpec>& specs, double initializer_range, uint64_t seed);
@@ -98,10 +111,14 @@ class ParameterStore {
   // refresh_compute_copy() afterwards (it does nothing without a copy), or writes Bucket::compute_values itself.
   void enable_compute_copy(at::ScalarType type);
   void refresh_compute_copy();
+  // Each rank has updated its part of what is cut: all get the values of all. Collective.
+  void gather_values();
 
  private:
-  void build_bucket(const std::vector<ParameterSpec>& specs, const std::vector<int>& members, comm::Communicator& comm);
+  void build_bucket(const std::vector<ParameterSpec>& specs, const std::vector<int>& members);
 
+  comm::Communicator& comm_;
+  Updates updates_;
   std::vector<Parameter> parameters_;
   std::vector<Bucket> buckets_;
   std::unordered_map<std::string, int> index_;

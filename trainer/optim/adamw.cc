@@ -42,7 +42,7 @@ void AdamWOptions::validate() const {
 AdamW::AdamW(ParameterStore& parameters, AdamWOptions options) : parameters_(parameters), options_(options) {
   for (const Bucket& bucket : parameters_.buckets()) {
     Moments moments;
-    if (trainable(bucket)) moments = {at::zeros_like(bucket.values), at::zeros_like(bucket.values)};
+    if (trainable(bucket)) moments = {at::zeros_like(bucket.part(bucket.values)), at::zeros_like(bucket.part(bucket.values))};
     moments_.push_back(moments);
   }
   const at::Device device = parameters_.buckets().front().values.device();
@@ -59,7 +59,7 @@ AdamW::AdamW(ParameterStore& parameters, AdamWOptions options) : parameters_(par
 }
 
 double AdamW::gradient_norm(std::span<const int32_t> touched) {
-  double sum = 0;
+  double sum = 0, of_parts = 0;
   for (const Bucket& bucket : parameters_.buckets()) {
     if (!trainable(bucket)) continue;
     if (bucket.kind == GradKind::kRows) {
@@ -68,10 +68,12 @@ double AdamW::gradient_norm(std::span<const int32_t> touched) {
       const float* grad = bucket.grads.const_data_ptr<float>() + table.offset;
       for (int32_t row : touched) sum += kernels::sum_of_squares(grad + row * width, width);
     } else {
-      sum += sum_of_squares(bucket.grads.const_data_ptr<float>(), bucket.grads.numel());
+      (bucket.is_cut() ? of_parts : sum) +=
+          sum_of_squares(bucket.grads.const_data_ptr<float>() + bucket.part_begin, bucket.part_size);
     }
   }
-  return std::sqrt(sum);
+  if (parameters_.is_cut()) parameters_.comm().all_reduce_sum(std::span<double>(&of_parts, 1));
+  return std::sqrt(sum + of_parts);
 }
 
 void AdamW::start(double lr, const at::Tensor& loss, const TouchedRows& touched, bool halts) {
@@ -100,6 +102,7 @@ void AdamW::step(double lr, double norm, std::span<const int32_t> touched) {
         update_slot(bucket, moments_[b], parameter, lr, scale);
     }
   }
+  parameters_.gather_values();
 }
 
 namespace {
@@ -119,11 +122,14 @@ kernels::AdamWScalars scalars(const AdamWOptions& o, bool decay, int64_t t, doub
 }  // namespace
 
 void AdamW::update_slot(const Bucket& bucket, const Moments& moments, const Parameter& parameter, double lr, double scale) {
-  const int64_t n = parameter.value.numel(), offset = parameter.offset;
+  // What of the slot is in this rank's part.
+  const int64_t offset = std::max(parameter.offset, bucket.part_begin);
+  const int64_t n = std::min(parameter.offset + parameter.value.numel(), bucket.part_begin + bucket.part_size) - offset;
+  if (n <= 0) return;
   float* p = bucket.values.mutable_data_ptr<float>() + offset;
   const float* g = bucket.grads.const_data_ptr<float>() + offset;
-  float* m = moments.first.mutable_data_ptr<float>() + offset;
-  float* v = moments.second.mutable_data_ptr<float>() + offset;
+  float* m = moments.first.mutable_data_ptr<float>() + (offset - bucket.part_begin);
+  float* v = moments.second.mutable_data_ptr<float>() + (offset - bucket.part_begin);
   const kernels::AdamWScalars s = scalars(options_, parameter.decay, steps_, lr, scale);
   at::parallel_for(0, (n + kChunk - 1) / kChunk, 1, [&](int64_t begin, int64_t end) {
     const int64_t first = begin * kChunk, count = std::min(n, end * kChunk) - first;
@@ -151,10 +157,46 @@ void AdamW::update_rows(const Bucket& bucket, const Moments& moments, const Para
   });
 }
 
-std::vector<std::pair<std::string, at::Tensor>> AdamW::state() const {
-  std::vector<std::pair<std::string, at::Tensor>> state;
+AdamW::State AdamW::state() const {
+  check_internal(!parameters_.is_cut(), "the moments of all parameters are wanted of a rank that has a part");
+  return named(moments_);
+}
+
+AdamW::State AdamW::gathered_state() const {
+  const bool root = parameters_.comm().rank() == 0;
+  std::vector<Moments> all = moments_;
+  for (size_t b = 0; b < all.size(); ++b) {
+    const Bucket& bucket = parameters_.buckets()[b];
+    if (!bucket.is_cut()) continue;
+    for (at::Tensor* moment : {&all[b].first, &all[b].second}) {
+      const at::Tensor whole = at::empty_like(bucket.values);
+      bucket.part(whole).copy_(*moment);
+      parameters_.comm().all_gather(whole);
+      *moment = root ? whole.to(at::kCPU) : at::Tensor();
+    }
+  }
+  return root ? named(all) : State();
+}
+
+void AdamW::fill_state(const std::function<void(const State&)>& fill) {
+  std::vector<Moments> all = moments_;
+  for (size_t b = 0; b < all.size(); ++b) {
+    const Bucket& bucket = parameters_.buckets()[b];
+    if (bucket.is_cut()) all[b] = {at::zeros_like(bucket.values), at::zeros_like(bucket.values)};
+  }
+  fill(named(all));
+  for (size_t b = 0; b < all.size(); ++b) {
+    const Bucket& bucket = parameters_.buckets()[b];
+    if (!bucket.is_cut()) continue;
+    moments_[b].first.copy_(bucket.part(all[b].first));
+    moments_[b].second.copy_(bucket.part(all[b].second));
+  }
+}
+
+AdamW::State AdamW::named(const std::vector<Moments>& of_buckets) const {
+  State state;
   for (const Parameter& parameter : parameters_.parameters()) {
-    const Moments& moments = moments_[static_cast<size_t>(parameter.bucket)];
+    const Moments& moments = of_buckets[static_cast<size_t>(parameter.bucket)];
     if (!moments.first.defined()) continue;
     const auto slot = [&](const at::Tensor& flat) {
       return flat.narrow(0, parameter.offset, parameter.value.numel()).view(parameter.value.sizes());

@@ -7,6 +7,8 @@
 //   v = b2 v + (1 - b2) g^2
 //   p -= lr / (1 - b1^t) * m / (sqrt(v / (1 - b2^t)) + eps)
 //
+// Of a bucket that is cut among the ranks each updates its part, for which it alone has the moments; the values go to all (ZeRO, stage 1).
+//
 // In a kRows bucket only rows that were ever touched are visited: a row without a gradient so far has zero moments, so it does
 // not move, and with weight decay it only shrinks. The result is exactly that of the dense update.
 //
@@ -15,6 +17,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -61,20 +64,27 @@ class AdamW {
 
   int64_t steps() const { return steps_; }  // updates made, as far as the host knows
 
-  // Moments by name, "exp_avg.<parameter>" and "exp_avg_sq.<parameter>": views, fp32, shaped like their parameter.
-  std::vector<std::pair<std::string, at::Tensor>> state() const;
-  // To be called after state() was written to: the number of updates made so far, and which rows were ever touched is found
+  // Moments by name, "exp_avg.<parameter>" and "exp_avg_sq.<parameter>": views, fp32, shaped like their parameter. Of all that is on this
+  // rank: not where parameters are cut.
+  using State = std::vector<std::pair<std::string, at::Tensor>>;
+  State state() const;
+  // The same on rank 0, also where parameters are cut (then copies on the host); on the others nothing. Collective.
+  State gathered_state() const;
+  // `fill` writes to moments like state()'s, of which each rank then keeps what it needs.
+  void fill_state(const std::function<void(const State&)>& fill);
+  // To be called after moments were written to: the number of updates made so far, and which rows were ever touched is found
   // again.
   void restored(int64_t steps);
 
  private:
+  State named(const std::vector<Moments>& moments) const;
   void update_slot(const Bucket& bucket, const Moments& moments, const Parameter& parameter, double lr, double scale);
   void update_rows(const Bucket& bucket, const Moments& moments, const Parameter& parameter, double lr, double scale,
                    std::span<const int32_t> touched);
 
   ParameterStore& parameters_;
   AdamWOptions options_;
-  std::vector<Moments> moments_;       // one a bucket; undefined tensors for frozen buckets
+  std::vector<Moments> moments_;       // one a bucket, of the part that this rank updates; undefined tensors for frozen buckets
   std::vector<uint8_t> ever_touched_;  // of the kRows table, one byte a row
   int64_t steps_ = 0;
   std::optional<DeviceStep> device_;

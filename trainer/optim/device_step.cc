@@ -39,13 +39,13 @@ DeviceStep::DeviceStep(ParameterStore& parameters, const std::vector<Moments>& m
       options_(options),
       device_(parameters.buckets().front().values.device()),
       kernels_(kernels_for(device_)) {
-  int64_t partials = 0;
+  int64_t of_all = 0;
   for (const Bucket& bucket : parameters_.buckets()) {
     add_flags(bucket);
-    if (trainable(bucket)) partials += kernels_.partial_sums(bucket.values.numel());
+    if (trainable(bucket)) (bucket.is_cut() ? of_a_rank_ : of_all) += kernels_.partial_sums(bucket.part_size);
   }
   const auto of_device = at::TensorOptions(device_);
-  partials_ = at::empty({partials}, of_device.dtype(at::kDouble));
+  partials_ = at::empty({of_a_rank_ * parameters_.comm().size() + of_all}, of_device.dtype(at::kDouble));
   static_assert(sizeof(StepScalars) % sizeof(int64_t) == 0);
   constexpr int64_t kWords = sizeof(StepScalars) / sizeof(int64_t);
   scalars_ = at::zeros({kWords}, of_device.dtype(at::kLong));
@@ -75,33 +75,38 @@ void DeviceStep::add_flags(const Bucket& bucket) {
     const int64_t begin = parameter.offset / kGroup, end = (parameter.offset + parameter.value.numel() + kGroup - 1) / kGroup;
     if (parameter.decay) host.slice(0, begin, end).bitwise_or_(kernels::kDecays);
   }
-  flags.of_groups = host.to(device_);
+  flags.of_groups = host.narrow(0, bucket.part_begin / kGroup, (bucket.part_size + kGroup - 1) / kGroup).to(device_);
 }
 
 void DeviceStep::start(double lr, const at::Tensor& loss, const TouchedRows& touched, bool halts) {
   at::NoGradGuard no_grad;
   check_internal(started_ - finished_ < kMostStarted, "a step is started before the one that has its report's place is finished");
-  int64_t partials = 0;
+  comm::Communicator& comm = parameters_.comm();
+  int64_t own = comm.rank() * of_a_rank_, partials = comm.size() * of_a_rank_;
   for (size_t b = 0; b < flags_.size(); ++b) {
     const Bucket& bucket = parameters_.buckets()[b];
     if (!trainable(bucket)) continue;
     const bool rows = bucket.kind == GradKind::kRows;
     // A row that only steps that were not finite have touched still has moments of zero, and the update is the same for it.
     if (rows) flags_[b].of_groups.index_fill_(0, touched.index, row_flag());
-    const at::Tensor grads = rows ? touched.grads : bucket.grads;
+    const at::Tensor grads = rows ? touched.grads : bucket.part(bucket.grads);
     const int64_t count = kernels_.partial_sums(grads.numel());
-    kernels_.sum_squares(grads, partials_.narrow(0, partials, count));
-    partials += count;
+    int64_t& at = bucket.is_cut() ? own : partials;
+    kernels_.sum_squares(grads, partials_.narrow(0, at, count));
+    at += count;
   }
+  if (of_a_rank_ > 0) comm.all_gather(partials_.narrow(0, 0, comm.size() * of_a_rank_));
   const kernels::AdamWNumbers given = numbers(options_, lr, loss_scale_.defined(), halts);
   kernels_.decide(partials_.narrow(0, 0, partials), loss, given, scalars_);
   for (size_t b = 0; b < flags_.size(); ++b) {
     const Bucket& bucket = parameters_.buckets()[b];
     if (!trainable(bucket)) continue;
-    kernels_.update({bucket.values, bucket.grads, moments_[b].first, moments_[b].second, bucket.compute_values,
-                     flags_[b].of_groups, flags_[b].group},
+    // What is cut gets its copy with the other ranks' values.
+    kernels_.update({bucket.part(bucket.values), bucket.part(bucket.grads), moments_[b].first, moments_[b].second,
+                     bucket.is_cut() ? at::Tensor() : bucket.compute_values, flags_[b].of_groups, flags_[b].group},
                     given, scalars_);
   }
+  parameters_.gather_values();
   Report& report = reports_[static_cast<size_t>(started_++ % kMostStarted)];
   report.scalars.copy_(scalars_, /*non_blocking=*/true);
   if (report.done) report.done->record(current_stream());

@@ -19,9 +19,9 @@ struct TouchedRows {
   at::Tensor grads;  // [rows, H] fp32: their gradient, packed
 };
 
-// The two moments of a bucket's elements, flat.
+// The two moments of the elements of a bucket's part, flat.
 struct Moments {
-  at::Tensor first, second;  // [n]; undefined for frozen buckets
+  at::Tensor first, second;  // [part_size]; undefined for frozen buckets
 };
 
 class DeviceStep {
@@ -57,14 +57,16 @@ class DeviceStep {
   const OptimizerKernels& kernels_;
 
   struct Flags {
-    at::Tensor of_groups;  // uint8: kernels::kDecays, kHasMoments
+    at::Tensor of_groups;  // uint8, of the part: kernels::kDecays, kHasMoments
     int64_t group = 1;     // elements
   };
   std::vector<Flags> flags_;   // one a bucket; undefined for frozen buckets
   bool table_decays_ = false;  // the kRows table
-  at::Tensor partials_;        // partial sums of squares, fp64
-  at::Tensor scalars_;         // a StepScalars on the device
-  at::Tensor loss_scale_;      // a view of scalars_
+  // Partial sums of squares, fp64: of the parts of each rank, then of what is not cut.
+  at::Tensor partials_;
+  int64_t of_a_rank_ = 0;
+  at::Tensor scalars_;     // a StepScalars on the device
+  at::Tensor loss_scale_;  // a view of scalars_
   // Its copy on the host after a step: that of step k in the place k % kMostStarted.
   struct Report {
     at::Tensor scalars;

@@ -62,7 +62,7 @@ void GradReducer::start(size_t index) {
   if (bucket.frozen) return;
   const trace::Range range("all-reduce bucket");
   if (bucket.kind == GradKind::kDense) {
-    tickets_.push_back(comm_.start_all_reduce(bucket.grads));
+    tickets_.push_back(bucket.is_cut() ? comm_.start_reduce_scatter(bucket.grads) : comm_.start_all_reduce(bucket.grads));
   } else if (!touched_.empty()) {
     at::NoGradGuard no_grad;
     at::Tensor packed = packed_rows();

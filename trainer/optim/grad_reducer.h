@@ -15,7 +15,7 @@ namespace berth::train {
 // Usage, once per optimizer step:
 //   reducer.begin(rows);                  // all ranks; also zeroes the gradients
 //   for each micro-batch: reducer.set_last(is_last); forward; backward   (ParameterStore announces gradients that are ready)
-//   reducer.finish();                     // gradients are now the sums over all ranks
+//   reducer.finish();                     // gradients are now the sums over all ranks (of buckets that are cut, this rank's part)
 // Buckets are started in the order of ParameterStore::buckets(), the same on all ranks, whatever order they become ready in, and
 // only in the last micro-batch. A rank without any micro-batch just calls begin and finish; a parameter that a step does not use
 // counts as zero. Between begin and finish a rank makes no other collective that others might make at another point.

@@ -43,8 +43,9 @@ bool Saving::checkpoint(std::string_view why) {
     if (state.best.step == state.global_step) state.not_kept.clear();
   }
   std::string error;
+  const AdamW::State moments = setup_.optimizer->gathered_state();
   if (comm_.rank() == 0) {
-    error = write_checkpoint(state);
+    error = write_checkpoint(state, moments);
     if (error.empty()) {
       BOOST_LOG_TRIVIAL(info) << "saved " << (options_.output_dir / name).string() << (why.empty() ? "" : concat(" (", why, ")"));
       rotate_checkpoints(options_.output_dir, options_.eval_save.save_total_limit,
@@ -154,8 +155,8 @@ void Saving::write_final_model() const {
   }
 }
 
-std::string Saving::write_checkpoint(const RunState& state) const {
-  const HostTensors moments(setup_.optimizer->state());
+std::string Saving::write_checkpoint(const RunState& state, const AdamW::State& of_optimizer) const {
+  const HostTensors moments(of_optimizer);
   return save_checkpoint(options_.output_dir, {.step = state.global_step,
                                                .write_model = [&](const fs::path& folder) { return write_model(folder); },
                                                .optimizer = moments.views(),

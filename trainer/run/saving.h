@@ -34,7 +34,7 @@ class Saving {
  private:
   struct Candidate;
 
-  std::string write_checkpoint(const RunState& state) const;  // "" or why it failed
+  std::string write_checkpoint(const RunState& state, const AdamW::State& of_optimizer) const;  // "" or why it failed
   std::vector<data::FileDigest> write_model(const std::filesystem::path& folder) const;
   std::string state_json(const RunState& state) const;
   std::vector<Candidate> next_best() const;

@@ -24,6 +24,13 @@ Strategy parse_strategy(const std::string& name) {
   fail(ExitCode::kUsage, "strategy ", name, " is not known; use no, steps, epoch, or (for saving) best");
 }
 
+Zero parse_zero(const std::string& name) {
+  if (name == "0") return Zero::kOff;
+  if (name == "1") return Zero::kOn;
+  check_usage(name == "auto", "--zero ", name, ": berth knows 0, 1 and auto");
+  return Zero::kAuto;
+}
+
 ReportTo parse_report_to(const std::vector<std::string>& names) {
   ReportTo to{.jsonl = false, .tensorboard = false};
   for (const std::string& name : names) {

@@ -39,6 +39,10 @@ Resume parse_resume(const std::string& choice);
 
 enum class OnNan { kStop, kSkip };
 
+// Whether ranks share AdamW's moments and update (ZeRO, stage 1). kAuto: where GPUs' memory wants it.
+enum class Zero { kOff, kOn, kAuto };
+Zero parse_zero(const std::string& name);  // "0", "1", "auto"; Error(kUsage) listing them
+
 // More than anybody needs; with them products of sizes and numbers of ranks stay far from overflow.
 inline constexpr int64_t kMostBatch = int64_t{1} << 20;   // samples of a micro-batch; micro-batches of a step
 inline constexpr int64_t kMostSteps = 1'000'000'000'000;  // of a run; samples of a step
@@ -113,6 +117,7 @@ struct TrainOptions {
   data::MaskOptions masks;  // of language models; its seed is the run's
   OnNan on_nan = OnNan::kStop;
   double ddp_bucket_cap_mb = 25;
+  Zero zero = Zero::kAuto;
   bool from_scratch = false;  // random weights: only the folder's config and tokenizer are used
 
   void validate() const;  // Error(kUsage)

@@ -13,6 +13,7 @@
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/model_path.h"
 #include "trainer/comm/agree.h"
+#include "trainer/model/device_memory.h"
 #include "trainer/model/out_of_memory.h"
 #include "trainer/run/fixed_options.h"
 #include "trainer/use/load_model.h"
@@ -137,14 +138,35 @@ BertConfig load_config(TrainSetup& setup, const TrainOptions& options, comm::Com
   return config;
 }
 
-// A model without files to compare its sizes with; the weights alone must fit, where gradients and moments take three times as much.
-void check_memory(const std::vector<ParameterSpec>& specs, const std::string& origin) {
+// Of the parameters' values.
+double bytes_of(const std::vector<ParameterSpec>& specs) {
   double bytes = 0;
   for (const ParameterSpec& spec : specs)
     bytes += std::accumulate(spec.shape.begin(), spec.shape.end(), double{sizeof(float)}, std::multiplies<>());
+  return bytes;
+}
+
+// A model without files to compare its sizes with; the weights alone must fit, where gradients and moments take three times as much.
+void check_memory(const std::vector<ParameterSpec>& specs, const std::string& origin) {
+  const double bytes = bytes_of(specs);
   const double memory = static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGESIZE));
   check(bytes <= memory, origin, ": describes a model of ", std::ceil(bytes / 1e9), " GB, this machine has ",
         std::floor(memory / 1e9), " GB of memory");
+}
+
+// --zero auto: where values, gradients and moments on each rank would take more than half of the smallest GPU's memory.
+ParameterStore::Updates updates_of(const TrainOptions& options, const std::vector<ParameterSpec>& specs,
+                                   comm::Communicator& comm) {
+  bool shared = options.zero == Zero::kOn;
+  if (options.zero == Zero::kAuto && comm.size() > 1 && !comm.device().is_cpu()) {
+    int64_t least = -device_memory(comm.device()).usable;
+    comm.all_reduce_max(std::span<int64_t>(&least, 1));
+    shared = 4 * bytes_of(specs) > 0.5 * static_cast<double>(-least);
+  }
+  if (comm.size() == 1) shared = false;
+  if (shared && comm.rank() == 0)
+    BOOST_LOG_TRIVIAL(info) << "the optimizer's moments are shared among the " << comm.size() << " ranks (--zero)";
+  return shared ? ParameterStore::Updates::kShared : ParameterStore::Updates::kOnEachRank;
 }
 
 void make_model(TrainSetup& setup, const BertConfig& config, const TrainOptions& options, comm::Communicator& comm) {
@@ -158,7 +180,7 @@ void make_model(TrainSetup& setup, const BertConfig& config, const TrainOptions&
   else
     comm::agree(comm, [&] { check_memory(specs, (setup.model_folder / "config.json").string()); });
   setup.model = std::make_unique<ModelInstance>(config, task, comm, static_cast<int64_t>(options.ddp_bucket_cap_mb * (1 << 20)),
-                                                options.model_options.freeze);
+                                                options.model_options.freeze, updates_of(options, specs, comm));
   setup.model->initialize(options.seed);
   if (!from_files) return;
   const PretrainedReport report = load_pretrained(setup.model_folder, setup.model->parameters(), comm, taking);
@@ -195,7 +217,9 @@ TrainSetup set_up(const TrainOptions& options, const RunFolder& folder, comm::Co
                     make_model(setup, config, options, comm);
                     setup.optimizer = std::make_unique<AdamW>(setup.model->parameters(), options.optimizer);
                     if (setup.resumed) {
-                      load_named_tensors(setup.model_folder / kOptimizerFile, setup.optimizer->state(), comm);
+                      setup.optimizer->fill_state([&](const AdamW::State& moments) {
+                        load_named_tensors(setup.model_folder / kOptimizerFile, moments, comm);
+                      });
                       setup.optimizer->restored(setup.state.optimizer_steps);
                     }
                     start_precision(setup, options.model_options.precision);

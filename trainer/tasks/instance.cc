@@ -41,12 +41,12 @@ std::vector<std::string> frozen_names(const std::vector<std::string>& words, con
 }  // namespace
 
 ModelInstance::ModelInstance(const BertConfig& config, data::TaskKind task, comm::Communicator& comm, int64_t bucket_bytes,
-                             const std::vector<std::string>& freeze)
+                             const std::vector<std::string>& freeze, ParameterStore::Updates updates)
     : config_(config),
       task_(find_task(task)),
       architecture_(architecture_of(task)),
       specs_(architecture_.parameters(config, true)),
-      parameters_(std::make_unique<ParameterStore>(specs_, comm, bucket_bytes, frozen_names(freeze, specs_, config))),
+      parameters_(std::make_unique<ParameterStore>(specs_, comm, bucket_bytes, frozen_names(freeze, specs_, config), updates)),
       model_(architecture_.make(config_, *parameters_)) {}
 
 }  // namespace berth::train

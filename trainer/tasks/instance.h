@@ -14,9 +14,11 @@ namespace berth::train {
 
 class ModelInstance {
  public:
-  // Parameters are declared and have space; initialize() or a checkpoint fills them. `freeze`: see ModelOptions::freeze.
+  // Parameters are declared and have space; initialize() or a checkpoint fills them. `freeze`: see ModelOptions::freeze. `comm` must
+  // outlive it.
   ModelInstance(const BertConfig& config, data::TaskKind task, comm::Communicator& comm, int64_t bucket_bytes = 25 << 20,
-                const std::vector<std::string>& freeze = {});
+                const std::vector<std::string>& freeze = {},
+                ParameterStore::Updates updates = ParameterStore::Updates::kOnEachRank);
 
   void initialize(uint64_t seed) { parameters_->initialize(specs_, config_.initializer_range, seed); }
 

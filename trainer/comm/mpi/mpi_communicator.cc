@@ -55,6 +55,12 @@ class MpiCommunicator final : public Communicator {
     host_.broadcast(tensor.data_ptr(), tensor.nbytes(), root);
   }
 
+  void all_gather(const at::Tensor& tensor) override {
+    check_internal(tensor.is_contiguous() && tensor.is_cpu() && tensor.numel() % size() == 0,
+                   "all-gather needs a contiguous CPU tensor, in equal parts");
+    host_.all_gather(tensor.data_ptr(), tensor.nbytes() / static_cast<size_t>(size()));
+  }
+
   void all_reduce_sum(std::span<int64_t> v) override { host_.all_reduce(v.data(), v.size(), MPI_INT64_T, MPI_SUM); }
   void all_reduce_sum(std::span<double> v) override { host_.all_reduce(v.data(), v.size(), MPI_DOUBLE, MPI_SUM); }
   void all_reduce_max(std::span<int64_t> v) override { host_.all_reduce(v.data(), v.size(), MPI_INT64_T, MPI_MAX); }

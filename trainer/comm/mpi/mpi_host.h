@@ -38,6 +38,8 @@ class MpiHost {
 
   void all_reduce(void* values, size_t count, MPI_Datatype type, MPI_Op op);
   void broadcast(void* data, size_t bytes, int root);
+  // Each rank brings the rank()-th of size() parts of so many bytes and gets the others.
+  void all_gather(void* data, size_t bytes_of_a_part);
   void broadcast(std::string& bytes, int root);
   std::vector<std::string> gather(const std::string& bytes, int root);
   void barrier();

@@ -70,8 +70,10 @@ class NcclCommunicator final : public Communicator {
 
   at::Tensor allocate(int64_t elements) override { return at::zeros({elements}, at::TensorOptions(device_).dtype(at::kFloat)); }
   Ticket start_all_reduce(const at::Tensor& tensor) override;
+  Ticket start_reduce_scatter(const at::Tensor& tensor) override;
   void wait(Ticket ticket) override;
   void broadcast(const at::Tensor& tensor, int root) override;
+  void all_gather(const at::Tensor& tensor) override;
 
   void all_reduce_sum(std::span<int64_t> values) override { host_->all_reduce_sum(values); }
   void all_reduce_sum(std::span<double> values) override { host_->all_reduce_sum(values); }
@@ -106,6 +108,8 @@ class NcclCommunicator final : public Communicator {
   };
 
   void check_one_gpu_each() const;
+  // Elements of a part of the tensor.
+  int64_t part_of(const at::Tensor& tensor) const;
   // Calls NCCL through `call(stream)` after what the current stream holds.
   template <class Call>
   Ticket enqueue(const char* name, const at::Tensor& tensor, const Call& call);
@@ -192,6 +196,28 @@ Ticket NcclCommunicator::start_all_reduce(const at::Tensor& tensor) {
     float* data = tensor.data_ptr<float>();
     BERTH_NCCL(ncclAllReduce(data, data, tensor.numel(), ncclFloat, ncclSum, comm_, stream));
   });
+}
+
+int64_t NcclCommunicator::part_of(const at::Tensor& tensor) const {
+  check_internal(tensor.numel() % size() == 0, tensor.numel(), " elements are no parts for ", size(), " ranks");
+  return tensor.numel() / size();
+}
+
+Ticket NcclCommunicator::start_reduce_scatter(const at::Tensor& tensor) {
+  check_internal(tensor.scalar_type() == at::kFloat, "reduce-scatter needs an fp32 tensor");
+  return enqueue("reduce-scatter of gradients", tensor, [&](cudaStream_t stream) {
+    float* data = tensor.data_ptr<float>();
+    const int64_t part = part_of(tensor);
+    BERTH_NCCL(ncclReduceScatter(data, data + rank() * part, part, ncclFloat, ncclSum, comm_, stream));
+  });
+}
+
+void NcclCommunicator::all_gather(const at::Tensor& tensor) {
+  wait(enqueue("all-gather", tensor, [&](cudaStream_t stream) {
+    auto* const data = static_cast<char*>(tensor.data_ptr());
+    const int64_t part = part_of(tensor) * tensor.element_size();
+    BERTH_NCCL(ncclAllGather(data + rank() * part, data, part, ncclChar, comm_, stream));
+  }));
 }
 
 void NcclCommunicator::broadcast(const at::Tensor& tensor, int root) {
