@@ -240,8 +240,8 @@ void add_train(CLI::App& app, TrainCommand& c) {
   add_device(p, c.device);
   p.add_named(
       "--zero", "auto",
-      "1: each rank has AdamW's moments of its share of the parameters alone, which takes less memory and more time; 0: of all; "
-      "auto: 1 where values, gradients and moments would take more than half of a GPU's memory. Checkpoints are the same",
+      "0: each rank has AdamW's moments of all parameters; 1: of its share (ZeRO-1: less memory, more time); auto: 1 where "
+      "GPUs' memory wants it",
       [&c](const std::string& name) { c.options.zero = train::parse_zero(name); });
   p.add("--ddp-bucket-cap-mb", c.options.ddp_bucket_cap_mb,
         "size of the gradient buckets that are reduced while backward goes on");
