@@ -1,31 +1,7 @@
-// What libc10_cuda asks libcudart for and the stand-in lacks: graphs, memory pools, other processes' memory, peers. It says so. And the
-// driver's functions, which libc10_cuda looks up by name: all but one fail.
+// What libc10_cuda asks libcudart for and the stand-in lacks: graphs, memory pools, other processes' memory, peers. It says so.
 #include <cuda_runtime_api.h>
 
-#include <cstring>
-
-#include "tests/standin/device.h"
-
-namespace {
-
-int driver_lacks() { return 801; }  // CUDA_ERROR_NOT_SUPPORTED
-int primary_context_state(int device, unsigned* flags, int* active) {
-  *flags = 0;
-  *active = berth::standin::has_context(device);
-  return 0;
-}
-
-}  // namespace
-
 extern "C" {
-
-cudaError_t cudaGetDriverEntryPointByVersion(const char* symbol, void** function, unsigned, unsigned long long,
-                                             cudaDriverEntryPointQueryResult* result) {
-  *function = strcmp(symbol, "cuDevicePrimaryCtxGetState") == 0 ? reinterpret_cast<void*>(primary_context_state)
-                                                                : reinterpret_cast<void*>(driver_lacks);
-  if (result) *result = cudaDriverEntryPointSuccess;
-  return cudaSuccess;
-}
 
 cudaError_t cudaStreamIsCapturing(cudaStream_t, cudaStreamCaptureStatus* status) {
   *status = cudaStreamCaptureStatusNone;

@@ -63,19 +63,29 @@ Memory::Memory() : top_(kDevices) {
   sigaction(SIGSEGV, &action, &previous);
 }
 
+void Memory::put_pages(uintptr_t first, size_t bytes) {
+  const auto offset = static_cast<off_t>(first - kDevices);
+  void* const hidden = reinterpret_cast<void*>(first + kShadow);
+  const int protection = exposed_ > 0 ? PROT_READ | PROT_WRITE : PROT_NONE;
+  if (mmap(hidden, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, file_, offset) != hidden ||
+      mmap(reinterpret_cast<void*>(first), bytes, protection, MAP_SHARED | MAP_FIXED, file_, offset) == MAP_FAILED)
+    fault("no memory for ", bytes, " bytes of device memory: ", strerror(errno));
+  memset(hidden, hollow() ? 0 : 0xff, bytes);
+}
+
+void Memory::remove_pages(uintptr_t first, size_t bytes) {
+  munmap(reinterpret_cast<void*>(first + kShadow), bytes);
+  mmap(reinterpret_cast<void*>(first), bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  fallocate(file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(first - kDevices), static_cast<off_t>(bytes));
+}
+
 void* Memory::allocate(size_t bytes, int device) {
   const size_t size = rounded(std::max<size_t>(bytes, 1), kAlignment), pages = rounded(size, kPage);
   const std::lock_guard lock(mutex_);
   if (used_[device] + pages > capacity(device)) return nullptr;
   if (top_ + pages + kPage > kDevices + kSize) fault("all device addresses are used up");
   const uintptr_t first = top_;
-  const auto offset = static_cast<off_t>(first - kDevices);
-  void* const hidden = reinterpret_cast<void*>(first + kShadow);
-  const int protection = exposed_ > 0 ? PROT_READ | PROT_WRITE : PROT_NONE;
-  if (mmap(hidden, pages, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, file_, offset) != hidden ||
-      mmap(reinterpret_cast<void*>(first), pages, protection, MAP_SHARED | MAP_FIXED, file_, offset) == MAP_FAILED)
-    fault("no memory for ", bytes, " bytes of device memory: ", strerror(errno));
-  memset(hidden, hollow() ? 0 : 0xff, pages);
+  put_pages(first, pages);
   top_ += pages + kPage;
   used_[device] += pages;
   peak_[device] = std::max(peak_[device], used_[device]);
@@ -91,12 +101,60 @@ std::optional<Memory::Block> Memory::release(void* pointer) {
   const Block block = it->second;
   blocks_.erase(it);
   const size_t pages = rounded(block.bytes, kPage);
-  const uintptr_t first = block.begin + block.bytes - pages;
-  munmap(reinterpret_cast<void*>(first + kShadow), pages);
-  mmap(reinterpret_cast<void*>(first), pages, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-  fallocate(file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(first - kDevices), static_cast<off_t>(pages));
+  remove_pages(block.begin + block.bytes - pages, pages);
   used_[block.device] -= pages;
   return block;
+}
+
+void* Memory::reserve(size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  const uintptr_t first = rounded(top_, kGranularity);
+  if (first + bytes + kPage > kDevices + kSize) return nullptr;
+  top_ = first + rounded(bytes, kPage) + kPage;
+  return reinterpret_cast<void*>(first);
+}
+
+bool Memory::take(size_t bytes, int device) {
+  const std::lock_guard lock(mutex_);
+  if (used_[device] + bytes > capacity(device)) return false;
+  used_[device] += bytes;
+  peak_[device] = std::max(peak_[device], used_[device]);
+  return true;
+}
+
+void Memory::give_back(size_t bytes, int device) {
+  const std::lock_guard lock(mutex_);
+  used_[device] -= bytes;
+}
+
+void Memory::map(uintptr_t at, size_t bytes, int device) {
+  const std::lock_guard lock(mutex_);
+  put_pages(at, bytes);
+  Block block{at, bytes, device};
+  if (const auto next = blocks_.find(at + bytes); next != blocks_.end()) {
+    block.bytes += next->second.bytes;
+    blocks_.erase(next);
+  }
+  if (const auto behind = blocks_.lower_bound(at); behind != blocks_.begin()) {
+    Block& before = std::prev(behind)->second;
+    if (before.begin + before.bytes == at) {
+      before.bytes += block.bytes;
+      return;
+    }
+  }
+  blocks_[at] = block;
+}
+
+bool Memory::unmap(uintptr_t at, size_t bytes) {
+  const auto found = find(reinterpret_cast<void*>(at));
+  if (!found || at + bytes > found->begin + found->bytes) return false;
+  const std::lock_guard lock(mutex_);
+  remove_pages(at, bytes);
+  blocks_.erase(found->begin);
+  if (at > found->begin) blocks_[found->begin] = {found->begin, at - found->begin, found->device};
+  const uintptr_t end = at + bytes;
+  if (const size_t rest = found->begin + found->bytes - end; rest > 0) blocks_[end] = {end, rest, found->device};
+  return true;
 }
 
 std::optional<Memory::Block> Memory::find(const void* pointer) {

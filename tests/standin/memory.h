@@ -25,6 +25,14 @@ class Memory {
   std::optional<Block> release(void* pointer);  // what it was; none: not what allocate returned
   std::optional<Block> find(const void* pointer);
 
+  // Memory that grows in place: addresses without memory (null: none are left), and memory that is put there and taken away again, in whole
+  // pages. Neighbours are one allocation to find().
+  void* reserve(size_t bytes);
+  bool take(size_t bytes, int device);  // from what the device has; false: it has less left
+  void give_back(size_t bytes, int device);
+  void map(uintptr_t at, size_t bytes, int device);
+  bool unmap(uintptr_t at, size_t bytes);  // false: it is not all mapped
+
   // Page-locked host memory, which the device reads and writes while the host goes on.
   void* allocate_pinned(size_t bytes);
   bool release_pinned(void* pointer);
@@ -45,6 +53,9 @@ class Memory {
  private:
   Memory();
   void protect(int protection);
+  // Pages of the file behind device addresses, full of what nobody wrote; and away with them.
+  void put_pages(uintptr_t first, size_t bytes);
+  void remove_pages(uintptr_t first, size_t bytes);
 
   std::mutex mutex_;
   int file_;  // holds the bytes of both mappings; offsets are those of device addresses
@@ -55,6 +66,7 @@ class Memory {
   int exposed_ = 0;
 };
 
+inline constexpr size_t kGranularity = size_t{2} << 20;  // of memory that grows in place, as on today's GPUs
 inline constexpr uintptr_t kDevices = 0x500000000000, kSize = uintptr_t{1} << 40, kShadow = uintptr_t{1} << 44;
 
 // A device address, allocated or not.

@@ -5,6 +5,4 @@ folder=$(cd "$1" && pwd) || exit
 shift
 # libtorch's CPU libraries bring a libcudart of their own along, whose place the stand-in must have taken.
 export LD_LIBRARY_PATH="$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" LD_PRELOAD="$(echo "$folder"/libcudart.so.*)"
-# What grows in place is asked of the driver, whom the stand-ins lack.
-export PYTORCH_CUDA_ALLOC_CONF="${PYTORCH_CUDA_ALLOC_CONF-expandable_segments:False}"
 exec "$@"

@@ -6,6 +6,7 @@
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
+#include <c10/cuda/PeerToPeerAccess.h>
 
 #include <map>
 #include <mutex>
@@ -107,7 +108,11 @@ at::Generator host_generator(const std::optional<at::Generator>& generator, at::
 // Registered by name, hence its place in at.
 struct Hooks final : at::CUDAHooksInterface {
   explicit Hooks(at::CUDAHooksArgs) {}
-  void init() const override { c10::cuda::CUDACachingAllocator::init(c10::cuda::device_count_ensure_non_zero()); }
+  void init() const override {
+    const auto devices = c10::cuda::device_count_ensure_non_zero();
+    c10::cuda::detail::init_p2p_access_cache(devices);
+    c10::cuda::CUDACachingAllocator::init(devices);
+  }
   bool isBuilt() const override { return true; }
   bool isAvailable() const override { return deviceCount() > 0; }
   bool hasCUDA() const override { return deviceCount() > 0; }

@@ -34,7 +34,10 @@ const Library* load_library(const std::string& version, std::string& why) {
 
 void set_environment() {
   setenv("NCCL_ALGO", "Ring", 0);
-  if (environment("PYTORCH_ALLOC_CONF").empty()) setenv("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True", 0);
+  // libtorch 2.15 asks NVML before it lets memory grow, and calls a null pointer where there is none, as in containers without the driver's
+  // "utility" libraries.
+  if (environment("PYTORCH_ALLOC_CONF").empty() && dlopen("libnvidia-ml.so.1", RTLD_LAZY))
+    setenv("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True", 0);
 }
 
 std::string sign_of_gpus() {
