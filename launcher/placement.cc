@@ -1,8 +1,10 @@
 #include "launcher/placement.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -72,7 +74,8 @@ std::string place_beside_gpu(comm::Communicator& comm, const std::string& pci_ad
   for (const int core : cores_near(pci_address)) line << ' ' << core;
   std::vector<RankCores> host;
   size_t self = 0;
-  int single = 0;
+  int few = 0;
+  const long wanted = std::min<long>(kThreadsOfRank, sysconf(_SC_NPROCESSORS_ONLN));  // a host with fewer has none to give
   const std::vector<std::string> lines = comm.all_gather(line.str());
   for (int r = 0; r < comm.size(); ++r) {
     std::istringstream in(lines[static_cast<size_t>(r)]);
@@ -86,14 +89,15 @@ std::string place_beside_gpu(comm::Communicator& comm, const std::string& pci_ad
       else
         into->push_back(std::stoi(word));
     }
-    if (cores.own.size() == 1) ++single;
+    if (!cores.own.empty() && static_cast<long>(cores.own.size()) < wanted) ++few;
     if (name != host_name()) continue;
     if (r == comm.rank()) self = host.size();
     host.push_back(std::move(cores));
   }
   if (const std::vector<int> cores = cores_to_keep(host, self); !cores.empty()) bind_to(cores);
-  if (single == 0 || comm.rank() != 0) return "";
-  return concat(single, " of ", counted(comm.size(), "rank"), " may run on a single core, which ", kThreadsOfRank,
+  if (few == 0 || comm.rank() != 0) return "";
+  return concat(few, " of ", counted(comm.size(), "rank"), " may run on fewer than ", kThreadsOfRank, " cores, which ",
+                kThreadsOfRank,
                 " threads of a rank and its GPU's driver share: give each more of them (mpirun --bind-to none, or --map-by "
                 "slot:PE=",
                 kThreadsOfRank, "; srun --cpus-per-task=", kThreadsOfRank, ")");

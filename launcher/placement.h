@@ -26,7 +26,7 @@ std::vector<int> cores_to_keep(const std::vector<RankCores>& host, size_t rank);
 bool bind_to(const std::vector<int>& cores);
 
 // Binds this rank beside its GPU where nobody has bound it. Returns what there is to say of the cores of all ranks, on rank 0 (else,
-// and if there is nothing, ""): that ranks have a single core each, which their threads must share, and what to do. A collective call,
+// and if there is nothing, ""): that ranks have fewer cores than threads, and what to do. A collective call,
 // to be made while the process has few threads.
 std::string place_beside_gpu(comm::Communicator& comm, const std::string& pci_address);
 

@@ -127,6 +127,7 @@ TEST_F(TrainJob, SharedMomentsMakeTheSameStepsAndCheckpoints) {
     fs::remove_all(at(run) + "/checkpoint-12");
     fs::remove(at(run) + "/trainer_state.json");
     ASSERT_EQ(train(run, options + "--zero 0", 1).exit_code, 0) << "goes on alone";
+    EXPECT_EQ(nlohmann::json::parse(read_bytes(at(run) + "/provenance.json"))["jobs"].back()["from_step"], 6);
     expect_near(losses(at(run)), losses(at("not_shared")), run + ", then alone");
   }
 }

@@ -77,7 +77,7 @@ void expect_alike(Trainee& a, Trainee& b) {
   EXPECT_EQ(a.optimizer->steps(), b.optimizer->steps());
   for (const Parameter& parameter : a.store.parameters())
     EXPECT_TRUE(at::allclose(parameter.value, b.store[parameter.name].value, 1e-6, 1e-8)) << parameter.name;
-  const auto state = a.optimizer->state(), other = b.optimizer->state();
+  const auto state = a.optimizer->gathered_state(), other = b.optimizer->gathered_state();
   ASSERT_EQ(state.size(), other.size());
   for (size_t i = 0; i < state.size(); ++i) {
     EXPECT_EQ(state[i].first, other[i].first);
@@ -111,7 +111,7 @@ TEST(DeviceStep, GradientsThatAreNotFiniteChangeNoBit) {
   const auto all = [&] {
     std::vector<at::Tensor> tensors;
     for (const Bucket& bucket : trainee.store.buckets()) tensors.insert(tensors.end(), {bucket.values, bucket.compute_values});
-    for (const auto& [name, moment] : trainee.optimizer->state()) tensors.push_back(moment);
+    for (const auto& [name, moment] : trainee.optimizer->gathered_state()) tensors.push_back(moment);
     return tensors;
   };
   for (const at::Tensor& tensor : all()) before.push_back(tensor.clone());
@@ -164,11 +164,11 @@ TEST(DeviceStep, RestoredStateGoesOnBitForBit) {
     whole.step(step);
     if (step == 3) {
       std::vector<at::Tensor> saved;
-      for (const auto& [name, moment] : resumed.optimizer->state()) saved.push_back(moment.clone());
+      for (const auto& [name, moment] : resumed.optimizer->gathered_state()) saved.push_back(moment.clone());
       const int64_t steps = resumed.optimizer->steps();
       resumed.make_optimizer(true);
       size_t i = 0;
-      for (auto& [name, moment] : resumed.optimizer->state()) moment.copy_(saved[i++]);
+      for (auto& [name, moment] : resumed.optimizer->gathered_state()) moment.copy_(saved[i++]);
       resumed.optimizer->restored(steps);
     }
     resumed.step(step);

@@ -80,11 +80,11 @@ TEST(AdamW, RestoredStateGoesOnBitForBit) {
     for (int step = 0; step < 6; ++step) {
       if (step == stop_at) {
         std::vector<at::Tensor> saved;
-        for (const auto& [name, moment] : optimizer->state()) saved.push_back(moment.clone());
+        for (const auto& [name, moment] : optimizer->gathered_state()) saved.push_back(moment.clone());
         const int64_t steps = optimizer->steps();
         optimizer = std::make_unique<AdamW>(store, AdamWOptions{.weight_decay = 0.01});
         size_t i = 0;
-        for (auto& [name, moment] : optimizer->state()) moment.copy_(saved[i++]);
+        for (auto& [name, moment] : optimizer->gathered_state()) moment.copy_(saved[i++]);
         optimizer->restored(steps);
       }
       const std::vector<int32_t> touched{step % 3, 3};

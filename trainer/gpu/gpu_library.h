@@ -31,8 +31,8 @@ const Library* load_library(const std::string& version, std::string& why);
 
 // What numbers and memory depend on, where the environment does not say it: NCCL's rings, whose order of sums does not change with the
 // size of a message (NCCL_ALGO), and memory that grows in place, which lengths that change fragment less (PYTORCH_CUDA_ALLOC_CONF).
-// Not CUBLAS_WORKSPACE_CONFIG: products run on one stream, with a workspace that libtorch gives cuBLAS, which is all that the same bits
-// need; and where it is set, libtorch compiles a regular expression before each product (measured on an H200: half of a step's time).
+// Not CUBLAS_WORKSPACE_CONFIG: products run on one stream, with a workspace of their own, which is all that the same bits need; and where
+// it is set, libtorch compiles a regular expression before each product (measured on an H200: half of a step's time).
 // To be called while the process has one thread.
 void set_environment();
 

@@ -9,10 +9,11 @@ DeviceMemory device_memory(at::Device device) {
   c10::DeviceAllocator& allocator = *c10::getDeviceAllocator(device.type());
   const auto stats = allocator.getDeviceStats(device.index());
   const auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
-  const auto free = static_cast<int64_t>(allocator.getMemoryInfo(device.index()).first);
+  const auto [free, total] = allocator.getMemoryInfo(device.index());
   return {.used = stats.allocated_bytes[all].current,
           .peak = stats.allocated_bytes[all].peak,
-          .usable = free + stats.reserved_bytes[all].current};
+          .usable = static_cast<int64_t>(free) + stats.reserved_bytes[all].current,
+          .total = static_cast<int64_t>(total)};
 }
 
 void reset_peak(at::Device device) { c10::getDeviceAllocator(device.type())->resetPeakStats(device.index()); }

@@ -12,6 +12,7 @@ struct DeviceMemory {
   int64_t used = 0;    // by tensors
   int64_t peak = 0;    // the most that was, since the process began or reset_peak()
   int64_t usable = 0;  // by tensors: what is free on the device, and what the allocator holds of it
+  int64_t total = 0;   // of the device
 };
 DeviceMemory device_memory(at::Device device);
 void reset_peak(at::Device device);

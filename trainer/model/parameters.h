@@ -61,7 +61,7 @@ struct Bucket {
   bool frozen = false;
   GradKind kind = GradKind::kDense;
 
-  // The elements that this rank updates: all, unless the ranks share the work (ParameterStore::kShared).
+  // The elements that this rank updates: all, unless the ranks share the work (ParameterStore::Updates::kShared).
   int64_t part_begin = 0, part_size = 0;
   bool is_cut() const { return part_size < values.numel(); }
   at::Tensor part(const at::Tensor& of_all) const { return of_all.narrow(0, part_begin, part_size); }

@@ -157,11 +157,6 @@ void AdamW::update_rows(const Bucket& bucket, const Moments& moments, const Para
   });
 }
 
-AdamW::State AdamW::state() const {
-  check_internal(!parameters_.is_cut(), "the moments of all parameters are wanted of a rank that has a part");
-  return named(moments_);
-}
-
 AdamW::State AdamW::gathered_state() const {
   const bool root = parameters_.comm().rank() == 0;
   std::vector<Moments> all = moments_;
@@ -182,7 +177,7 @@ void AdamW::fill_state(const std::function<void(const State&)>& fill) {
   std::vector<Moments> all = moments_;
   for (size_t b = 0; b < all.size(); ++b) {
     const Bucket& bucket = parameters_.buckets()[b];
-    if (bucket.is_cut()) all[b] = {at::zeros_like(bucket.values), at::zeros_like(bucket.values)};
+    if (bucket.is_cut()) all[b] = {at::zeros(bucket.values.sizes()), at::zeros(bucket.values.sizes())};
   }
   fill(named(all));
   for (size_t b = 0; b < all.size(); ++b) {

@@ -42,7 +42,8 @@ class AdamW {
   // On the CPU.
 
   // The 2-norm of the whole gradient, summed in double in a fixed order: the same on all ranks and for any number of threads. Not
-  // finite if any gradient is not. `touched` are the rows of the kRows bucket that may be non-zero.
+  // finite if any gradient is not. `touched` are the rows of the kRows bucket that may be non-zero. Here and below: a collective call where
+  // parameters are cut.
   double gradient_norm(std::span<const int32_t> touched);
 
   // One update with learning rate `lr`; gradients are scaled as torch.nn.utils.clip_grad_norm_ does, given their `norm`.
@@ -64,13 +65,12 @@ class AdamW {
 
   int64_t steps() const { return steps_; }  // updates made, as far as the host knows
 
-  // Moments by name, "exp_avg.<parameter>" and "exp_avg_sq.<parameter>": views, fp32, shaped like their parameter. Of all that is on this
-  // rank: not where parameters are cut.
+  // Moments by name, "exp_avg.<parameter>" and "exp_avg_sq.<parameter>": fp32, shaped like their parameter.
   using State = std::vector<std::pair<std::string, at::Tensor>>;
-  State state() const;
-  // The same on rank 0, also where parameters are cut (then copies on the host); on the others nothing. Collective.
+  // On rank 0; on the others nothing. Views, but of what is cut copies on the host. Collective.
   State gathered_state() const;
-  // `fill` writes to moments like state()'s, of which each rank then keeps what it needs.
+  // `fill` writes to all moments on each rank, of which each then keeps its part; what is cut is filled on the host, since whole it may be
+  // more than the device has room for.
   void fill_state(const std::function<void(const State&)>& fill);
   // To be called after moments were written to: the number of updates made so far, and which rows were ever touched is found
   // again.

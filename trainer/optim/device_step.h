@@ -30,7 +30,8 @@ class DeviceStep {
   DeviceStep(ParameterStore& parameters, const std::vector<Moments>& moments, const AdamWOptions& options);
 
   // Enqueues the step: with learning rate `lr`, and only if the norm of the gradient and `loss` [1] fp32 are finite. `halts`: if they
-  // are not, no later step updates anything either. At most kMostStarted steps may be started and not finished.
+  // are not, no later step updates anything either. At most kMostStarted steps may be started and not finished. Collective where
+  // parameters are cut.
   void start(double lr, const at::Tensor& loss, const TouchedRows& touched, bool halts);
   // Waits for the oldest step that is started and not finished: what came of it.
   kernels::StepScalars finish();

@@ -34,7 +34,6 @@ class RowSet {
     return rows;
   }
   std::vector<uint64_t>& words() { return words_; }
-  const std::vector<uint64_t>& words() const { return words_; }
 
  private:
   int64_t table_rows_;

@@ -11,7 +11,7 @@
 
 namespace berth::train {
 
-nlohmann::ordered_json describe_environment(comm::Communicator& comm, const nlohmann::ordered_json& stored) {
+nlohmann::ordered_json describe_environment(comm::Communicator& comm, bool shares_moments, const nlohmann::ordered_json& stored) {
   std::vector<int> local_sizes, threads;
   for (const std::string& numbers : comm.all_gather(concat(comm.local_size(), " ", at::get_num_threads()))) {
     std::istringstream in(numbers);
@@ -19,14 +19,17 @@ nlohmann::ordered_json describe_environment(comm::Communicator& comm, const nloh
   }
   const nlohmann::ordered_json now{{"ranks", comm.size()},      {"ranks_per_host", local_sizes},
                                    {"threads", threads},        {"instruction_set", at::get_cpu_capability()},
-                                   {"libtorch", TORCH_VERSION}, {"device", comm.device_name()}};
+                                   {"libtorch", TORCH_VERSION}, {"device", comm.device_name()},
+                                   {"zero", shares_moments}};
   if (comm.rank() == 0 && !stored.is_null())
-    for (const auto& [key, value] : now.items())
-      if (stored.value(key, nlohmann::ordered_json()) != value)
-        BOOST_LOG_TRIVIAL(warning) << "resumed with other " << key << " ("
-                                   << data::dump_json(stored.value(key, nlohmann::ordered_json())) << " before, "
+    for (const auto& [key, value] : now.items()) {
+      const nlohmann::ordered_json unknown =
+          key == "zero" ? nlohmann::ordered_json(false) : nlohmann::ordered_json();  // as it once was
+      if (const nlohmann::ordered_json before = stored.value(key, unknown); before != value)
+        BOOST_LOG_TRIVIAL(warning) << "resumed with other " << key << " (" << data::dump_json(before) << " before, "
                                    << data::dump_json(value)
                                    << " now): the same samples in the same order, but results are equal to rounding only";
+    }
   return now;
 }
 

@@ -51,7 +51,8 @@ int64_t longest_of(const data::Batch& batch) {
 std::string same_steps(const BatchOptions& batch, int64_t most) {
   const int64_t share = batch.per_device_train_batch_size * batch.gradient_accumulation_steps;
   int64_t size = std::min(most, share);
-  if (batch.global_batch_size > 0) return concat("--per-device-train-batch-size ", size);
+  if (batch.global_batch_size > 0)
+    return concat("--per-device-train-batch-size ", size, " --global-batch-size ", batch.global_batch_size);
   while (share % size != 0) --size;
   return concat("--per-device-train-batch-size ", size, " --gradient-accumulation-steps ", share / size);
 }
@@ -83,7 +84,8 @@ std::optional<int64_t> try_micro_batch(const ModelInstance& model, const TrainOp
 }
 
 int64_t find_micro_batch(const TrainSetup& setup, const TrainOptions& options, comm::Communicator& comm) {
-  const int64_t asked = options.batch.per_device_train_batch_size;
+  const int64_t global = setup.plan.horizon.global_batch, share = (global + comm.size() - 1) / comm.size();
+  const int64_t asked = std::min(options.batch.per_device_train_batch_size, share);  // no micro-batch is larger
   int64_t size = setup.resumed && setup.state.train_batch_size > 0 ? std::min(asked, setup.state.train_batch_size) : asked;
   if (comm.device().is_cpu()) return size;
   const int64_t began = size;
@@ -120,7 +122,8 @@ std::string advice_for(const ModelInstance& model, const TrainOptions& options, 
                                                                         : "--gradient-checkpointing needs less";
   if (fit < 1) return concat("not even one sample of ", longest.tokens(), " tokens would fit; ", less);
   return concat("about ", counted(fit, "sample"), " of ", longest.tokens(), " tokens would fit; ", same_steps(options.batch, fit),
-                " makes the same steps, --auto-find-batch-size finds such a number by itself, ", less);
+                " makes the same steps, ",
+                options.batch.auto_find_batch_size ? "" : "--auto-find-batch-size finds such a number by itself, ", less);
 }
 
 }  // namespace berth::train

@@ -26,11 +26,11 @@ const Peaks kPeaks[] = {
     {{"H100", "PCIe"}, 756, 756, 378, 51},
     {{"H100"}, 989.5, 989.5, 494.5, 67},
     // "NVIDIA A100 Tensor Core GPU", "NVIDIA A30 Tensor Core GPU", "NVIDIA A40", "NVIDIA A10".
+    {{"A100", "64GB"}, 0, 0, 0, 0},  // CINECA's own, with more multiprocessors
     {{"A100"}, 312, 312, 156, 19.5},
     {{"A30"}, 165, 165, 82, 10.3},
     {{"A40"}, 149.7, 149.7, 74.8, 37.4},
     {{"RTX A6000"}, 154.8, 154.8, 77.4, 38.7},  // "NVIDIA RTX A6000"
-    {{"A10G"}, 0, 0, 0, 0},                     // no data sheet of its own
     {{"A10"}, 125, 125, 62.5, 31.2},
     // "NVIDIA L40S", "NVIDIA L40", "NVIDIA L4 Tensor Core GPU", "NVIDIA RTX 6000 Ada Generation".
     {{"L40S"}, 362, 362, 183, 91.6},

@@ -66,8 +66,11 @@ class TrainLoop {
 
 TrainOutcome TrainLoop::run() {
   if (state_.complete) return TrainOutcome::kDone;
-  state_.environment = describe_environment(comm_, state_.environment);
-  if (options_.batch.auto_find_batch_size) options_.batch.per_device_train_batch_size = find_micro_batch(setup_, options_, comm_);
+  state_.environment = describe_environment(comm_, setup_.model->parameters().is_cut(), state_.environment);
+  if (options_.batch.auto_find_batch_size) {
+    options_.batch.per_device_train_batch_size = find_micro_batch(setup_, options_, comm_);
+    options_.batch.global_batch_size = plan_.horizon.global_batch;
+  }
   state_.train_batch_size = options_.batch.per_device_train_batch_size;
   flops_ = model_flops(setup_.model->parameters(), setup_.model->config());
   peak_flops_ = peak_flops_of_ranks(options_.model_options, comm_);
@@ -123,7 +126,7 @@ bool TrainLoop::take_step(TrainStep& train_step, StepData data) {
     train_step.start(before, learning_rate(before));
   }
   const bool last = step == state_.horizon.total_steps;
-  const bool due = last || control.save || saving_.best_is_wanted() || plan_.eval_due(step, o) || plan_.save_due(step, o);
+  const bool due = last || control.save || plan_.eval_due(step, o) || plan_.save_due(step, o);
   finish_steps(train_step, due ? 0 : train_step.most_under_way());
   if (!due) return true;
   if (plan_.eval_due(state_.global_step, o) && !evaluate_now()) return false;

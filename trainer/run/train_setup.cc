@@ -154,12 +154,13 @@ void check_memory(const std::vector<ParameterSpec>& specs, const std::string& or
         std::floor(memory / 1e9), " GB of memory");
 }
 
-// --zero auto: where values, gradients and moments on each rank would take more than half of the smallest GPU's memory.
+// --zero auto: where values, gradients and moments on each rank would take more than half of the smallest GPU's memory. It goes by the
+// sizes of model and GPU alone, as if nothing was frozen, so that a job and its successor do the same.
 ParameterStore::Updates updates_of(const TrainOptions& options, const std::vector<ParameterSpec>& specs,
                                    comm::Communicator& comm) {
   bool shared = options.zero == Zero::kOn;
   if (options.zero == Zero::kAuto && comm.size() > 1 && !comm.device().is_cpu()) {
-    int64_t least = -device_memory(comm.device()).usable;
+    int64_t least = -device_memory(comm.device()).total;
     comm.all_reduce_max(std::span<int64_t>(&least, 1));
     shared = 4 * bytes_of(specs) > 0.5 * static_cast<double>(-least);
   }

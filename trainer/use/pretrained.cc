@@ -189,7 +189,11 @@ void load_named_tensors(const fs::path& path, const NamedTensors& tensors, comm:
     check(file.tensors.size() == tensors.size(), path.string(), ": holds ", file.tensors.size(), " tensors, this model has ",
           tensors.size());
   });
-  for (const auto& [name, tensor] : tensors) comm.broadcast(tensor.detach(), 0);
+  for (const auto& [name, tensor] : tensors) {
+    const at::Tensor values = tensor.detach(), there = values.to(comm.device());
+    comm.broadcast(there, 0);
+    if (!there.is_same(values)) values.copy_(there);
+  }
 }
 
 }  // namespace berth::train

@@ -51,7 +51,7 @@ std::vector<data::FileDigest> save_pretrained(const std::filesystem::path& folde
                                               const std::string& architecture, const ParameterStore& parameters,
                                               const TokenizerWriter& write_tokenizer);
 
-// Tensors by name: AdamW::state().
+// Tensors by name: AdamW::State.
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
 // `tensors` in host memory, for write_safetensors; the views live as long as this.
@@ -65,7 +65,7 @@ class HostTensors {
   std::vector<TensorView> views_;
 };
 
-// Fills exactly these fp32 tensors from a safetensors file, bit for bit; a collective call like load_pretrained. Throws
+// Fills exactly these fp32 tensors, on comm.device() or the host, from a safetensors file, bit for bit; a collective call like load_pretrained. Throws
 // AgreedError(kBadInput) if one is missing, has another shape, or the file has others.
 void load_named_tensors(const std::filesystem::path& file, const NamedTensors& tensors, comm::Communicator& comm);
 

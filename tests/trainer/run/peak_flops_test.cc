@@ -40,7 +40,7 @@ TEST(PeakFlops, OfWhatTheDriverCallsGpus) {
 }
 
 TEST(PeakFlops, OfOthersAreNotKnown) {
-  for (const char* model : {"cpu", "", "NVIDIA A10G", "NVIDIA A100-SXM4-40GB MIG 1g.5gb", "NVIDIA H1000"})
+  for (const char* model : {"cpu", "", "NVIDIA A10G", "NVIDIA A100-SXM-64GB", "NVIDIA A100-SXM4-40GB MIG 1g.5gb", "NVIDIA H1000"})
     EXPECT_TRUE(std::isnan(peak_flops(model, ProductType::kBf16))) << model;
   EXPECT_TRUE(std::isnan(peak_flops("Tesla V100-SXM2-32GB", ProductType::kBf16)));
 }

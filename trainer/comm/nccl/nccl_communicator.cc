@@ -49,7 +49,7 @@ std::string driver_version() {
   return "unknown";
 }
 
-// Of the cuBLAS that libtorch has loaded, whose headers berth does not need.
+// Of the cuBLAS that libtorch has loaded; this room needs none of its headers.
 std::string cublas_version() {
   const auto get = reinterpret_cast<size_t (*)()>(dlsym(RTLD_DEFAULT, "cublasLtGetVersion"));
   if (!get) return "";
@@ -287,6 +287,7 @@ std::string NcclCommunicator::description() const {
 
 std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<Communicator> host, const CommOptions& options) {
   c10::cuda::set_device(device_of(options.gpu).index());
+  at::globalContext().lazyInitDevice(at::kCUDA);  // the allocator answers from now on
   return std::make_unique<NcclCommunicator>(std::move(host), options);
 }
 

@@ -118,6 +118,8 @@ cublasLtMatmulAlgo_t choose(cublasLtHandle_t handle, const Product& p, Descripti
   int found = 0;
   const cublasStatus_t status =
       cublasLtMatmulAlgoGetHeuristic(handle, &of.product, &of.a, &of.b, &of.d, &of.d, &wish, 1, &result, &found);
+  check_usage(found == 1 || p.a.type != CUDA_R_16BF,
+              "this GPU does not multiply in bf16: --fp16 is as fast, or neither of the two");
   check_internal(status == CUBLAS_STATUS_SUCCESS && found == 1, "cuBLASLt has no algorithm for a product of [", p.d.rows, ", ",
                  p.d.columns, "]: ", cublasLtGetStatusString(status));
   return result.algo;
