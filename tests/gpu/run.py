@@ -169,6 +169,7 @@ class Run:
             self.train(name, "--max-steps", 100, *options, model=model, data=data)
             speeds = sorted(self.metrics(name, "samples_per_second")[3:])
             row["berth"] = speeds[len(speeds) // 2] if speeds else 0
+            row["mfu"] = (self.metrics(name, "mfu") or [None])[-1]
             if (HERE / "libgpu_profile.so").exists():
                 profile = self.work / f"profile_{model}_{data}.txt"
                 self.train("profiled", "--max-steps", 60, *options, model=model, data=data,
