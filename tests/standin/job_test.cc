@@ -63,8 +63,7 @@ INSTANTIATE_TEST_SUITE_P(Tasks, ElevenBits,
 
 // Two samples a step and targets of up to 2.5: times the first scale, 65536, the gradient of the outputs is beyond fp16.
 constexpr const char* kOverflowing =
-    "--fp16 --global-batch-size 2 --ignore-mismatched-sizes --ddp-bucket-cap-mb 0.02 --max-steps 12 --save-steps 5 "
-    "--eval-strategy no ";
+    "--fp16 --global-batch-size 2 --ignore-mismatched-sizes --ddp-bucket-cap-mb 0.02 --max-steps 12 --save-steps 5 ";
 
 TEST_F(StandinJob, WhatOverflowsIsSkippedAndTheScaleIsKeptInTheCheckpoint) {
   const std::string options = kOverflowing + ("--data " + at("regression.h5"));
@@ -160,6 +159,21 @@ TEST_F(StandinJob, SharedMomentsMakeTheSameStepsInLessMemory) {
   ASSERT_EQ(train("shared2", options + "0", 1).exit_code, 0);
   EXPECT_EQ(nlohmann::json::parse(read_bytes(at("shared2") + "/provenance.json"))["jobs"].back()["from_step"], 4);
   expect_near(losses(at("shared2")), losses(at("whole")), "4 steps shared, 4 alone");
+}
+
+// With what else changes a step: an overflow, frozen layers.
+TEST_F(StandinJob, SharedMomentsGoWithOtherOptions) {
+  const std::string options = std::string(kOverflowing) + "--data " + at("regression.h5") + " --freeze 1 --zero ";
+  for (const char* zero : {"0", "1"}) {
+    const JobResult result = train(std::string("others") + zero, options + zero, 2);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+  }
+  const auto whole = losses(at("others0")), shared = losses(at("others1"));
+  ASSERT_EQ(whole.size(), shared.size());
+  for (const auto& [step, loss] : whole) EXPECT_NEAR(shared.at(step), loss, 3e-4 * std::abs(loss)) << "step " << step;
+  const auto before = state_of(at("others0")), after = state_of(at("others1"));
+  EXPECT_GE(after["overflowed_steps"], 1);
+  for (const char* key : {"overflowed_steps", "optimizer_steps", "loss_scale"}) EXPECT_EQ(after[key], before[key]) << key;
 }
 
 TEST_F(StandinJob, EvaluatesAndPredictsAsTheCpu) {
