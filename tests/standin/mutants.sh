@@ -8,7 +8,7 @@ trap 'rm -rf "$scratch"' EXIT
 export OMP_NUM_THREADS=1
 build=$(cd "$build" && pwd)
 cd "$build"
-ln -s "$build"/tests/standin/lib{cudart,nccl,cublasLt}.so.* "$build/tests/standin/libtorch_cuda.so" "$scratch/"
+ln -s "$build"/tests/standin/lib{cudart,nccl,cublasLt,nvidia-ml}.so.* "$build/tests/standin/libtorch_cuda.so" "$scratch/"
 survived=0
 
 # make FILE SED…: gpu_tests, berth and its GPU library in $scratch, with that file changed.
