@@ -52,7 +52,7 @@ std::vector<int> cores_to_keep(const std::vector<RankCores>& host, size_t rank) 
   const std::vector<int>& own = host[rank].own;
   if (std::any_of(host.begin(), host.end(), [&](const RankCores& other) { return other.own != own; })) return {};
   std::vector<std::vector<int>> all;
-  for (const RankCores& other : host) all.push_back(common(other));
+  std::transform(host.begin(), host.end(), std::back_inserter(all), common);
   const std::vector<int>& near = all[rank];
   if (near.empty() || near == own || fair_threads(near, all) < kThreadsOfRank) return {};
   return near;
