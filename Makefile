@@ -38,7 +38,7 @@ test: all
 	@model=$$(launcher/setup/get_model.sh) && BERTH_MODEL=$$model ctest --preset $(PRESET) -j $(JOBS) -LE soak
 
 test-fast: all
-	@ctest --preset $(PRESET) -j $(JOBS) -LE 'mpi|slurm|reference|datasets|install|soak'
+	@ctest --preset $(PRESET) -j $(JOBS) -LE 'mpi|standin|slurm|reference|datasets|install|soak'
 
 demo: deps
 	@cmake --preset $(PRESET) --log-level=WARNING -DTORCH_DIR=$$(launcher/setup/get_libtorch.sh --where)
