@@ -11,37 +11,13 @@
 #include "data/json/json.h"
 #include "data/pipeline/sampler.h"
 #include "trainer/model/out_of_memory.h"
+#include "trainer/use/gather.h"
 #include "trainer/use/host_logits.h"
 
 namespace berth::train {
 namespace {
 
 constexpr int64_t kBatchesBetweenStopChecks = 8;
-
-void append(std::string& bytes, const EvalRecord& record) {
-  const uint64_t size = record.payload.size();
-  bytes.append(reinterpret_cast<const char*>(&record.sample), sizeof(record.sample));
-  bytes.append(reinterpret_cast<const char*>(&size), sizeof(size));
-  bytes += record.payload;
-}
-
-std::vector<EvalRecord> parse_records(const std::vector<std::string>& gathered) {
-  std::vector<EvalRecord> records;
-  for (const std::string& bytes : gathered) {
-    for (size_t at = 0; at < bytes.size();) {
-      EvalRecord record;
-      uint64_t size = 0;
-      std::memcpy(&record.sample, bytes.data() + at, sizeof(record.sample));
-      std::memcpy(&size, bytes.data() + at + sizeof(record.sample), sizeof(size));
-      at += sizeof(record.sample) + sizeof(size);
-      record.payload = bytes.substr(at, size);
-      at += size;
-      records.push_back(std::move(record));
-    }
-  }
-  std::sort(records.begin(), records.end(), [](const EvalRecord& a, const EvalRecord& b) { return a.sample < b.sample; });
-  return records;
-}
 
 // Rank 0's metrics on every rank.
 Metrics broadcast_metrics(Metrics metrics, comm::Communicator& comm) {
@@ -133,9 +109,7 @@ EvalResult evaluate(const ModelInstance& model, const data::Split& split, comm::
 
   record(0);
 
-  std::string bytes;
-  for (const EvalRecord& one : own) append(bytes, one);
-  const std::vector<EvalRecord> records = parse_records(comm.gather(bytes, 0));
+  const std::vector<EvalRecord> records = gather_records(own, comm);
   Evaluation evaluation;
   if (comm.rank() == 0) {
     check_internal(static_cast<int64_t>(records.size()) == samples, "evaluation gathered ", records.size(), " results for ",

@@ -1,12 +1,10 @@
 #include "trainer/use/predict.h"
 
-#include <algorithm>
-#include <numeric>
+#include <memory>
 
 #include "data/check.h"
 #include "data/json/json.h"
 #include "data/text/normalize.h"
-#include "trainer/comm/agree.h"
 #include "trainer/tasks/instance.h"
 #include "trainer/use/host_logits.h"
 
@@ -16,83 +14,19 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Tensors = std::vector<at::Tensor>;
 
-Json parse_own(const std::string& text) { return data::parse_json<Json>(text, "", data::kOwnJson, ExitCode::kInternal); }
-
-// What the features need of a record.
-Json to_json(const data::Record& r) {
-  return {{"row", r.row}, {"text", r.text}, {"pair", r.text_pair}, {"has_pair", r.has_pair}, {"words", r.words}, {"id", r.id}};
-}
-
-data::Record from_json(const Json& json) {
-  data::Record record;
-  record.row = json["row"];
-  record.text = json["text"];
-  record.text_pair = json["pair"];
-  record.has_pair = json["has_pair"];
-  record.words = json["words"].get<std::vector<std::string>>();
-  record.id = json["id"];
-  return record;
-}
-
-int64_t bytes_of(const data::Record& record) {
-  size_t bytes = record.text.size() + record.text_pair.size();
-  for (const std::string& word : record.words) bytes += word.size() + 1;
-  return static_cast<int64_t>(bytes);
-}
-
-// Rank 0's next window on all ranks, without labels.
-std::vector<data::Record> share_window(comm::Communicator& comm, const PredictOptions& options,
-                                       const std::function<bool(data::Record&)>& next, const std::function<bool()>& stop) {
-  std::string shared;
-  std::vector<data::Record> window;
-  comm::agree_on_root(comm, [&] {
-    data::Record record;
-    for (int64_t bytes = 0;
-         std::ssize(window) < options.window_records && bytes < options.window_bytes && !stop() && next(record);
-         bytes += bytes_of(record)) {
-      record.labels.clear();
-      record.tags.clear();
-      record.answers.clear();
-      window.push_back(record);
-    }
-    Json all = Json::array();
-    for (const data::Record& one : window) all.push_back(to_json(one));
-    shared = data::dump_json(all);
-  });
-  comm.broadcast(shared, 0);
-  if (comm.rank() != 0)
-    for (const Json& one : parse_own(shared)) window.push_back(from_json(one));
-  return window;
-}
-
-// Indexes into the window of the records that are predicted together, long texts first.
-std::vector<std::vector<size_t>> make_groups(const std::vector<data::Record>& window, int64_t batch_size) {
-  std::vector<size_t> order(window.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return bytes_of(window[a]) > bytes_of(window[b]); });
-  std::vector<std::vector<size_t>> groups;
-  for (size_t index : order) {
-    if (groups.empty() || std::ssize(groups.back()) >= batch_size) groups.emplace_back();
-    groups.back().push_back(index);
-  }
-  return groups;
-}
-
 // The records as the models' training texts were: cleaned as those.
-NewTexts make_texts(const std::vector<data::Record>& window, const std::vector<size_t>& group, const data::Features& features,
-                    const data::NormalizeOptions& normalize, const data::BertTokenizer& tokenizer,
-                    const PredictOptions& options) {
+NewTexts make_texts(std::vector<data::Record> group, const data::Features& features, const data::NormalizeOptions& normalize,
+                    const data::BertTokenizer& tokenizer, const PredictOptions& options) {
   NewTexts texts;
   texts.tokenizer = &tokenizer;
-  for (size_t index : group) {
-    data::Record record = window[index];
+  for (data::Record& record : group) {
     data::normalize(record, normalize);
     const size_t before = texts.samples.size();
-    in_context([&] { return concat(options.origin, ": row ", record.row); },
+    in_context([&] { return concat("row ", record.row); },
                [&] {
                  features.make(record, texts.samples);
                  check(std::ssize(texts.samples) - static_cast<int64_t>(before) <= options.row_windows, "the text of ",
-                       bytes_of(record), " bytes does not fit into ", options.row_windows, " windows of ",
+                       text_bytes(record), " bytes does not fit into ", options.row_windows, " windows of ",
                        options.features.max_length, " tokens: split it into several rows");
                });
     texts.record_of.resize(texts.samples.size(), texts.records.size());
@@ -115,7 +49,6 @@ void add_share(Tensors& sum, const Tensors& part, size_t count) {
 
 // Records that are predicted together, and what is computed of them.
 struct Group {
-  size_t index;  // of the window's groups
   NewTexts texts;
   struct Pass {
     data::Batch batch;
@@ -173,40 +106,22 @@ bool predict(std::span<const LoadedModel> models, comm::Communicator& comm, cons
   feature_options.windows = true;
   const auto features = in_context((models[0].folder / "config.json").string(),
                                    [&] { return data::make_features(models[0].kind(), tokenizer, std::move(feature_options)); });
-  for (;;) {
-    const std::vector<data::Record> window = share_window(comm, options, next, stop);
-    const auto groups = make_groups(window, options.batch_size);
-    Json own = Json::array();
-    std::optional<Group> before;  // is looked at when the next group is being computed
-    const auto look = [&] {
-      if (!before) return;
-      const std::vector<size_t>& records = groups[before->index];
-      std::vector<Json> results = in_context(options.origin, [&] { return predictions(models, options, *before); });
-      check_internal(results.size() == records.size(), results.size(), " predictions for ", records.size(), " records");
-      for (size_t i = 0; i < results.size(); ++i) own.push_back({records[i], std::move(results[i])});
-      before.reset();
+  const auto begin = [&](std::vector<data::Record> records) -> FinishGroup {
+    const auto group = std::make_shared<Group>();
+    group->texts = make_texts(std::move(records), *features, models[0].config().normalize, tokenizer, options);
+    compute(models, comm.device(), options, *group);
+    return [&, group] {
+      std::vector<std::string> results;
+      for (const Json& prediction : predictions(models, options, *group)) results.push_back(data::dump_json(prediction));
+      return results;
     };
-    comm::agree(comm, [&] {
-      for (size_t g = static_cast<size_t>(comm.rank()); g < groups.size() && !stop(); g += static_cast<size_t>(comm.size())) {
-        Group group{g, make_texts(window, groups[g], *features, models[0].config().normalize, tokenizer, options), {}};
-        in_context(options.origin, [&] { compute(models, comm.device(), options, group); });
-        look();
-        before = std::move(group);
-      }
-      look();
-    });
-    int64_t wishes = stop() ? 1 : 0;
-    comm.all_reduce_sum(std::span<int64_t>(&wishes, 1));
-    if (wishes > 0) return false;
-    if (window.empty()) return true;
-    const auto gathered = comm.gather(data::dump_json(own), 0);
-    comm::agree_on_root(comm, [&] {
-      std::vector<Json> results(window.size());
-      for (const std::string& bytes : gathered)
-        for (Json& pair : parse_own(bytes)) results[pair[0].get<size_t>()] = std::move(pair[1]);
-      for (size_t i = 0; i < window.size(); ++i) emit(window[i], results[i]);
-    });
-  }
+  };
+  return deal_records(
+      comm, options, next, begin,
+      [&](const data::Record& record, const std::string& prediction) {
+        emit(record, data::parse_json<Json>(prediction, "", data::kOwnJson, ExitCode::kInternal));
+      },
+      stop);
 }
 
 }  // namespace berth::train

@@ -1,0 +1,117 @@
+#include "trainer/use/deal.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "data/check.h"
+#include "data/json/json.h"
+#include "trainer/comm/agree.h"
+#include "trainer/use/gather.h"
+
+namespace berth::train {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// What a result may depend on.
+Json to_json(const data::Record& r) {
+  return {{"row", r.row}, {"text", r.text}, {"pair", r.text_pair}, {"has_pair", r.has_pair}, {"words", r.words}, {"id", r.id}};
+}
+
+data::Record from_json(const Json& json) {
+  data::Record record;
+  record.row = json["row"];
+  record.text = json["text"];
+  record.text_pair = json["pair"];
+  record.has_pair = json["has_pair"];
+  record.words = json["words"].get<std::vector<std::string>>();
+  record.id = json["id"];
+  return record;
+}
+
+// Rank 0's next window on all ranks.
+std::vector<data::Record> share_window(comm::Communicator& comm, const DealOptions& options,
+                                       const std::function<bool(data::Record&)>& next, const std::function<bool()>& stop) {
+  std::string shared;
+  std::vector<data::Record> window;
+  comm::agree_on_root(comm, [&] {
+    data::Record record;
+    for (int64_t bytes = 0;
+         std::ssize(window) < options.window_records && bytes < options.window_bytes && !stop() && next(record);
+         bytes += text_bytes(record)) {
+      record.labels.clear();
+      record.tags.clear();
+      record.answers.clear();
+      window.push_back(record);
+    }
+    Json all = Json::array();
+    for (const data::Record& one : window) all.push_back(to_json(one));
+    shared = data::dump_json(all);
+  });
+  comm.broadcast(shared, 0);
+  if (comm.rank() != 0)
+    for (const Json& one : data::parse_json<Json>(shared, "", data::kOwnJson, ExitCode::kInternal))
+      window.push_back(from_json(one));
+  return window;
+}
+
+// Indexes into the window of the records that are computed together, long texts first.
+std::vector<std::vector<size_t>> make_groups(const std::vector<data::Record>& window, int64_t batch_size) {
+  std::vector<size_t> order(window.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return text_bytes(window[a]) > text_bytes(window[b]); });
+  std::vector<std::vector<size_t>> groups;
+  for (size_t index : order) {
+    if (groups.empty() || std::ssize(groups.back()) >= batch_size) groups.emplace_back();
+    groups.back().push_back(index);
+  }
+  return groups;
+}
+
+}  // namespace
+
+int64_t text_bytes(const data::Record& record) {
+  size_t bytes = record.text.size() + record.text_pair.size();
+  for (const std::string& word : record.words) bytes += word.size() + 1;
+  return static_cast<int64_t>(bytes);
+}
+
+bool deal_records(comm::Communicator& comm, const DealOptions& options, const std::function<bool(data::Record&)>& next,
+                  const BeginGroup& begin, const std::function<void(const data::Record&, const std::string& result)>& emit,
+                  const std::function<bool()>& stop) {
+  for (;;) {
+    const std::vector<data::Record> window = share_window(comm, options, next, stop);
+    const auto groups = make_groups(window, options.batch_size);
+    std::vector<EvalRecord> own;
+    const auto finish = [&](const FinishGroup& group, const std::vector<size_t>& indexes) {
+      if (!group) return;
+      std::vector<std::string> results = in_context(options.origin, group);
+      check_internal(results.size() == indexes.size(), results.size(), " results for ", indexes.size(), " records");
+      for (size_t i = 0; i < results.size(); ++i) own.push_back({static_cast<int64_t>(indexes[i]), std::move(results[i])});
+    };
+    comm::agree(comm, [&] {
+      FinishGroup before;  // is looked at when the next group is being computed
+      std::vector<size_t> indexes_before;
+      for (size_t g = static_cast<size_t>(comm.rank()); g < groups.size() && !stop(); g += static_cast<size_t>(comm.size())) {
+        std::vector<data::Record> group;
+        for (const size_t index : groups[g]) group.push_back(window[index]);
+        FinishGroup now = in_context(options.origin, [&] { return begin(std::move(group)); });
+        finish(before, indexes_before);
+        before = std::move(now);
+        indexes_before = groups[g];
+      }
+      finish(before, indexes_before);
+    });
+    int64_t wishes = stop() ? 1 : 0;
+    comm.all_reduce_sum(std::span<int64_t>(&wishes, 1));
+    if (wishes > 0) return false;
+    if (window.empty()) return true;
+    const std::vector<EvalRecord> results = gather_records(own, comm);
+    comm::agree_on_root(comm, [&] {
+      check_internal(results.size() == window.size(), results.size(), " results for ", window.size(), " records");
+      for (size_t i = 0; i < window.size(); ++i) emit(window[i], results[i].payload);
+    });
+  }
+}
+
+}  // namespace berth::train
