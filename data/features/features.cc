@@ -38,7 +38,10 @@ Batch make_batch(std::span<const Sample> samples, int64_t first_id) {
   Batch batch;
   begin_batch(batch);
   for (const Sample& sample : samples) {
-    append_tokens(batch, first_id + batch.size(), sample.input_ids, sample.segment_b);
+    append_sample(batch, first_id + batch.size());
+    append_sequence(batch, first_id + batch.sequences(), sample.input_ids, sample.segment_b);
+    for (const Sequence& sequence : sample.further)
+      append_sequence(batch, first_id + batch.sequences(), sequence.input_ids, sequence.segment_b);
     batch.labels.insert(batch.labels.end(), sample.labels.begin(), sample.labels.end());
     batch.float_labels.insert(batch.float_labels.end(), sample.float_labels.begin(), sample.float_labels.end());
   }

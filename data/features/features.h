@@ -39,7 +39,7 @@ class Features {
 // that leaves no room for text.
 std::unique_ptr<Features> make_features(TaskKind task, const BertTokenizer& tokenizer, FeatureOptions options);
 
-// `samples` as one batch, numbered from `first_id`.
+// `samples` as one batch, they and their sequences numbered from `first_id`.
 Batch make_batch(std::span<const Sample> samples, int64_t first_id);
 
 }  // namespace berth::data

@@ -26,11 +26,11 @@ Masker::Masker(const Vocab& vocab, MaskOptions options) : options_(options), mas
 void Masker::operator()(Batch& batch, uint64_t epoch) const {
   const PhiloxKey key = philox_key(options_.seed, Purpose::kMlmMask, epoch);
   batch.labels.insert(batch.labels.begin(), batch.input_ids.size(), kIgnoreIndex);
-  for (size_t b = 0; b < batch.sample_ids.size(); ++b)
-    mask(batch, static_cast<size_t>(batch.cu_seqlens[b]), static_cast<size_t>(batch.cu_seqlens[b + 1]), batch.sample_ids[b], key);
+  for (size_t s = 0; s < batch.sequence_ids.size(); ++s)
+    mask(batch, static_cast<size_t>(batch.cu_seqlens[s]), static_cast<size_t>(batch.cu_seqlens[s + 1]), batch.sequence_ids[s], key);
 }
 
-void Masker::mask(Batch& batch, size_t begin, size_t end, int64_t sample, const PhiloxKey& key) const {
+void Masker::mask(Batch& batch, size_t begin, size_t end, int64_t sequence, const PhiloxKey& key) const {
   bool in_word = false, chosen = false;
   for (size_t t = begin; t < end; ++t) {
     int32_t& token = batch.input_ids[t];
@@ -40,7 +40,7 @@ void Masker::mask(Batch& batch, size_t begin, size_t end, int64_t sample, const 
       in_word = false;
       continue;
     }
-    const PhiloxCounter words = philox({static_cast<uint32_t>(sample), static_cast<uint32_t>(static_cast<uint64_t>(sample) >> 32),
+    const PhiloxCounter words = philox({static_cast<uint32_t>(sequence), static_cast<uint32_t>(static_cast<uint64_t>(sequence) >> 32),
                                         static_cast<uint32_t>(t - begin), 0},
                                        key);
     if (!(options_.whole_words && in_word && continues_[id]))

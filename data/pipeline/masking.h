@@ -5,7 +5,7 @@
 // decides for all of them, and targets always become [MASK], as there. [CLS], [SEP], [PAD] and [MASK] are never targets; [UNK]
 // may be one. A word is a WordPiece and the '##' pieces after it (there: all that stands between spaces).
 //
-// Everything is drawn from (seed, epoch; sample, position), so masks depend neither on the batch, nor on the rank, nor on what
+// Everything is drawn from (seed, epoch; sequence, position), so masks depend neither on the batch, nor on the rank, nor on what
 // was drawn before.
 #pragma once
 
@@ -37,7 +37,7 @@ class Masker {
   void operator()(Batch& batch, uint64_t epoch) const;
 
  private:
-  void mask(Batch& batch, size_t begin, size_t end, int64_t sample, const PhiloxKey& key) const;
+  void mask(Batch& batch, size_t begin, size_t end, int64_t sequence, const PhiloxKey& key) const;
 
   MaskOptions options_;
   int32_t mask_;

@@ -128,7 +128,7 @@ class Preparation {
     const auto reader = open_source(options_, job.file, !is_test(job));
     std::string stage;
     for (OpenSplit& split : job.splits) {
-      split.writer_id = writer.add_split(split.report.name, is_augmented(split));
+      split.writer_id = writer.add_split(split.report.name, {.augmented = is_augmented(split)});
       split.report.columns = reader->columns();
       split.assembler = make_assembler(task_.kind,
                                        {.max_length = max_length_,

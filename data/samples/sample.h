@@ -11,10 +11,17 @@ namespace berth::data {
 
 inline constexpr uint8_t kNoMultiHot = 255;  // first float label of an unlabelled multi-label sample
 
+// What the encoder sees at once.
+struct Sequence {
+  std::vector<int32_t> input_ids = {};  // [T] with [CLS] and [SEP], at least one token
+  int32_t segment_b = 0;                // index of segment B's first token; T if there is one segment
+};
+
 struct Sample {
   int64_t row = 0;                             // source row, 1-based, header not counted
-  std::vector<int32_t> input_ids = {};         // [T] with [CLS] and [SEP], at least one token
-  int32_t segment_b = 0;                       // index of segment B's first token; T if there is one segment
+  std::vector<int32_t> input_ids = {};         // as a Sequence's: of its first one, which for most samples is the only one
+  int32_t segment_b = 0;                       //
+  std::vector<Sequence> further = {};          // those after it: the next windows of a long text, the other choices of a question
   std::vector<int32_t> labels = {};            // kClass [1] | kTokenClass [T] | kSpan [2] | otherwise empty
   std::vector<float> float_labels = {};        // kFloat [1] | kMultiHot [num_labels] | otherwise empty
   AugmentKind augmented = AugmentKind::kNone;  // how it was made out of the text of that row

@@ -39,6 +39,7 @@ struct TaskInfo {
   RecordKind records;
   int max_length = 128;                 // tokens of a sample where the user does not say
   bool has_label_names = false;         // labels are names of classes: a row has one, several, or one a word
+  bool pools_windows = false;           // --doc-stride makes several sequences of a long text, and their outputs are pooled
   bool labels_point_into_text = false;  // at words or characters, so the texts must stay as they stand in the file
   bool is_language_model = false;       // learns from the texts alone, one a row; their files hold no labels
   bool has_documents = false;           // a sentence a row, documents separated by blank rows; a split takes whole documents

@@ -30,6 +30,7 @@ struct DatasetInfo {
   std::map<std::string, std::string> source_sha256;   // source file -> SHA-256
   std::optional<bool> do_lower_case;                  // of its tokenizer; unset in older files
   NormalizeOptions normalize;                         // what was done to the texts
+  std::optional<int> doc_stride;                      // long texts are windows that share so many tokens; unset: they were cut
   std::map<std::string, std::string> content_sha256;  // split -> SHA-256 of its samples; empty in older files
   std::string command;                                // the prepare command that made it
   std::vector<std::string> splits;                    // of "train", "validation", "test", those that are there
@@ -43,7 +44,7 @@ class Split {
   virtual const std::filesystem::path& path() const = 0;  // of the file
   virtual const std::string& name() const = 0;
   virtual int64_t size() const = 0;
-  virtual std::span<const int32_t> lengths() const = 0;  // [size()] tokens of each sample
+  virtual std::span<const int32_t> lengths() const = 0;  // [size()] tokens of each sample, of all its sequences
   // Replaces `batch` by these samples, packed in this order. Throws Error(kBadInput) naming file, split and sample if the file is
   // damaged.
   virtual void read(std::span<const int64_t> samples, Batch& batch) const = 0;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -39,11 +40,14 @@ class Hdf5Split final : public Split {
     rows_.emplace(group_, schema::kRows, file_->size);
     if (h5::has_link(group_, schema::kAugmented)) augmented_.emplace(group_, schema::kAugmented, file_->size);
     read_offsets();
-    const auto samples = static_cast<uint64_t>(size());
-    check(segment_b_->rows() == samples && rows_->rows() == samples, "'", schema::kSegmentB, "' or '", schema::kRows,
-          "' does not have the ", samples, " rows of '", schema::kOffsets, "'");
-    check(!augmented_ || (augmented_->rows() == samples && augmented_->width() == 0), "'", schema::kAugmented,
-          "' does not have the ", samples, " rows of '", schema::kOffsets, "'");
+    read_sequences();
+    const auto has_rows = [](const auto& column, size_t rows, const char* what) {
+      check(column.rows() == rows && column.width() == 0, "'", what, "' does not have ", rows, " rows, which '", schema::kOffsets,
+            "' and '", schema::kSequences, "' ask for");
+    };
+    has_rows(*segment_b_, offsets_.size() - 1, schema::kSegmentB);
+    has_rows(*rows_, lengths_.size(), schema::kRows);
+    if (augmented_) has_rows(*augmented_, lengths_.size(), schema::kAugmented);
     open_labels();
     if (shape_ == LabelShape::kSpan) questions_.emplace(group_, file_->size, size(), static_cast<int64_t>(input_ids_->rows()));
     keep_in_memory();
@@ -96,9 +100,8 @@ class Hdf5Split final : public Split {
   }
   std::vector<std::array<int32_t, 2>> token_offsets(int64_t sample) const override {
     check_sample(sample);
-    const auto i = static_cast<size_t>(sample);
     return in_context([&] { return concat(file_->path.string(), ": ", name_, ": sample ", sample); },
-                      [&] { return questions_.value().token_offsets(offsets_[i], lengths_[i]); });
+                      [&] { return questions_.value().token_offsets(first_token(sample), lengths_[static_cast<size_t>(sample)]); });
   }
 
  private:
@@ -110,17 +113,40 @@ class Hdf5Split final : public Split {
     const ColumnReader<int64_t> column(group_, schema::kOffsets, file_->size);
     check(column.width() == 0 && column.rows() > 0, "'", schema::kOffsets, "' is not a list of at least one number");
     offsets_ = column.read(0, column.rows());
-    lengths_.resize(offsets_.size() - 1);
     check(offsets_[0] == 0, "'", schema::kOffsets, "' does not start with 0");
     for (size_t i = 0; i + 1 < offsets_.size(); ++i) {
       const int64_t length = offsets_[i + 1] - std::max<int64_t>(0, offsets_[i]);
-      check(length > 0 && length <= file_->info.max_length, "sample ", i, " has ", length, " tokens instead of 1 to ",
+      check(length > 0 && length <= file_->info.max_length, "sequence ", i, " has ", length, " tokens instead of 1 to ",
             file_->info.max_length);
-      lengths_[i] = static_cast<int32_t>(length);
     }
     check(static_cast<uint64_t>(offsets_.back()) == input_ids_->rows(), "'", schema::kInputIds, "' has ", input_ids_->rows(),
           " tokens, '", schema::kOffsets, "' ends at ", offsets_.back());
   }
+
+  // Which sequences each sample has; where the file does not say, one each.
+  void read_sequences() {
+    const auto sequences = std::ssize(offsets_) - 1;
+    if (h5::has_link(group_, schema::kSequences)) {
+      check(may_have_several_sequences(), "'", schema::kSequences, "' is not for the task ", task_info(file_->info.task).name);
+      const ColumnReader<int64_t> column(group_, schema::kSequences, file_->size);
+      check(column.width() == 0 && column.rows() > 0, "'", schema::kSequences, "' is not a list of at least one number");
+      sequences_ = column.read(0, column.rows());
+      check(sequences_.front() == 0 && sequences_.back() == sequences, "'", schema::kSequences, "' does not go from 0 to the ",
+            sequences, " sequences of '", schema::kOffsets, "'");
+    } else {
+      sequences_.resize(offsets_.size());
+      std::iota(sequences_.begin(), sequences_.end(), 0);
+    }
+    lengths_.resize(sequences_.size() - 1);
+    for (size_t i = 0; i < lengths_.size(); ++i) {
+      const int64_t begin = sequences_[i], end = sequences_[i + 1];
+      check(begin < end && end <= sequences, "sample ", i, " has the sequences from ", begin, " to ", end, " of ", sequences);
+      const int64_t length = offsets_[static_cast<size_t>(end)] - offsets_[static_cast<size_t>(begin)];
+      check(length <= INT32_MAX, "sample ", i, " has ", length, " tokens");
+      lengths_[i] = static_cast<int32_t>(length);
+    }
+  }
+  bool may_have_several_sequences() const { return task_info(file_->info.task).pools_windows; }
 
   void open_labels() {
     if (shape_ == LabelShape::kNone) return;
@@ -151,18 +177,29 @@ class Hdf5Split final : public Split {
 
   void append_sample(int64_t sample, Batch& batch) const {
     const auto i = static_cast<uint64_t>(sample);
-    const auto begin = static_cast<uint64_t>(offsets_[i]);
+    data::append_sample(batch, sample);
+    for (int64_t sequence = sequences_[i]; sequence < sequences_[i + 1]; ++sequence) append_sequence(sequence, batch);
     const int32_t length = lengths_[i];
-    const std::vector<int32_t> ids = input_ids_->read(begin, static_cast<uint64_t>(length));
-    for (int32_t id : ids)
-      check(id >= 0 && id < file_->info.vocab_size, "token id ", id, " is not in the vocabulary of ", file_->info.vocab_size);
-    const int32_t segment_b = segment_b_->read(i, 1)[0];
-    check(segment_b >= 0 && segment_b <= length, "segment B starts at token ", segment_b, " of ", length);
-    append_tokens(batch, sample, ids, segment_b);
     if (labels_)
-      append_labels(shape_ == LabelShape::kTokenClass ? labels_->read(begin, static_cast<uint64_t>(length)) : labels_->read(i, 1),
+      append_labels(shape_ == LabelShape::kTokenClass
+                        ? labels_->read(static_cast<uint64_t>(first_token(sample)), static_cast<uint64_t>(length))
+                        : labels_->read(i, 1),
                     length, batch);
     if (float_labels_) append_float_labels(float_labels_->read(i, 1), batch);
+  }
+  int64_t first_token(int64_t sample) const {
+    return offsets_[static_cast<size_t>(sequences_[static_cast<size_t>(sample)])];
+  }
+
+  void append_sequence(int64_t sequence, Batch& batch) const {
+    const auto s = static_cast<uint64_t>(sequence);
+    const int64_t length = offsets_[s + 1] - offsets_[s];
+    const std::vector<int32_t> ids = input_ids_->read(static_cast<uint64_t>(offsets_[s]), static_cast<uint64_t>(length));
+    for (int32_t id : ids)
+      check(id >= 0 && id < file_->info.vocab_size, "token id ", id, " is not in the vocabulary of ", file_->info.vocab_size);
+    const int32_t segment_b = segment_b_->read(s, 1)[0];
+    check(segment_b >= 0 && segment_b <= length, "segment B starts at token ", segment_b, " of ", length);
+    data::append_sequence(batch, sequence, ids, segment_b);
   }
 
   void append_labels(const std::vector<int32_t>& labels, int32_t length, Batch& batch) const {
@@ -194,8 +231,9 @@ class Hdf5Split final : public Split {
   std::optional<ColumnReader<uint8_t>> augmented_;
   std::optional<ColumnReader<float>> float_labels_;
   std::optional<QuestionReader> questions_;
-  std::vector<int64_t> offsets_;
-  std::vector<int32_t> lengths_;
+  std::vector<int64_t> offsets_;    // [S + 1] of sequences into tokens
+  std::vector<int64_t> sequences_;  // [N + 1] of samples into sequences
+  std::vector<int32_t> lengths_;    // [N]
 };
 
 // Texts that were changed in a way unknown here could not be changed alike when the model is used.
@@ -206,6 +244,13 @@ NormalizeOptions read_normalize(hid_t file) {
   } catch (const Error&) {
     fail(ExitCode::kBadInput, "its texts were normalised by '", names, "', which this berth does not know");
   }
+}
+
+int read_doc_stride(hid_t file, const DatasetInfo& info) {
+  const int64_t stride = h5::read_int(file, schema::kDocStride);
+  check(task_info(info.task).pools_windows && stride >= 0 && stride < info.max_length, "'", schema::kDocStride, "' is ", stride,
+        ", in a file for ", task_info(info.task).name, " with sequences of up to ", info.max_length, " tokens");
+  return static_cast<int>(stride);
 }
 
 DatasetInfo read_info(hid_t file) {
@@ -229,6 +274,7 @@ DatasetInfo read_info(hid_t file) {
   info.vocab_sha256 = h5::read_string(file, schema::kVocabSha256);
   if (h5::has_attribute(file, schema::kDoLowerCase)) info.do_lower_case = h5::read_int(file, schema::kDoLowerCase) != 0;
   if (h5::has_attribute(file, schema::kNormalize)) info.normalize = read_normalize(file);
+  if (h5::has_attribute(file, schema::kDocStride)) info.doc_stride = read_doc_stride(file, info);
   info.command = h5::read_string(file, schema::kCommand);
   if (h5::has_attribute(file, schema::kSourceFiles)) {
     const auto files = h5::read_strings(file, schema::kSourceFiles), digests = h5::read_strings(file, schema::kSourceSha256);

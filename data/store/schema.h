@@ -2,10 +2,11 @@
 // share only this.
 //
 //   /                         attributes below
-//   /train /validation /test  one group per split (those that exist), each with N samples of T tokens in all:
-//     input_ids  [T]          uint16 if vocab_size <= 65536, else int32; the samples end to end, without padding
-//     offsets    [N + 1]      int64; sample i owns tokens [offsets[i], offsets[i + 1])
-//     segment_b  [N]          int32; index within the sample of segment B's first token, the sample's length if it has one
+//   /train /validation /test  one group per split (those that exist), each with N samples of S sequences with T tokens in all:
+//     input_ids  [T]          uint16 if vocab_size <= 65536, else int32; the sequences end to end, without padding
+//     offsets    [S + 1]      int64; sequence s owns tokens [offsets[s], offsets[s + 1])
+//     sequences  [N + 1]      int64; sample i owns sequences [sequences[i], sequences[i + 1]), at least one; absent if each sample is one
+//     segment_b  [S]          int32; index within the sequence of segment B's first token, the sequence's length if it has one
 //     rows       [N]          int64; row of the source file, 1-based, header not counted
 //     augmented  [N]          uint8; an AugmentKind (0: the row as it is); absent if the split was not augmented
 //     labels                  by the task's LabelShape:
@@ -37,7 +38,8 @@
 
 namespace berth::data::schema {
 
-inline constexpr int kVersion = 2;  // 2: question answering
+inline constexpr int kVersion = 3;              // with samples of several sequences; the newest that is read
+inline constexpr int kOneSequenceVersion = 2;  // without; 1 had no questions
 
 // Attributes of the root group. Strings are fixed-size, null-padded UTF-8.
 inline constexpr const char* kFormat = "format";                 // string, kFormatName
@@ -52,6 +54,8 @@ inline constexpr const char* kSourceFiles = "source_files";      // string [S]
 inline constexpr const char* kSourceSha256 = "source_sha256";    // string [S]
 inline constexpr const char* kDoLowerCase = "do_lower_case";     // int64, 0 or 1; absent in older files
 inline constexpr const char* kNormalize = "normalize";           // string, NormalizeOptions::names(); absent if none
+inline constexpr const char* kDocStride = "doc_stride";          // int64: tokens that the windows of a long text share, where
+                                                                 // a sample's sequences are such windows; else absent
 inline constexpr const char* kContentSha256 = "content_sha256";  // string, of each split's group: SHA-256 of its samples' tokens,
                                                                  // segments and labels in order; absent in older files
 inline constexpr const char* kCommand = "command";               // string
@@ -61,6 +65,7 @@ inline constexpr std::array<const char*, 3> kSplits{"train", "validation", "test
 // Datasets of a split.
 inline constexpr const char* kInputIds = "input_ids";
 inline constexpr const char* kOffsets = "offsets";
+inline constexpr const char* kSequences = "sequences";
 inline constexpr const char* kSegmentB = "segment_b";
 inline constexpr const char* kRows = "rows";
 inline constexpr const char* kAugmented = "augmented";

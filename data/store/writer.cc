@@ -24,22 +24,25 @@ struct SplitColumns {
   h5::Handle group;
   ColumnWriter<int32_t> input_ids;
   ColumnWriter<int64_t> offsets;
+  std::optional<ColumnWriter<int64_t>> sequences;
   ColumnWriter<int32_t> segment_b;
   ColumnWriter<int64_t> rows;
   std::optional<ColumnWriter<uint8_t>> augmented;
   std::optional<ColumnWriter<int32_t>> labels;
   std::optional<ColumnWriter<float>> float_labels;
   std::optional<QuestionWriter> questions;
-  int64_t tokens = 0;
+  int64_t num_tokens = 0, num_sequences = 0;
   Sha256 content;
 
-  SplitColumns(hid_t file, const std::string& name, LabelShape shape, int32_t vocab_size, int32_t num_labels, bool with_augmented)
+  SplitColumns(hid_t file, const std::string& name, LabelShape shape, int32_t vocab_size, int32_t num_labels,
+               DatasetWriter::SplitOptions options)
       : group(h5::create_group(file, name.c_str())),
         input_ids(group, schema::kInputIds, vocab_size <= schema::kNarrowVocab ? H5T_STD_U16LE : H5T_STD_I32LE),
         offsets(group, schema::kOffsets, H5T_STD_I64LE),
         segment_b(group, schema::kSegmentB, H5T_STD_I32LE),
         rows(group, schema::kRows, H5T_STD_I64LE) {
-    if (with_augmented) augmented.emplace(group, schema::kAugmented, H5T_STD_U8LE);
+    if (options.augmented) augmented.emplace(group, schema::kAugmented, H5T_STD_U8LE);
+    if (options.several_sequences) sequences.emplace(group, schema::kSequences, H5T_STD_I64LE).append(0);
     if (shape == LabelShape::kClass || shape == LabelShape::kTokenClass || shape == LabelShape::kNextSentence)
       labels.emplace(group, schema::kLabels, H5T_STD_I32LE);
     if (shape == LabelShape::kSpan) {
@@ -52,22 +55,32 @@ struct SplitColumns {
     offsets.append(0);
   }
 
+  static constexpr int64_t kFurther = -1;  // where a sample's first sequence has its number of labels
+
+  // With each length before its values, so that no other samples give the same bytes of content.
+  void append_sequence(const std::vector<int32_t>& ids, int32_t first_of_b, int64_t num_labels) {
+    const std::array<int64_t, 3> shape{std::ssize(ids), first_of_b, num_labels};
+    add_content(std::span<const int64_t>(shape));
+    add_content(std::span<const int32_t>(ids));
+    input_ids.append(ids);
+    num_tokens += std::ssize(ids);
+    ++num_sequences;
+    offsets.append(num_tokens);
+    segment_b.append(first_of_b);
+  }
+
   template <class T>
   void add_content(std::span<const T> values) {
     content.update({reinterpret_cast<const char*>(values.data()), values.size_bytes()});
   }
 
   void append(const Sample& sample) {
-    // With each length before its values, so that no other samples give the same bytes.
-    const std::array<int64_t, 3> shape{std::ssize(sample.input_ids), sample.segment_b, std::ssize(sample.labels)};
-    add_content(std::span<const int64_t>(shape));
-    add_content(std::span<const int32_t>(sample.input_ids));
+    append_sequence(sample.input_ids, sample.segment_b, std::ssize(sample.labels));
     add_content(std::span<const int32_t>(sample.labels));
     add_content(std::span<const float>(sample.float_labels));
-    input_ids.append(sample.input_ids);
-    tokens += static_cast<int64_t>(sample.input_ids.size());
-    offsets.append(tokens);
-    segment_b.append(sample.segment_b);
+    check_internal(sample.further.empty() || sequences, "the split holds samples of one sequence only");
+    for (const Sequence& sequence : sample.further) append_sequence(sequence.input_ids, sequence.segment_b, kFurther);
+    if (sequences) sequences->append(num_sequences);
     rows.append(sample.row);
     if (augmented) augmented->append(static_cast<uint8_t>(sample.augmented));
     if (labels) labels->append(sample.labels);
@@ -78,6 +91,7 @@ struct SplitColumns {
   void finish() {
     input_ids.finish();
     offsets.finish();
+    if (sequences) sequences->finish();
     segment_b.finish();
     rows.finish();
     if (augmented) augmented->finish();
@@ -97,6 +111,7 @@ struct DatasetWriter::File {
   int32_t vocab_size, num_labels;
   h5::Handle file;
   std::vector<std::unique_ptr<SplitColumns>> splits;
+  bool several_sequences = false;  // of any split
   bool committed = false;
 
   File(std::filesystem::path name, TaskKind task_kind, int32_t vocabulary, int32_t labels)
@@ -123,11 +138,12 @@ DatasetWriter::File::~File() {
   file.close();
 }
 
-int DatasetWriter::add_split(const std::string& name, bool augmented) {
+int DatasetWriter::add_split(const std::string& name, SplitOptions options) {
   return in_context(file_->path.string(), [&] {
     const LabelShape shape = task_info(file_->task).labels;
     file_->splits.push_back(
-        std::make_unique<SplitColumns>(file_->file, name, shape, file_->vocab_size, file_->num_labels, augmented));
+        std::make_unique<SplitColumns>(file_->file, name, shape, file_->vocab_size, file_->num_labels, options));
+    file_->several_sequences |= options.several_sequences;
     return static_cast<int>(file_->splits.size()) - 1;
   });
 }
@@ -157,7 +173,7 @@ void DatasetWriter::commit(const DatasetInfo& info) {
 void DatasetWriter::File::write_attributes(const DatasetInfo& info) {
   const hid_t root = file;
   h5::write_attribute(root, schema::kFormat, std::string(schema::kFormatName));
-  h5::write_attribute(root, schema::kSchemaVersion, int64_t{schema::kVersion});
+  h5::write_attribute(root, schema::kSchemaVersion, int64_t{several_sequences ? schema::kVersion : schema::kOneSequenceVersion});
   h5::write_attribute(root, schema::kTask, std::string(task_info(task).name));
   if (!info.label_names.empty()) h5::write_attribute(root, schema::kLabelNames, info.label_names);
   h5::write_attribute(root, schema::kMaxLength, int64_t{info.max_length});
@@ -174,6 +190,7 @@ void DatasetWriter::File::write_attributes(const DatasetInfo& info) {
   }
   if (info.do_lower_case) h5::write_attribute(root, schema::kDoLowerCase, int64_t{*info.do_lower_case});
   if (info.normalize.any()) h5::write_attribute(root, schema::kNormalize, info.normalize.names());
+  if (info.doc_stride) h5::write_attribute(root, schema::kDocStride, int64_t{*info.doc_stride});
   h5::write_attribute(root, schema::kCommand, info.command);
 }
 

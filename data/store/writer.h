@@ -23,9 +23,14 @@ class DatasetWriter {
   DatasetWriter(const DatasetWriter&) = delete;
   DatasetWriter& operator=(const DatasetWriter&) = delete;
 
-  // Adds the split "train", "validation" or "test", each once, and returns its number for append(). `augmented`: it may hold
-  // samples that are.
-  int add_split(const std::string& name, bool augmented = false);
+  // What a split may hold.
+  struct SplitOptions {
+    bool augmented = false;          // samples that are
+    bool several_sequences = false;  // samples of several sequences
+  };
+  // Adds the split "train", "validation" or "test", each once, and returns its number for append().
+  int add_split(const std::string& name, SplitOptions options);
+  int add_split(const std::string& name) { return add_split(name, {}); }
   void append(int split, const Sample& sample);
   // Question answering: a question, whose samples are appended next.
   void append(int split, const Question& question);

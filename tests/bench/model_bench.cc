@@ -18,9 +18,11 @@ namespace {
 
 data::Batch make_batch(const std::vector<int>& lengths, int vocab_size) {
   data::Batch batch;
-  batch.cu_seqlens = {0};
+  batch.cu_samples = batch.cu_seqlens = {0};
   for (size_t b = 0; b < lengths.size(); ++b) {
     batch.sample_ids.push_back(static_cast<int64_t>(b));
+    batch.sequence_ids.push_back(static_cast<int64_t>(b));
+    batch.cu_samples.push_back(batch.cu_samples.back() + 1);
     batch.labels.push_back(static_cast<int32_t>(b % 2));
     for (int i = 0; i < lengths[b]; ++i) {
       batch.input_ids.push_back(

@@ -224,7 +224,8 @@ Batch make_samples(const std::vector<int64_t>& samples) {
     std::vector<int32_t> ids{2};
     for (int64_t t = 0; t < 100; ++t) ids.push_back(static_cast<int32_t>(5 + (sample * 31 + t * 7) % (kVocabulary - 5)));
     ids.push_back(3);
-    append_tokens(batch, sample, ids, static_cast<int32_t>(ids.size()));
+    append_sample(batch, sample);
+    append_sequence(batch, sample, ids, static_cast<int32_t>(ids.size()));
   }
   return batch;
 }

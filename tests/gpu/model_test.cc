@@ -27,7 +27,7 @@ BertConfig small_config() {
 
 data::Batch some_batch(int samples) {
   data::Batch batch;
-  batch.cu_seqlens = {0};
+  batch.cu_samples = batch.cu_seqlens = {0};
   for (int b = 0; b < samples; ++b) {
     const int length = 3 + b * 5 % 40;
     for (int i = 0; i < length; ++i) {
@@ -36,6 +36,8 @@ data::Batch some_batch(int samples) {
       batch.position_ids.push_back(i);
     }
     batch.sample_ids.push_back(b);
+    batch.sequence_ids.push_back(b);
+    batch.cu_samples.push_back(batch.cu_samples.back() + 1);
     batch.cu_seqlens.push_back(static_cast<int32_t>(batch.input_ids.size()));
     batch.labels.push_back(b % 3);
   }
@@ -151,8 +153,8 @@ TEST_F(GpuModel, ABatchIsTheSameThere) {
   host.float_labels = {0.5f, -1};
   const DeviceBatch on_cpu = to_device(host, at::kCPU), on_gpu = to_device(host, at::Device(at::kCUDA, 0));
   const auto parts = [](const DeviceBatch& b) {
-    return std::vector<at::Tensor>{b.sample_ids,   b.cu_seqlens,    b.input_ids,    b.token_type_ids,  b.position_ids, b.labels,
-                                   b.float_labels, b.token_samples, b.first_tokens, b.first_positions, b.targets};
+    return std::vector<at::Tensor>{b.cu_samples,     b.sequence_ids, b.cu_seqlens,   b.input_ids,       b.token_type_ids,  b.position_ids,
+                                   b.labels,         b.float_labels, b.token_sequences, b.first_tokens, b.first_positions, b.targets};
   };
   for (size_t i = 0; i < parts(on_cpu).size(); ++i) EXPECT_TRUE(at::equal(parts(on_gpu)[i].cpu(), parts(on_cpu)[i])) << i;
 }

@@ -28,7 +28,7 @@ std::vector<data::Batch> batches_of(int rank, int ranks) {
   std::vector<data::Batch> batches(rank > 0 && rank == ranks - 1 ? 0 : 2);
   for (size_t b = 0; b < batches.size(); ++b) {
     data::Batch& batch = batches[b];
-    batch.cu_seqlens = {0};
+    batch.cu_samples = batch.cu_seqlens = {0};
     for (int sample = 0; sample <= rank; ++sample) {
       const int64_t id = 100 * rank + 10 * static_cast<int64_t>(b) + sample;
       const int length = 3 + static_cast<int>(id % 7);
@@ -38,6 +38,8 @@ std::vector<data::Batch> batches_of(int rank, int ranks) {
         batch.position_ids.push_back(i);
       }
       batch.sample_ids.push_back(id);
+      batch.sequence_ids.push_back(id);
+      batch.cu_samples.push_back(batch.cu_samples.back() + 1);
       batch.cu_seqlens.push_back(static_cast<int32_t>(batch.input_ids.size()));
       batch.float_labels.push_back(static_cast<float>(id % 5) / 4);
     }

@@ -60,6 +60,8 @@ inline data::Batch golden_batch(const TensorMap& parts) {
   };
   data::Batch batch;
   for (const int32_t id : ints("sample_ids")) batch.sample_ids.push_back(id);
+  batch.sequence_ids = batch.sample_ids;
+  for (int32_t b = 0; b <= batch.size(); ++b) batch.cu_samples.push_back(b);
   batch.cu_seqlens = ints("cu_seqlens");
   batch.input_ids = ints("input_ids");
   batch.token_type_ids = ints("token_type_ids");

@@ -25,7 +25,7 @@ BertConfig small_config() {
 
 data::Batch batch_of(const std::vector<int>& samples) {
   data::Batch batch;
-  batch.cu_seqlens = {0};
+  batch.cu_samples = batch.cu_seqlens = {0};
   for (const int id : samples) {
     const int length = 1 + id * 7 % 31;
     for (int i = 0; i < length; ++i) {
@@ -34,6 +34,8 @@ data::Batch batch_of(const std::vector<int>& samples) {
       batch.position_ids.push_back(i);
     }
     batch.sample_ids.push_back(id);
+    batch.sequence_ids.push_back(id);
+    batch.cu_samples.push_back(batch.cu_samples.back() + 1);
     batch.cu_seqlens.push_back(batch.cu_seqlens.back() + length);
     batch.labels.push_back(id % 3);
   }
@@ -229,7 +231,8 @@ TEST(DeviceBatch, HoldsWhatTheHostKnows) {
   const auto equals = [](const at::Tensor& tensor, const auto& values) {
     return at::equal(tensor.to(at::kLong), at::tensor(std::vector<int64_t>(values.begin(), values.end())));
   };
-  EXPECT_TRUE(equals(batch.sample_ids, host.sample_ids));
+  EXPECT_TRUE(equals(batch.cu_samples, host.cu_samples));
+  EXPECT_TRUE(equals(batch.sequence_ids, host.sequence_ids));
   EXPECT_TRUE(equals(batch.cu_seqlens, host.cu_seqlens));
   EXPECT_TRUE(equals(batch.input_ids, host.input_ids));
   EXPECT_TRUE(equals(batch.token_type_ids, host.token_type_ids));
@@ -240,9 +243,9 @@ TEST(DeviceBatch, HoldsWhatTheHostKnows) {
   EXPECT_TRUE(equals(batch.first_tokens, std::vector<int64_t>{0, host.cu_seqlens[1]}));
   EXPECT_TRUE(equals(batch.first_positions, std::vector<int64_t>{0, 0}));
   for (int64_t token = 0; token < host.tokens(); ++token)
-    EXPECT_EQ(batch.token_samples[token].item<int64_t>(), host.sample_ids[token < host.cu_seqlens[1] ? 0 : 1]);
+    EXPECT_EQ(batch.token_sequences[token].item<int64_t>(), host.sample_ids[token < host.cu_seqlens[1] ? 0 : 1]);
   EXPECT_EQ(batch.max_seqlen, std::max(host.cu_seqlens[1], host.cu_seqlens[2] - host.cu_seqlens[1]));
-  for (const at::Tensor& tensor : {batch.sample_ids, batch.input_ids, batch.labels, batch.targets})
+  for (const at::Tensor& tensor : {batch.sequence_ids, batch.input_ids, batch.labels, batch.targets})
     EXPECT_EQ(reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) % 64, 0u);
 }
 

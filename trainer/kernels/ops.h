@@ -13,13 +13,13 @@
 
 namespace berth::train {
 
-// What attention needs to know of a packed batch of B samples.
+// What attention needs to know of a packed batch of B sequences.
 struct Segments {
   at::Tensor cu_seqlens;  // [B + 1] int32
-  at::Tensor samples;     // [B] int64, sample ids
+  at::Tensor samples;     // [B] int64, their ids
   int64_t max_seqlen = 0;
   int64_t heads = 1;
-  bool first_query_only = false;  // queries are those of each sample's first token: [B, H] instead of [T, H]
+  bool first_query_only = false;  // queries are those of each sequence's first token: [B, H] instead of [T, H]
 };
 
 // What backward needs of LayerNorm's forward pass.
@@ -44,7 +44,7 @@ class Kernels {
  public:
   virtual ~Kernels() = default;
 
-  // softmax(q k^T / sqrt(D)) v within each sample and head; q [T or B, H], k, v [T, H], rows may be strided -> [T or B, H]. `kept`
+  // softmax(q k^T / sqrt(D)) v within each sequence and head; q [T or B, H], k, v [T, H], rows may be strided -> [T or B, H]. `kept`
   // is what the device's backward pass wants of it.
   virtual at::Tensor attention_forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Segments& segments,
                                        const Dropout& dropout, at::Tensor& kept) const = 0;

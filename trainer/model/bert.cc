@@ -54,7 +54,7 @@ void BertEncoder::check_ids(const DeviceBatch& batch) const {
 
 at::Tensor BertEncoder::forward(const DeviceBatch& batch, const ForwardContext& context, bool first_tokens_only) const {
   check_ids(batch);
-  const RowIds rows{batch.token_samples, batch.position_ids};
+  const RowIds rows{batch.token_sequences, batch.position_ids};
   at::Tensor x =
       embed(parameters_, embeddings_,
             {{batch.input_ids, batch.by_word}, {batch.position_ids, batch.by_position}, {batch.token_type_ids, batch.by_type}},
@@ -63,7 +63,7 @@ at::Tensor BertEncoder::forward(const DeviceBatch& batch, const ForwardContext& 
     const bool first_only = first_tokens_only && i + 1 == layers_.size();
     const auto dropout = [&](double p, Purpose purpose) { return context.dropout(p, purpose, static_cast<uint32_t>(i)); };
     x = encode(parameters_, x, layers_[i],
-               {.segments = {batch.cu_seqlens, batch.sample_ids, batch.max_seqlen, config_.num_attention_heads, first_only},
+               {.segments = {batch.cu_seqlens, batch.sequence_ids, batch.max_seqlen, config_.num_attention_heads, first_only},
                 .first_tokens = batch.first_tokens,
                 .rows = first_only ? first_token_rows(batch) : rows,
                 .attention_dropout = dropout(config_.attention_probs_dropout_prob, Purpose::kAttentionDropout),

@@ -14,7 +14,7 @@ namespace berth::train {
 struct ForwardContext {
   bool training = false;  // dropout on
   uint64_t seed = 42;
-  int64_t step = 0;  // global step: with the sample id it keys dropout
+  int64_t step = 0;  // global step: with the sequence id it keys dropout
   // kFloat, kBFloat16 or, where the device's kernels have it, kHalf: activations and matrix products; parameters stay fp32. All but kFloat
   // need ParameterStore::enable_compute_copy().
   at::ScalarType compute_type = at::kFloat;
@@ -31,10 +31,10 @@ class BertEncoder {
   // `parameters` must outlive the encoder and every graph it makes.
   BertEncoder(const BertConfig& config, ParameterStore& parameters);
 
-  // Last hidden state [T, H], in compute_type. If first_tokens_only, only the first token of each sample is needed: [B, H] (the
+  // Last hidden state [T, H], in compute_type. If first_tokens_only, only the first token of each sequence is needed: [S, H] (the
   // last layer then computes nothing else). Throws Error(kBadInput) if an id lies outside its table.
   at::Tensor forward(const DeviceBatch& batch, const ForwardContext& context, bool first_tokens_only) const;
-  // tanh(W x + b) of the first tokens' hidden states: [B, H] -> [B, H].
+  // tanh(W x + b) of the first tokens' hidden states: [S, H] -> [S, H].
   at::Tensor pool(const at::Tensor& first_tokens) const;
 
   const BertConfig& config() const { return config_; }

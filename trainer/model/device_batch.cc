@@ -18,13 +18,17 @@ IdRange range_of(const std::vector<int32_t>& ids) {
 }
 
 void check_parts(const data::Batch& batch) {
-  const int64_t size = batch.size(), tokens = batch.tokens();
-  check_internal(size > 0 && std::ssize(batch.cu_seqlens) == size + 1 && batch.cu_seqlens.front() == 0 &&
-                     batch.cu_seqlens.back() == tokens && std::ssize(batch.token_type_ids) == tokens &&
-                     std::ssize(batch.position_ids) == tokens,
-                 "a batch of ", size, " samples and ", tokens, " tokens does not hold together");
+  const int64_t size = batch.size(), sequences = batch.sequences(), tokens = batch.tokens();
+  const auto cuts = [](const std::vector<int32_t>& ends, int64_t parts, int64_t whole) {
+    return std::ssize(ends) == parts + 1 && ends.front() == 0 && ends.back() == whole;
+  };
+  check_internal(size > 0 && cuts(batch.cu_samples, size, sequences) && cuts(batch.cu_seqlens, sequences, tokens) &&
+                     std::ssize(batch.token_type_ids) == tokens && std::ssize(batch.position_ids) == tokens,
+                 "a batch of ", size, " samples, ", sequences, " sequences and ", tokens, " tokens does not hold together");
   for (int64_t b = 0; b < size; ++b)
-    check_internal(batch.cu_seqlens[b] < batch.cu_seqlens[b + 1], "sample ", batch.sample_ids[b], " has no tokens");
+    check_internal(batch.cu_samples[b] < batch.cu_samples[b + 1], "sample ", batch.sample_ids[b], " has no sequence");
+  for (int64_t s = 0; s < sequences; ++s)
+    check_internal(batch.cu_seqlens[s] < batch.cu_seqlens[s + 1], "sequence ", batch.sequence_ids[s], " has no tokens");
 }
 
 // Tokens with a label, where there is one for each.
@@ -40,31 +44,33 @@ std::vector<int64_t> targets_of(const data::Batch& batch) {
 
 DeviceBatch to_device(const data::Batch& batch, at::Device device) {
   check_parts(batch);
-  const int64_t size = batch.size();
   DeviceBatch result;
-  std::vector<int64_t> token_samples;
-  token_samples.reserve(static_cast<size_t>(batch.tokens()));
-  for (int64_t b = 0; b < size; ++b) {
-    const int64_t length = batch.cu_seqlens[b + 1] - batch.cu_seqlens[b];
-    token_samples.insert(token_samples.end(), static_cast<size_t>(length), batch.sample_ids[b]);
+  std::vector<int64_t> token_sequences;
+  token_sequences.reserve(static_cast<size_t>(batch.tokens()));
+  for (int64_t s = 0; s < batch.sequences(); ++s) {
+    const int64_t length = batch.cu_seqlens[s + 1] - batch.cu_seqlens[s];
+    token_sequences.insert(token_sequences.end(), static_cast<size_t>(length), batch.sequence_ids[s]);
     result.max_seqlen = std::max(result.max_seqlen, length);
   }
+  for (int64_t b = 0; b < batch.size(); ++b)
+    result.most_sequences = std::max<int64_t>(result.most_sequences, batch.cu_samples[b + 1] - batch.cu_samples[b]);
   result.input_id_range = range_of(batch.input_ids);
   result.position_range = range_of(batch.position_ids);
   result.token_type_range = range_of(batch.token_type_ids);
 
   const std::vector<int64_t> first_tokens(batch.cu_seqlens.begin(), batch.cu_seqlens.end() - 1);
-  const std::vector<int32_t> first_positions(static_cast<size_t>(size), 0);
+  const std::vector<int32_t> first_positions(first_tokens.size(), 0);
   const std::vector<int64_t> labels(batch.labels.begin(), batch.labels.end()), targets = targets_of(batch);
   Upload upload;
-  upload.add(std::span<const int64_t>(batch.sample_ids), result.sample_ids);
+  upload.add(std::span<const int32_t>(batch.cu_samples), result.cu_samples);
+  upload.add(std::span<const int64_t>(batch.sequence_ids), result.sequence_ids);
   upload.add(std::span<const int32_t>(batch.cu_seqlens), result.cu_seqlens);
   upload.add(std::span<const int32_t>(batch.input_ids), result.input_ids);
   upload.add(std::span<const int32_t>(batch.token_type_ids), result.token_type_ids);
   upload.add(std::span<const int32_t>(batch.position_ids), result.position_ids);
   upload.add(std::span<const int64_t>(labels), result.labels);
   upload.add(std::span<const float>(batch.float_labels), result.float_labels);
-  upload.add(std::span<const int64_t>(token_samples), result.token_samples);
+  upload.add(std::span<const int64_t>(token_sequences), result.token_sequences);
   upload.add(std::span<const int64_t>(first_tokens), result.first_tokens);
   upload.add(std::span<const int32_t>(first_positions), result.first_positions);
   upload.add(std::span<const int64_t>(targets), result.targets);
@@ -90,6 +96,6 @@ const DeviceBatch& BatchUpload::arrived() const {
   return batch_;
 }
 
-RowIds first_token_rows(const DeviceBatch& batch) { return {batch.sample_ids, batch.first_positions}; }
+RowIds first_token_rows(const DeviceBatch& batch) { return {batch.sequence_ids, batch.first_positions}; }
 
 }  // namespace berth::train

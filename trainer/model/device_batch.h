@@ -14,23 +14,25 @@ struct IdRange {
   int32_t lowest = 0, highest = 0;
 };
 
-// A data::Batch as tensors on the device, views of one piece of memory. T tokens, B samples.
+// A data::Batch as tensors on the device, views of one piece of memory. T tokens, S sequences, B samples.
 struct DeviceBatch {
-  at::Tensor sample_ids;       // [B] int64
-  at::Tensor cu_seqlens;       // [B + 1] int32
+  at::Tensor cu_samples;       // [B + 1] int32
+  at::Tensor sequence_ids;     // [S] int64
+  at::Tensor cu_seqlens;       // [S + 1] int32
   at::Tensor input_ids;        // [T] int32
   at::Tensor token_type_ids;   // [T] int32
   at::Tensor position_ids;     // [T] int32
   at::Tensor labels;           // as data::Batch::labels, int64
   at::Tensor float_labels;     // as data::Batch::float_labels
-  at::Tensor token_samples;    // [T] int64, the sample id of each token
-  at::Tensor first_tokens;     // [B] int64, the row of each sample's first token
-  at::Tensor first_positions;  // [B] int32, its position: zeros
+  at::Tensor token_sequences;  // [T] int64, the sequence id of each token
+  at::Tensor first_tokens;     // [S] int64, the row of each sequence's first token
+  at::Tensor first_positions;  // [S] int32, its position: zeros
   at::Tensor targets;          // where labels are one a token (or begin so): the tokens that have one, ascending, int64
   at::Tensor by_word, by_position, by_type;  // [T] int32: rows sorted by these ids (TableRows::order); undefined on the CPU
   IdRange input_id_range, position_range, token_type_range;
   int64_t max_seqlen = 0;
-  int64_t size() const { return sample_ids.size(0); }
+  int64_t most_sequences = 0;  // of a sample
+  int64_t size() const { return cu_samples.size(0) - 1; }
 };
 
 // One copy, which the host does not wait for. Throws Error(kInternal) if the batch's parts do not fit each other. (Ids are checked
@@ -52,7 +54,7 @@ class BatchUpload {
   c10::Event copied_;  // is not recorded on the CPU, where the batch is there at once
 };
 
-// Of the samples' first tokens: what keys their dropout.
+// Of the sequences' first tokens: what keys their dropout.
 RowIds first_token_rows(const DeviceBatch& batch);
 
 }  // namespace berth::train

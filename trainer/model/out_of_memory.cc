@@ -33,8 +33,7 @@ void with_memory_for(const std::function<std::string()>& what, const std::functi
 void with_memory_for(const data::Batch& batch, const std::function<std::string()>& advice, const std::function<void()>& work) {
   const auto what = [&] {
     int64_t longest = 0;
-    for (int64_t b = 0; b < batch.size(); ++b)
-      longest = std::max<int64_t>(longest, batch.cu_seqlens[b + 1] - batch.cu_seqlens[b]);
+    for (int64_t b = 0; b < batch.size(); ++b) longest = std::max(longest, batch.tokens_of(b));
     return concat("a micro-batch of ", counted(batch.size(), "sample"), " with ", batch.tokens(),
                   " tokens, the longest sample of ", longest);
   };

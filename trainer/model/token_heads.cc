@@ -32,7 +32,7 @@ class TokenClassifier final : public Model {
   Tensors logits(const DeviceBatch& batch, const ForwardContext& context) const override {
     const at::Tensor hidden = encoder_.forward(batch, context, /*first_tokens_only=*/false);
     const Dropout dropout = context.dropout(encoder_.config().classifier_dropout_prob(), Purpose::kClassifierDropout);
-    return {linear(encoder_.parameters(), drop(hidden, dropout, {batch.token_samples, batch.position_ids}), classifier_)};
+    return {linear(encoder_.parameters(), drop(hidden, dropout, {batch.token_sequences, batch.position_ids}), classifier_)};
   }
 
   at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch, double label_smoothing) const override {

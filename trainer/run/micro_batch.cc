@@ -38,12 +38,10 @@ data::Batch longest_samples(const TrainSetup& setup, const TrainOptions& options
   return batch;
 }
 
-int64_t length_of(const data::Batch& batch, int64_t b) { return batch.cu_seqlens[b + 1] - batch.cu_seqlens[b]; }
-
 int64_t longest_of(const data::Batch& batch) {
   int64_t longest = 0;
   for (int64_t b = 1; b < batch.size(); ++b)
-    if (length_of(batch, b) > length_of(batch, longest)) longest = b;
+    if (batch.tokens_of(b) > batch.tokens_of(longest)) longest = b;
   return longest;
 }
 

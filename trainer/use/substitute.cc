@@ -125,7 +125,8 @@ class Substitution {
     ids.resize(std::min(ids.size(), room));
     labels.resize(ids.size());
     add({tokenizer_.vocab().sep()});
-    data::append_tokens(asked.batch, asked.batch.size(), ids, static_cast<int32_t>(ids.size()));
+    data::append_sample(asked.batch, asked.batch.size());
+    data::append_sequence(asked.batch, asked.batch.sequences(), ids, static_cast<int32_t>(ids.size()));
     asked.batch.labels.insert(asked.batch.labels.end(), labels.begin(), labels.end());
   }
 
