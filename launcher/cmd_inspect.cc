@@ -115,6 +115,10 @@ void describe_model(const fs::path& folder, Json& out) {
                    {"problem_type", config.problem_type.empty() ? Json() : Json(config.problem_type)}};
   out["labels"] = config.label_names;
   out["normalize"] = config.normalize.names();
+  if (config.windows)
+    out["windows"] = {{"max_length", config.windows->max_length},
+                      {"doc_stride", config.windows->doc_stride},
+                      {"pooling", train::document_pooling_name(config.windows->pooling)}};
   out["tokenizer"] = describe_tokenizer(folder);
   const bool has_one = fs::exists(folder / "vocab.txt") || fs::exists(folder / "tokenizer.json");
   if (has_one && out["tokenizer"].is_string()) out["problem"] = out["tokenizer"];
@@ -229,6 +233,7 @@ Json inspect_dataset(const fs::path& path) {
               {"vocabulary_sha256", info.vocab_sha256},
               {"command", info.command},
               {"sources", info.source_sha256}};
+  if (info.doc_stride) out["doc_stride"] = *info.doc_stride;
   Json splits = Json::array(), counts = Json::object();
   for (const std::string& name : info.splits) {
     const auto split = dataset->split(name);

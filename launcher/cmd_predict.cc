@@ -132,7 +132,14 @@ int run_predict(const PredictCommand& command, const std::string& log_level) {
     options.origin = !command.text.empty() ? "--text" : command.input == "-" ? "standard input" : command.input.string();
     const std::vector<train::LoadedModel> models = train::load_models(command.models, options.precision, comm);
     const data::TaskKind task = models[0].kind();
-    options.features.max_length = command.max_length.value_or(data::task_info(task).max_length);
+    const std::optional<train::DocumentWindows>& windows = models[0].config().windows;
+    options.features.max_length =
+        command.max_length.value_or(windows ? static_cast<int>(windows->max_length) : data::task_info(task).max_length);
+    if (windows && !options.features.doc_stride) options.features.doc_stride = static_cast<int>(windows->doc_stride);
+    comm::agree(comm, [&] {
+      check_usage(windows || !options.features.doc_stride || data::task_info(task).records == data::RecordKind::kQuestions,
+                  "--doc-stride: ", command.models[0], " was trained on texts that were cut, not on windows of long texts");
+    });
     for (const train::LoadedModel& one : models)
       options.features.max_length = std::min(options.features.max_length, static_cast<int>(one.config().max_position_embeddings));
     comm::agree(comm, [&] { models[0].task().check_options(options.predictions, models[0].config().label_names); });

@@ -174,6 +174,10 @@ void add_model(Parser& p, train::TrainOptions& o) {
   p.add("--attention-probs-dropout-prob", m.attention_probs_dropout_prob, "default: the model's");
   p.add("--classifier-dropout", m.classifier_dropout, "default: the model's");
   p.add("--label-smoothing-factor", m.label_smoothing_factor, "share of the target that is spread over all classes; 0: off");
+  p.add_named("--document-pooling", "mean",
+              "what the logits of a long text's windows (berth prepare --doc-stride) become: their mean, max, or the first "
+              "window's",
+              [&m](const std::string& name) { m.document_pooling = train::parse_document_pooling(name); });
   p.add("--ignore-mismatched-sizes", m.ignore_mismatched_sizes, "begin with a new head where the model's has another shape");
   p.add("--freeze", m.freeze, "embeddings, encoder, layer.N, or N: the embeddings and the first N layers");
   add_precision(p, m.precision);
@@ -276,7 +280,8 @@ void add_predict(CLI::App& app, PredictCommand& c) {
   p.add("--input", c.input, "a file, or - for standard input (plain lines unless --format says more)");
   p.add("--output", c.output,
         "JSONL file, or - for standard output; default: standard output, where --text is answered in plain words");
-  p.add("--max-length,--max-seq-length", c.max_length, "tokens of a sample at most; default: 128, of questions 384");
+  p.add("--max-length,--max-seq-length", c.max_length,
+        "tokens of a sample at most; default: as in training where long texts are windows, else 128, of questions 384");
   p.add("--per-device-eval-batch-size", c.options.batch_size, "samples of one micro-batch");
   p.add("--top-k", c.options.predictions.top_k, "masked-lm: tokens proposed for each [MASK]");
   add_thresholds(p, c.options.predictions);
@@ -284,7 +289,8 @@ void add_predict(CLI::App& app, PredictCommand& c) {
   add_precision(p, c.options.precision);
   add_answers(p, c.options.predictions.spans);
   p.add("--n-best", c.options.predictions.with_n_best, "also the n-best list");
-  p.add("--doc-stride", c.options.features.doc_stride, "tokens of the context that neighbouring windows share");
+  p.add("--doc-stride", c.options.features.doc_stride,
+        "tokens that neighbouring windows of a long text share; default: as in training, of questions 128");
   add_reader(p, c.reader);
   add_device(p, c.device);
 }
@@ -319,7 +325,9 @@ void add_prepare(CLI::App& app, PrepareCommand& c) {
         "true or false; default: what the tokenizer_config.json or tokenizer.json beside the vocabulary says, else true");
   p.add("--max-length,--max-seq-length", o.max_length,
         "tokens of a sample at most, special ones included; default: 128, for question answering 384");
-  p.add("--doc-stride", o.doc_stride, "question answering: tokens of the context that neighbouring windows share");
+  p.add("--doc-stride", o.doc_stride,
+        "tokens that neighbouring windows share: of a question's context (default: 128); of a longer text with a label, which "
+        "without this option is cut");
   p.add("--seed", o.seed, "of the validation split, of augmentation and of sentence pairs");
   p.add("--line-by-line", o.line_by_line,
         "masked-lm: a sample per text, instead of blocks of --max-length tokens of all texts end to end");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,15 +15,18 @@
 
 namespace berth::data {
 
-inline constexpr int kMostTokens = 1 << 16;  // of a sample: far more than any BERT has positions
+inline constexpr int kMostTokens = 1 << 16;   // of a sequence: far more than any BERT has positions
+inline constexpr size_t kMostWindows = 1024;  // of a text: they are computed together
 
 struct FeatureOptions {
   int max_length = 128;                       // tokens, special ones included; longer texts are cut
   std::vector<std::string> label_names = {};  // classes in the order of their indexes
-  int doc_stride = 128;                       // question answering: tokens of the context that neighbouring windows share
-  bool label_all_tokens = false;              // token classification: all WordPieces of a word, not only the first, carry its tag
-  bool offsets = false;                       // fill Sample::offsets
-  bool uncut = false;                         // language models: all tokens of a text, for an Assembler (assembler.h)
+  // Tokens that neighbouring windows share: of a question's context (unset: 128), or of a text that is longer than max_length and has a
+  // label as a whole (unset: it is cut), whose windows are one sample's sequences.
+  std::optional<int> doc_stride = {};
+  bool label_all_tokens = false;  // token classification: all WordPieces of a word, not only the first, carry its tag
+  bool offsets = false;           // fill Sample::offsets
+  bool uncut = false;             // language models: all tokens of a text, for an Assembler (assembler.h)
   bool windows = false;  // token classification: a longer text becomes several samples, overlapping by half, and is not cut
 };
 

@@ -7,6 +7,8 @@
 namespace berth::data {
 namespace {
 
+constexpr int kDocStride = 128;  // run_qa's
+
 struct Range {
   int64_t begin, end;
 };
@@ -38,7 +40,7 @@ std::vector<int32_t> label(const Sample& window, Range answer) {
 }  // namespace
 
 QuestionFeatures::QuestionFeatures(const BertTokenizer& tokenizer, const FeatureOptions& options)
-    : tokenizer_(tokenizer), max_length_(options.max_length), doc_stride_(options.doc_stride) {
+    : tokenizer_(tokenizer), max_length_(options.max_length), doc_stride_(options.doc_stride.value_or(kDocStride)) {
   check_usage(doc_stride_ >= 0, "the stride of the windows must not be negative, got ", doc_stride_);
 }
 

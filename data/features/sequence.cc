@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <span>
 #include <utility>
 
 #include "data/check.h"
@@ -19,24 +20,48 @@ float as_float(const std::string& text) {
   return value;
 }
 
+std::vector<int32_t> ids_of(const Encoding& encoding) {
+  std::vector<int32_t> ids;
+  ids.reserve(encoding.tokens.size());
+  for (const Token& token : encoding.tokens) ids.push_back(token.id);
+  return ids;
+}
+
 }  // namespace
 
 SequenceFeatures::SequenceFeatures(TaskKind task, const BertTokenizer& tokenizer, FeatureOptions options)
     : task_(task_info(task)),
       tokenizer_(tokenizer),
       max_length_(options.max_length),
+      doc_stride_(task_.pools_windows ? options.doc_stride : std::nullopt),
       offsets_(options.offsets),
-      labels_(std::move(options.label_names)) {}
+      labels_(std::move(options.label_names)) {
+  check_usage(!doc_stride_ || (*doc_stride_ >= 0 && *doc_stride_ < max_length_ - 2),
+              "the windows of a text must share at least 0 and less than the ", max_length_ - 2,
+              " tokens that one of them has room for, got ", doc_stride_.value_or(0));
+}
+
+std::vector<Encoding> SequenceFeatures::encode(const Record& record) const {
+  if (!doc_stride_)
+    return {record.has_pair ? tokenizer_.encode_pair(record.text, record.text_pair, max_length_)
+                            : tokenizer_.encode(record.text, max_length_)};
+  std::vector<Encoding> windows = record.has_pair
+                                      ? tokenizer_.encode_windows(record.text, record.text_pair, max_length_, *doc_stride_)
+                                      : tokenizer_.encode_windows(record.text, max_length_, *doc_stride_);
+  check(windows.size() <= kMostWindows, "the text makes ", windows.size(), " windows of ", max_length_, " tokens, at most ",
+        kMostWindows, " can be computed together: split it into several rows");
+  return windows;
+}
 
 void SequenceFeatures::make(const Record& record, std::vector<Sample>& samples) const {
-  const Encoding encoding = record.has_pair ? tokenizer_.encode_pair(record.text, record.text_pair, max_length_)
-                                            : tokenizer_.encode(record.text, max_length_);
+  const std::vector<Encoding> encodings = encode(record);
+  const Encoding& encoding = encodings.front();
   Sample& sample = samples.emplace_back();
   sample.row = record.row;
   sample.segment_b = encoding.segment_b;
-  sample.truncated = encoding.truncated;
-  sample.input_ids.reserve(encoding.tokens.size());
-  for (const Token& token : encoding.tokens) sample.input_ids.push_back(token.id);
+  sample.truncated = encoding.truncated && !doc_stride_;
+  sample.input_ids = ids_of(encoding);
+  for (const Encoding& window : std::span(encodings).subspan(1)) sample.further.push_back({ids_of(window), window.segment_b});
   if (offsets_) {
     const CodePointOffsets first(record.text), second(record.text_pair);
     for (size_t i = 0; i < encoding.tokens.size(); ++i)

@@ -27,7 +27,8 @@ void Masker::operator()(Batch& batch, uint64_t epoch) const {
   const PhiloxKey key = philox_key(options_.seed, Purpose::kMlmMask, epoch);
   batch.labels.insert(batch.labels.begin(), batch.input_ids.size(), kIgnoreIndex);
   for (size_t s = 0; s < batch.sequence_ids.size(); ++s)
-    mask(batch, static_cast<size_t>(batch.cu_seqlens[s]), static_cast<size_t>(batch.cu_seqlens[s + 1]), batch.sequence_ids[s], key);
+    mask(batch, static_cast<size_t>(batch.cu_seqlens[s]), static_cast<size_t>(batch.cu_seqlens[s + 1]), batch.sequence_ids[s],
+         key);
 }
 
 void Masker::mask(Batch& batch, size_t begin, size_t end, int64_t sequence, const PhiloxKey& key) const {
@@ -40,9 +41,10 @@ void Masker::mask(Batch& batch, size_t begin, size_t end, int64_t sequence, cons
       in_word = false;
       continue;
     }
-    const PhiloxCounter words = philox({static_cast<uint32_t>(sequence), static_cast<uint32_t>(static_cast<uint64_t>(sequence) >> 32),
-                                        static_cast<uint32_t>(t - begin), 0},
-                                       key);
+    const PhiloxCounter words =
+        philox({static_cast<uint32_t>(sequence), static_cast<uint32_t>(static_cast<uint64_t>(sequence) >> 32),
+                static_cast<uint32_t>(t - begin), 0},
+               key);
     if (!(options_.whole_words && in_word && continues_[id]))
       chosen = philox_uniform(words[0]) < static_cast<float>(options_.probability);
     in_word = true;

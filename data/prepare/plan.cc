@@ -117,6 +117,8 @@ void PrepareOptions::validate() const {
   check_usage((info.is_language_model && !info.has_documents) || !line_by_line, "--line-by-line is for --task masked-lm");
   check_usage(!info.has_documents || reader.format == FileFormat::kAuto || reader.format == FileFormat::kLines,
               "--task pretraining reads plain text: a sentence a line, documents separated by blank lines");
+  check_usage(!doc_stride || info.pools_windows || info.records == RecordKind::kQuestions, "--doc-stride is not for the task ",
+              info.name, ": it cuts contexts of questions, and texts that have a label as a whole, into windows");
   check_usage(reader.label_separator.empty() || info.labels == LabelShape::kMultiHot,
               "a label separator is for --task multi-label: other tasks have one label a row");
   check_range("--threads", threads, 0, 1024);

@@ -84,6 +84,7 @@ class Preparation {
     info.vocab_size = tokenizer_.vocab().size();
     info.do_lower_case = tokenizer_.options().do_lower_case;
     info.normalize = options_.normalize;
+    if (pools_windows()) info.doc_stride = options_.doc_stride;
     info.command = options_.command;
     writer.commit(info);
     report.file_bytes = std::filesystem::file_size(options_.output);
@@ -128,7 +129,8 @@ class Preparation {
     const auto reader = open_source(options_, job.file, !is_test(job));
     std::string stage;
     for (OpenSplit& split : job.splits) {
-      split.writer_id = writer.add_split(split.report.name, {.augmented = is_augmented(split)});
+      split.writer_id =
+          writer.add_split(split.report.name, {.augmented = is_augmented(split), .several_sequences = pools_windows()});
       split.report.columns = reader->columns();
       split.assembler = make_assembler(task_.kind,
                                        {.max_length = max_length_,
@@ -194,6 +196,8 @@ class Preparation {
     return !chunk.records.empty();
   }
 
+  bool pools_windows() const { return task_.pools_windows && options_.doc_stride; }
+
   bool is_augmented(const OpenSplit& split) const { return options_.augment.any() && split.report.name == "train"; }
 
   void transform(const Job& job, Chunk& chunk) const {
@@ -226,7 +230,8 @@ class Preparation {
         make_samples(job, made.record, copies);
         for (Sample& sample : copies) {
           sample.augmented = made.kind;
-          if (sample.input_ids != samples[0].input_ids) samples.push_back(std::move(sample));
+          const bool changed = sample.input_ids != samples[0].input_ids || sample.further != samples[0].further;
+          if (changed) samples.push_back(std::move(sample));
         }
       }
     }
@@ -276,9 +281,17 @@ class Preparation {
       --split.report.not_augmented;
     }
     ++split.report.samples;
-    split.report.tokens += static_cast<int64_t>(sample.input_ids.size());
     split.report.truncated += sample.truncated;
-    ++split.report.lengths.at(sample.input_ids.size());
+    split.report.windowed += !sample.further.empty();
+    split.report.most_windows = std::max(split.report.most_windows, std::ssize(sample.further) + 1);
+    count_sequence(split, sample.input_ids);
+    for (const Sequence& sequence : sample.further) count_sequence(split, sequence.input_ids);
+  }
+
+  static void count_sequence(OpenSplit& split, const std::vector<int32_t>& input_ids) {
+    ++split.report.sequences;
+    split.report.tokens += std::ssize(input_ids);
+    ++split.report.lengths.at(input_ids.size());
   }
 
   int threads() const {

@@ -31,7 +31,7 @@ struct PrepareOptions {
   NormalizeOptions normalize = {};         // done to each text before it is tokenized
   AugmentOptions augment = {};             // of the training split alone
   std::optional<int> max_length = {};      // tokens per sample, special ones included; unset: the task's (samples/task.h)
-  int doc_stride = 128;                    // question answering: tokens that neighbouring windows of a context share
+  std::optional<int> doc_stride = {};      // see FeatureOptions
   int threads = 0;                         // 0: one per core
   int64_t max_train_samples = -1;          // only the first so many rows of the split; -1: all
   int64_t max_eval_samples = -1;
@@ -54,7 +54,8 @@ struct PrepareProgress {
 
 struct SplitReport {
   std::string name, file, columns;  // columns: which are read, and whether they were guessed
-  int64_t rows = 0, samples = 0, tokens = 0;
+  int64_t rows = 0, samples = 0, sequences = 0, tokens = 0;
+  int64_t windowed = 0, most_windows = 0;         // texts cut into windows, and the most that one was cut into
   int64_t truncated = 0;                          // samples cut to max_length
   int64_t empty = 0;                              // rows whose text is empty
   int64_t unlabelled = 0;                         // rows without a label
@@ -66,7 +67,7 @@ struct SplitReport {
   std::string summary = {};  // of language models: what became of the texts, and what was left out
   std::map<std::string, int64_t> label_counts = {};
   TagSchemes tag_schemes = {};        // token classification
-  std::vector<int64_t> lengths = {};  // [max_length + 1] samples of each length in tokens
+  std::vector<int64_t> lengths = {};  // [max_length + 1] sequences of each length in tokens
 };
 
 struct PrepareReport {

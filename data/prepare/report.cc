@@ -92,6 +92,9 @@ std::string describe(const PrepareReport& report) {
     if (split.unreached > 0)
       text += concat("  warning  ", split.unreached,
                      " answers are empty or fit into no window of the context: their questions are trained as without answer\n");
+    if (split.windowed > 0)
+      text += concat("  windows  ", split.sequences, ", because ", counted(split.windowed, "text"), " are longer than ",
+                     split.lengths.size() - 1, " tokens; up to ", split.most_windows, " of one text\n");
     if (split.empty > 0) text += concat("  warning  ", counted(split.empty, "row"), " with an empty text\n");
     text += format("  tokens   median %zu, 95%% up to %zu; %s (%.1f%%) cut to %zu\n", quantile(split.lengths, .5),
                    quantile(split.lengths, .95), counted(split.truncated, "sample").c_str(),

@@ -5,8 +5,8 @@
 namespace berth::data {
 
 void begin_batch(Batch& batch) {
-  for (auto* ints : {&batch.cu_samples, &batch.cu_seqlens, &batch.input_ids, &batch.token_type_ids, &batch.position_ids,
-                     &batch.labels})
+  for (auto* ints :
+       {&batch.cu_samples, &batch.cu_seqlens, &batch.input_ids, &batch.token_type_ids, &batch.position_ids, &batch.labels})
     ints->clear();
   batch.sample_ids.clear();
   batch.sequence_ids.clear();

@@ -100,8 +100,9 @@ class Hdf5Split final : public Split {
   }
   std::vector<std::array<int32_t, 2>> token_offsets(int64_t sample) const override {
     check_sample(sample);
-    return in_context([&] { return concat(file_->path.string(), ": ", name_, ": sample ", sample); },
-                      [&] { return questions_.value().token_offsets(first_token(sample), lengths_[static_cast<size_t>(sample)]); });
+    return in_context(
+        [&] { return concat(file_->path.string(), ": ", name_, ": sample ", sample); },
+        [&] { return questions_.value().token_offsets(first_token(sample), lengths_[static_cast<size_t>(sample)]); });
   }
 
  private:
@@ -187,9 +188,7 @@ class Hdf5Split final : public Split {
                     length, batch);
     if (float_labels_) append_float_labels(float_labels_->read(i, 1), batch);
   }
-  int64_t first_token(int64_t sample) const {
-    return offsets_[static_cast<size_t>(sequences_[static_cast<size_t>(sample)])];
-  }
+  int64_t first_token(int64_t sample) const { return offsets_[static_cast<size_t>(sequences_[static_cast<size_t>(sample)])]; }
 
   void append_sequence(int64_t sequence, Batch& batch) const {
     const auto s = static_cast<uint64_t>(sequence);

@@ -38,7 +38,7 @@
 
 namespace berth::data::schema {
 
-inline constexpr int kVersion = 3;              // with samples of several sequences; the newest that is read
+inline constexpr int kVersion = 3;             // with samples of several sequences; the newest that is read
 inline constexpr int kOneSequenceVersion = 2;  // without; 1 had no questions
 
 // Attributes of the root group. Strings are fixed-size, null-padded UTF-8.

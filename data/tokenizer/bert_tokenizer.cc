@@ -150,15 +150,33 @@ std::vector<Encoding> BertTokenizer::encode_windows(std::string_view a, std::str
         ": with [CLS] and two [SEP] a window of ", max_length, " has room for ", std::max<std::ptrdiff_t>(0, room),
         " tokens of the second, which is no more than the ", stride,
         " that neighbouring windows share; allow a greater maximum length or a smaller stride");
+  return cut(first, second, room, stride);
+}
+
+std::vector<Encoding> BertTokenizer::encode_windows(std::string_view text, int max_length, int stride) const {
+  std::vector<Token> tokens;
+  tokenize(text, tokens);
+  const auto room = static_cast<std::ptrdiff_t>(max_length) - 2;
+  check(std::ssize(tokens) <= room || room > stride, "its text has ", tokens.size(), " tokens: with [CLS] and [SEP] a window of ",
+        max_length, " has room for ", room, ", which is no more than the ", stride,
+        " that neighbouring windows share; allow a greater maximum length or a smaller stride");
+  std::vector<Encoding> windows = cut({{vocab_.cls()}}, tokens, room, stride);
+  for (Encoding& window : windows) window.segment_b = static_cast<int32_t>(window.tokens.size());
+  return windows;
+}
+
+// `head`, up to `room` of `tokens` and [SEP], again and again; segment B begins behind `head`.
+std::vector<Encoding> BertTokenizer::cut(const std::vector<Token>& head, const std::vector<Token>& tokens, std::ptrdiff_t room,
+                                         int stride) const {
   std::vector<Encoding> windows;
-  for (std::ptrdiff_t begin = 0, end = 0; windows.empty() || end < count_b; begin += room - stride) {
-    end = std::min(begin + room, count_b);
+  for (std::ptrdiff_t begin = 0, end = 0; windows.empty() || end < std::ssize(tokens); begin += room - stride) {
+    end = std::min(begin + room, std::ssize(tokens));
     Encoding& window = windows.emplace_back();
-    window.segment_b = static_cast<int32_t>(first.size());
-    window.truncated = begin > 0 || end < count_b;
-    window.tokens.reserve(first.size() + static_cast<size_t>(end - begin) + 1);
-    window.tokens = first;
-    window.tokens.insert(window.tokens.end(), second.begin() + begin, second.begin() + end);
+    window.segment_b = static_cast<int32_t>(head.size());
+    window.truncated = begin > 0 || end < std::ssize(tokens);
+    window.tokens.reserve(head.size() + static_cast<size_t>(end - begin) + 1);
+    window.tokens = head;
+    window.tokens.insert(window.tokens.end(), tokens.begin() + begin, tokens.begin() + end);
     window.tokens.push_back({vocab_.sep()});
   }
   return windows;

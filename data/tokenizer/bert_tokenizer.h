@@ -66,6 +66,8 @@ class BertTokenizer {
   // `stride` tokens of b. As Hugging Face's truncation="only_second" with return_overflowing_tokens. Error(kBadInput) if b does
   // not fit and a leaves room for no more than `stride` of its tokens.
   std::vector<Encoding> encode_windows(std::string_view a, std::string_view b, int max_length, int stride) const;
+  // The same of one text: [CLS] part [SEP], of two texts without the first. As truncation=True there.
+  std::vector<Encoding> encode_windows(std::string_view text, int max_length, int stride) const;
   // Text of `ids`, as Hugging Face's decode: WordPieces joined, no space before . , ? and !; `skip_special`: without [CLS] and
   // its like.
   std::string decode(std::span<const int32_t> ids, bool skip_special) const;
@@ -81,6 +83,8 @@ class BertTokenizer {
   };
   // First special token at or after `from`, the longest if several start there, and its position; nullptr if there is none.
   std::pair<const Special*, size_t> find_special(std::string_view text, size_t from) const;
+  std::vector<Encoding> cut(const std::vector<Token>& head, const std::vector<Token>& tokens, std::ptrdiff_t room,
+                            int stride) const;
   // Appends `text` with word numbers from `word` on, or all equal to `word`. Returns the number after the last.
   int32_t append(std::string_view text, int32_t word, bool count_words, std::vector<Token>& out) const;
   void append_words(std::string_view text, size_t begin, size_t end, int32_t& word, bool count_words,

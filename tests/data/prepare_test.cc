@@ -119,6 +119,65 @@ TEST_F(PrepareTest, LongTextsAreCutAndCounted) {
   EXPECT_EQ(report.splits[0].lengths, (std::vector<int64_t>{0, 0, 0, 1, 0, 1}));
 }
 
+TEST_F(PrepareTest, LongTextsBecomeWindowsOfOneSample) {
+  auto with = options("text,label\nthe film was good,a\nbad,b\n");
+  with.max_length = 5;
+  with.doc_stride = 1;
+  const SplitReport report = prepare(with).splits[0];
+  const Batch batch = read("train");
+  EXPECT_EQ(batch.cu_samples, (std::vector<int32_t>{0, 2, 3}));
+  EXPECT_EQ(batch.sequence_ids, (std::vector<int64_t>{0, 1, 2}));
+  EXPECT_EQ(batch.input_ids, (std::vector<int32_t>{2, 8, 7, 9, 3, 2, 9, 5, 3, 2, 6, 3}));
+  EXPECT_EQ(batch.token_type_ids, std::vector<int32_t>(12, 0));
+  EXPECT_EQ(batch.labels, (std::vector<int32_t>{0, 1}));
+  EXPECT_EQ(Dataset::open(with.output)->info().doc_stride, 1);
+  EXPECT_EQ(report.samples, 2);
+  EXPECT_EQ(report.sequences, 3);
+  EXPECT_EQ(report.windowed, 1);
+  EXPECT_EQ(report.most_windows, 2);
+  EXPECT_EQ(report.truncated, 0);
+  EXPECT_EQ(report.lengths, (std::vector<int64_t>{0, 0, 0, 1, 1, 1}));
+}
+
+// As run_qa does: each window has the whole first text.
+TEST_F(PrepareTest, OfAPairTheSecondTextBecomesWindows) {
+  auto with = options("sentence1,sentence2,label\nbad,the film was good,a\nbad,good,b\n");
+  with.max_length = 6;
+  with.doc_stride = 0;
+  prepare(with);
+  const Batch batch = read("train");
+  EXPECT_EQ(batch.cu_samples, (std::vector<int32_t>{0, 2, 3}));
+  EXPECT_EQ(batch.input_ids, (std::vector<int32_t>{2, 6, 3, 8, 7, 3, 2, 6, 3, 9, 5, 3, 2, 6, 3, 5, 3}));
+  EXPECT_EQ(batch.token_type_ids, (std::vector<int32_t>{0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1}));
+  with.train_file = write_bytes(folder_ / "long.csv", "sentence1,sentence2,label\nbad,good,a\nbad bad bad bad,good,b\n");
+  const std::string error = error_of([&] { prepare(with); });
+  EXPECT_NE(error.find("long.csv: row 2: its first text has 4 tokens"), std::string::npos) << error;
+}
+
+TEST_F(PrepareTest, WindowsThatMakeNoSenseAreRefused) {
+  const auto error_with = [&](const char* task, int stride) {
+    auto with = options("text,label\nthe film was good,1\nbad,2\n");
+    with.task = task;
+    with.max_length = 5;
+    with.doc_stride = stride;
+    return error_of([&] { prepare(with); });
+  };
+  EXPECT_EQ(error_with("regression", 2), "");
+  EXPECT_NE(error_with("regression", 3).find("share at least 0 and less than the 3 tokens"), std::string::npos);
+  EXPECT_NE(error_with("classification", -1).find("got -1"), std::string::npos);
+  EXPECT_NE(error_with("masked-lm", 2).find("--doc-stride is not for the task masked-lm"), std::string::npos);
+}
+
+TEST_F(PrepareTest, ATextOfTooManyWindowsIsRefused) {
+  std::string text;
+  for (int i = 0; i < 1025; ++i) text += "the film was ";
+  auto with = options("text,label\nbad,a\n" + text + ",b\n");
+  with.max_length = 5;
+  with.doc_stride = 0;
+  const std::string error = error_of([&] { prepare(with); });
+  EXPECT_NE(error.find("row 2: the text makes 1025 windows of 5 tokens, at most 1024"), std::string::npos) << error;
+}
+
 TEST_F(PrepareTest, TheTestSplitNeedsNoLabels) {
   auto with = options("text,label\na,x\nb,y\n");
   with.test_file = write_bytes(folder_ / "test.csv", "text\nfilm\n");

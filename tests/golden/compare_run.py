@@ -55,6 +55,10 @@ def write_labels(work):
     return ["--task", "multi-label", *prepare], predict
 
 
+def write_documents(work):
+    return ["--task", "classification", "--train-file", DEMO / "train.csv", "--max-length", 16, "--doc-stride", 4], ["--input", DEMO / "test.csv"]
+
+
 def logits_of(model, tokenizer, row):
     with torch.no_grad():
         return model(**tokenizer(row["text"], truncation=True, max_length=128, return_tensors="pt")).logits[0]
@@ -62,6 +66,19 @@ def logits_of(model, tokenizer, row):
 
 def compare_label(model, tokenizer, row):
     logits = logits_of(model, tokenizer, row)
+    assert row["label"] == model.config.id2label[int(logits.argmax())] or (logits[0] - logits[1]).abs() < TOLERANCE, row
+    return (logits - torch.tensor(row["logits"])).abs().max().item()
+
+
+def compare_document(model, tokenizer, row):
+    """The mean of the logits of the windows that config.json tells of."""
+    config = model.config
+    assert config.berth_document_pooling == "mean" and (config.berth_max_length, config.berth_doc_stride) == (16, 4), config
+    windows = tokenizer(row["text"], truncation=True, max_length=config.berth_max_length, stride=config.berth_doc_stride,
+                        return_overflowing_tokens=True, padding=True, return_tensors="pt")
+    windows.pop("overflow_to_sample_mapping")
+    with torch.no_grad():
+        logits = model(**windows).logits.mean(0)
     assert row["label"] == model.config.id2label[int(logits.argmax())] or (logits[0] - logits[1]).abs() < TOLERANCE, row
     return (logits - torch.tensor(row["logits"])).abs().max().item()
 
@@ -104,6 +121,7 @@ def compare_entities(model, tokenizer, row):
 # the model and returns the largest difference of logits, problem_type in config.json. To add a task, add a line.
 TASKS = {
     "classification": (write_reviews, transformers.AutoModelForSequenceClassification, compare_label, "single_label_classification"),
+    "documents": (write_documents, transformers.AutoModelForSequenceClassification, compare_document, "single_label_classification"),
     "regression": (write_scores, transformers.AutoModelForSequenceClassification, compare_score, "regression"),
     "multi-label": (write_labels, transformers.AutoModelForSequenceClassification, compare_labels, "multi_label_classification"),
     "ner": (write_entities, transformers.AutoModelForTokenClassification, compare_entities, None),

@@ -48,6 +48,34 @@ def classification(path, tokenizer):
     return [], names, [{**tokenizer(row["text"]), "labels": names.index(row["label"])} for row in rows]
 
 
+class Documents(transformers.BertForSequenceClassification):
+    """The mean of the logits of a document's windows."""
+
+    def forward(self, windows=None, counts=None, labels=None):
+        rows = super().forward(**windows).logits
+        logits = torch.stack([part.mean(0) for part in rows.split(counts.tolist())])
+        return {"loss": torch.nn.functional.cross_entropy(logits, labels), "logits": logits}
+
+
+def document_collator(tokenizer):
+    def collate(samples):
+        windows = tokenizer.pad([window for sample in samples for window in sample["windows"]], return_tensors="pt")
+        return {"windows": dict(windows), "counts": torch.tensor([len(sample["windows"]) for sample in samples]),
+                "labels": torch.tensor([sample["labels"] for sample in samples])}
+
+    return collate
+
+
+def documents(path, tokenizer):
+    options, names, samples = classification(path, tokenizer)
+    for row, sample in zip(reviews(), samples):
+        cut = tokenizer(row["text"], truncation=True, max_length=12, stride=3, return_overflowing_tokens=True)
+        cut.pop("overflow_to_sample_mapping")
+        sample["windows"] = [{key: values[i] for key, values in cut.items()} for i in range(len(cut["input_ids"]))]
+    assert any(len(sample["windows"]) > 2 for sample in samples)
+    return [*options, "--max-length", 12, "--doc-stride", 3], names, samples
+
+
 def regression(path, tokenizer):
     rows = [(row["text"], reviews()[-1 - i]["text"], i * 5 / ROWS) for i, row in enumerate(reviews())]
     write_csv(path, ["sentence1", "sentence2", "score"], rows)
@@ -106,10 +134,12 @@ def masked_lm(path, tokenizer):
     return ["--line-by-line"], None, samples
 
 
-# berth's name: what makes the data, the training file's name, the Auto class, its collator, options of its config, options of berth train
-Task = collections.namedtuple("Task", "make file kind collator config train", defaults=({}, []))
+# What makes the data, the training file's name, the Auto class, its collator, options of its config, options of berth train, and the task's name
+# in berth where it is not this one
+Task = collections.namedtuple("Task", "make file kind collator config train name", defaults=({}, [], None))
 TASKS = {
     "classification": Task(classification, "train.csv", transformers.AutoModelForSequenceClassification, transformers.DataCollatorWithPadding),
+    "documents": Task(documents, "train.csv", Documents, document_collator, name="classification"),
     "regression": Task(regression, "train.csv", transformers.AutoModelForSequenceClassification, transformers.DataCollatorWithPadding,
                        {"num_labels": 1, "problem_type": "regression"}),
     "multi-label": Task(multi_label, "train.csv", transformers.AutoModelForSequenceClassification, transformers.DataCollatorWithPadding,
@@ -196,7 +226,7 @@ def compare(program, model_folder, name, work):
     model.save_pretrained(start)
     tokenizer.save_pretrained(start)
     theirs = train_with_transformers(task, start, samples, tokenizer, work)
-    ours = train_with_berth(program, task, start, ["--task", name, *preparation], work / task.file, work)
+    ours = train_with_berth(program, task, start, ["--task", task.name or name, *preparation], work / task.file, work)
     before = model.state_dict()
     flat = lambda weights: torch.cat([(weights[name] - before[name]).flatten() for name in before])
     way = flat(theirs[3])

@@ -153,8 +153,9 @@ TEST_F(GpuModel, ABatchIsTheSameThere) {
   host.float_labels = {0.5f, -1};
   const DeviceBatch on_cpu = to_device(host, at::kCPU), on_gpu = to_device(host, at::Device(at::kCUDA, 0));
   const auto parts = [](const DeviceBatch& b) {
-    return std::vector<at::Tensor>{b.cu_samples,     b.sequence_ids, b.cu_seqlens,   b.input_ids,       b.token_type_ids,  b.position_ids,
-                                   b.labels,         b.float_labels, b.token_sequences, b.first_tokens, b.first_positions, b.targets};
+    return std::vector<at::Tensor>{b.cu_samples,      b.sequence_ids, b.cu_seqlens,      b.input_ids,
+                                   b.token_type_ids,  b.position_ids, b.labels,          b.float_labels,
+                                   b.token_sequences, b.first_tokens, b.first_positions, b.targets};
   };
   for (size_t i = 0; i < parts(on_cpu).size(); ++i) EXPECT_TRUE(at::equal(parts(on_gpu)[i].cpu(), parts(on_cpu)[i])) << i;
 }

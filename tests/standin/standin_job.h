@@ -9,7 +9,7 @@
 
 namespace berth::test {
 
-inline constexpr const char* kTasks[] = {"data", "regression", "topics", "ner", "qa", "mlm", "pretraining"};
+inline constexpr const char* kTasks[] = {"data", "documents", "regression", "topics", "ner", "qa", "mlm", "pretraining"};
 
 // <task>.h5 for each of kTasks, and model/.
 class StandinJob : public TinyJob {
@@ -30,7 +30,8 @@ class StandinJob : public TinyJob {
     }
     for (std::ofstream* file : {&numbers, &topics, &words, &documents}) file->close();
     for (const auto& [name, task, file, options] :
-         {std::array{"regression", "regression", "numbers.csv", ""},
+         {std::array{"documents", "classification", "train.csv", "--max-length 12 --doc-stride 4"},
+          std::array{"regression", "regression", "numbers.csv", ""},
           std::array{"topics", "multi-label", "topics.csv", "--label-separator \";\""},
           std::array{"ner", "ner", "words.conll", ""}, std::array{"qa", "qa", "questions.json", "--doc-stride 16"},
           std::array{"mlm", "mlm", "train.csv", ""}, std::array{"pretraining", "pretraining", "documents.txt", ""}}) {

@@ -49,7 +49,7 @@ inline TensorMap under(const TensorMap& tensors, const std::string& prefix) {
   return result;
 }
 
-// model_golden.py's packed batches.
+// The packed batches of model_golden.py and sequences_golden.py.
 inline data::Batch golden_batch(const TensorMap& parts) {
   const auto ints = [&](const char* name) {
     std::vector<int32_t> values;
@@ -60,8 +60,10 @@ inline data::Batch golden_batch(const TensorMap& parts) {
   };
   data::Batch batch;
   for (const int32_t id : ints("sample_ids")) batch.sample_ids.push_back(id);
-  batch.sequence_ids = batch.sample_ids;
-  for (int32_t b = 0; b <= batch.size(); ++b) batch.cu_samples.push_back(b);
+  for (const int32_t id : ints(parts.contains("sequence_ids") ? "sequence_ids" : "sample_ids")) batch.sequence_ids.push_back(id);
+  batch.cu_samples = ints("cu_samples");
+  if (batch.cu_samples.empty())  // one sequence each
+    for (int32_t b = 0; b <= batch.size(); ++b) batch.cu_samples.push_back(b);
   batch.cu_seqlens = ints("cu_seqlens");
   batch.input_ids = ints("input_ids");
   batch.token_type_ids = ints("token_type_ids");

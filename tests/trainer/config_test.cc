@@ -80,6 +80,17 @@ TEST(BertConfig, OldFilesWithoutModelTypeOrLabels) {
   EXPECT_EQ(json::parse(config.to_json("X"))["model_type"], "bert");
 }
 
+TEST(BertConfig, KeepsHowLongTextsAreCut) {
+  const std::string text =
+      R"({"model_type": "bert", "berth_max_length": 64, "berth_doc_stride": 16, "berth_document_pooling": "max"})";
+  BertConfig config = BertConfig::parse(text, "config.json");
+  const DocumentWindows windows{.max_length = 64, .doc_stride = 16, .pooling = DocumentPooling::kMax};
+  EXPECT_EQ(config.windows, windows);
+  EXPECT_EQ(BertConfig::parse(config.to_json("X"), "config.json").windows, windows);
+  config.windows.reset();
+  EXPECT_FALSE(BertConfig::parse(config.to_json("X"), "config.json").windows);
+}
+
 TEST(BertConfig, RefusesWhatItCannotCompute) {
   const std::pair<const char*, const char*> cases[] = {
       {R"({"model_type": "roberta"})", "\"roberta\""},
@@ -107,6 +118,12 @@ TEST(BertConfig, RefusesWhatItCannotCompute) {
       {R"({"model_type": "bert", "id2label": {"0": "a", "7": "b"}})", "id 1"},
       {R"({"model_type": "bert", "id2label": {"0": {}}})", "id2label"},
       {R"({"model_type": "bert", "num_labels": 99999999999})", "num_labels"},
+      {R"({"model_type": "bert", "berth_doc_stride": 8})", "berth_document_pooling"},
+      {R"({"model_type": "bert", "berth_max_length": 64, "berth_doc_stride": 64, "berth_document_pooling": "max"})",
+       "berth_doc_stride"},
+      {R"({"model_type": "bert", "berth_max_length": 64, "berth_doc_stride": -1, "berth_document_pooling": "max"})",
+       "berth_doc_stride"},
+      {R"({"model_type": "bert", "berth_max_length": 64, "berth_doc_stride": 8, "berth_document_pooling": "sum"})", "\"sum\""},
   };
   for (const auto& [text, expected] : cases)
     EXPECT_NE(complaint(text).find(expected), std::string::npos) << text << "\n" << complaint(text);

@@ -1,4 +1,4 @@
-// Logits, loss and every gradient against transformers (tests/golden/model_golden.py).
+// Logits, loss and every gradient against transformers (tests/golden/model_golden.py, sequences_golden.py).
 #include <gtest/gtest.h>
 
 #include <set>
@@ -23,24 +23,33 @@ const std::map<std::string, TaskKind> kTasks = {
     {"pretraining", TaskKind::kPretraining},
 };
 
-const nlohmann::json& meta() {
-  static const auto json = nlohmann::json::parse(test::read_golden("model.json"));
-  return json;
+struct Golden {
+  explicit Golden(const std::string& name)
+      : meta(nlohmann::json::parse(test::read_golden(name + ".json"))), tensors(test::load_golden(name + ".safetensors")) {}
+  nlohmann::json meta;
+  test::TensorMap tensors;
+};
+
+const std::vector<Golden>& goldens() {
+  static const std::vector<Golden> all{Golden("model"), Golden("sequences")};
+  return all;
 }
 
-const test::TensorMap& golden() {
-  static const test::TensorMap tensors = test::load_golden("model.safetensors");
-  return tensors;
+// That which has the case.
+const Golden& golden(const std::string& name) {
+  const auto& all = goldens();
+  return *std::find_if(all.begin(), all.end(), [&](const Golden& one) { return one.meta["cases"].contains(name); });
 }
 
 struct Case {
-  explicit Case(const std::string& name) : name(name), info(meta()["cases"][name]), parts(test::under(golden(), name + ".")) {
-    nlohmann::json json = meta()["config"];
+  explicit Case(const std::string& name)
+      : name(name), info(golden(name).meta["cases"][name]), parts(test::under(golden(name).tensors, name + ".")) {
+    nlohmann::json json = golden(name).meta["config"];
     json.update(info["config"]);
     config = BertConfig::parse(json.dump(), name);
     task = kTasks.at(info["task"]);
     store = std::make_unique<ParameterStore>(architecture_of(task).parameters(config, true), *comm, 1 << 14);
-    auto weights = test::under(golden(), "encoder.");
+    auto weights = test::under(golden(name).tensors, "encoder.");
     weights.merge(test::under(parts, "parameter."));
     EXPECT_EQ(weights.size(), store->parameters().size());
     EXPECT_EQ(architecture_of(task).name, info["architecture"].get<std::string>());
@@ -143,7 +152,9 @@ TEST(ModelGoldenPooler, IsLeftOutOrNewlyMade) {
 
 std::vector<std::string> case_names() {
   std::vector<std::string> names;
-  for (const auto& [name, info] : meta()["cases"].items()) names.push_back(name);
+  for (const Golden& one : goldens())
+    for (const auto& [name, info] : one.meta["cases"].items())
+      if (kTasks.contains(info["task"])) names.push_back(name);
   return names;
 }
 INSTANTIATE_TEST_SUITE_P(Cases, ModelGolden, ::testing::ValuesIn(case_names()), [](const auto& i) { return i.param; });

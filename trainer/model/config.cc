@@ -13,6 +13,11 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kNormalizeKey = "berth_normalize";
+constexpr const char *kMaxLengthKey = "berth_max_length", *kDocStrideKey = "berth_doc_stride",
+                     *kDocumentPoolingKey = "berth_document_pooling";
+
+constexpr std::pair<const char*, DocumentPooling> kPoolings[] = {
+    {"mean", DocumentPooling::kMean}, {"max", DocumentPooling::kMax}, {"first", DocumentPooling::kFirst}};
 
 const std::pair<const char*, Activation> kActivations[] = {
     {"gelu", Activation::kGelu}, {"gelu_new", Activation::kGeluNew}, {"relu", Activation::kRelu},
@@ -96,7 +101,36 @@ data::NormalizeOptions read_normalize(const Reader& reader) {
   }
 }
 
+std::optional<DocumentWindows> read_windows(const Reader& reader) {
+  if (!reader.find(kMaxLengthKey) && !reader.find(kDocStrideKey) && !reader.find(kDocumentPoolingKey)) return std::nullopt;
+  DocumentWindows windows;
+  std::string pooling;
+  reader.read(kMaxLengthKey, windows.max_length);
+  reader.read(kDocStrideKey, windows.doc_stride);
+  reader.read(kDocumentPoolingKey, pooling);
+  try {
+    windows.pooling = parse_document_pooling(pooling);
+  } catch (const Error&) {
+    fail(ExitCode::kBadInput, reader.origin, ": ", kDocumentPoolingKey, " is \"", pooling, "\"; known are mean, max and first");
+  }
+  check(windows.doc_stride >= 0 && windows.doc_stride < windows.max_length && windows.max_length <= 1 << 20, reader.origin, ": ",
+        kDocStrideKey, " is ", windows.doc_stride, ", ", kMaxLengthKey, " ", windows.max_length);
+  return windows;
+}
+
 }  // namespace
+
+DocumentPooling parse_document_pooling(const std::string& name) {
+  for (const auto& [known, pooling] : kPoolings)
+    if (name == known) return pooling;
+  fail(ExitCode::kUsage, "document pooling ", name, " is not known; use mean, max or first");
+}
+
+const char* document_pooling_name(DocumentPooling pooling) {
+  for (const auto& [name, known] : kPoolings)
+    if (known == pooling) return name;
+  return "?";
+}
 
 const char* activation_name(Activation activation) {
   for (const auto& [name, value] : kActivations)
@@ -139,6 +173,7 @@ BertConfig BertConfig::parse(const std::string& text, const std::string& origin)
   reader.read("pad_token_id", config.pad_token_id);
   config.label_names = read_label_names(reader);
   config.normalize = read_normalize(reader);
+  config.windows = read_windows(reader);
   config.original_json = text;
   config.validate(origin);
   return config;
@@ -198,7 +233,12 @@ std::string BertConfig::to_json(const std::string& architecture) const {
   // from_pretrained loads in the type that is named here.
   for (const char* key : {"dtype", "torch_dtype"})
     if (root.contains(key)) root[key] = "float32";
-  root.erase(kNormalizeKey);
+  for (const char* key : {kNormalizeKey, kMaxLengthKey, kDocStrideKey, kDocumentPoolingKey}) root.erase(key);
+  if (windows) {
+    root[kMaxLengthKey] = windows->max_length;
+    root[kDocStrideKey] = windows->doc_stride;
+    root[kDocumentPoolingKey] = document_pooling_name(windows->pooling);
+  }
   if (normalize.any()) root[kNormalizeKey] = normalize.names();
   root.erase("problem_type");
   if (!problem_type.empty()) root["problem_type"] = problem_type;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,20 @@
 namespace berth::train {
 
 const char* activation_name(Activation activation);  // as in hidden_act
+
+// How the logits of a long text's windows become the text's.
+enum class DocumentPooling { kMean, kMax, kFirst };
+DocumentPooling parse_document_pooling(const std::string& name);  // "mean", "max", "first"; Error(kUsage) listing them
+const char* document_pooling_name(DocumentPooling pooling);
+
+// What a model has learned of long texts: new ones are cut into windows as those were ("berth_max_length", "berth_doc_stride",
+// "berth_document_pooling").
+struct DocumentWindows {
+  int64_t max_length = 0;  // tokens of a window
+  int64_t doc_stride = 0;  // that neighbouring windows share
+  DocumentPooling pooling = DocumentPooling::kMean;
+  bool operator==(const DocumentWindows&) const = default;
+};
 
 struct BertConfig {
   int64_t vocab_size = 30522;
@@ -29,10 +44,11 @@ struct BertConfig {
   int64_t type_vocab_size = 2;
   double initializer_range = 0.02;
   double layer_norm_eps = 1e-12;
-  int64_t pad_token_id = 0;              // -1: none
-  std::string problem_type;              // "", single_label_classification, multi_label_classification, regression
-  std::vector<std::string> label_names;  // id2label in order of id
-  data::NormalizeOptions normalize;      // what the training texts went through: new ones must too ("berth_normalize")
+  int64_t pad_token_id = 0;                // -1: none
+  std::string problem_type;                // "", single_label_classification, multi_label_classification, regression
+  std::vector<std::string> label_names;    // id2label in order of id
+  data::NormalizeOptions normalize;        // what the training texts went through: new ones must too ("berth_normalize")
+  std::optional<DocumentWindows> windows;  // unset: long texts are cut
   // The file's whole text, so that keys berth does not know survive a load and a save.
   std::string original_json;
 

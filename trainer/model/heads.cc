@@ -2,6 +2,7 @@
 
 #include "data/check.h"
 #include "trainer/model/losses.h"
+#include "trainer/model/ragged.h"
 #include "trainer/model/token_heads.h"
 
 namespace berth::train {
@@ -9,7 +10,7 @@ namespace {
 
 using Tensors = std::vector<at::Tensor>;
 
-// pooler -> dropout -> classifier: [B, labels].
+// pooler -> dropout -> classifier of each sequence; pooled where samples are windows of long texts: [B, labels].
 class SequenceClassifier : public Model {
  public:
   SequenceClassifier(const BertConfig& config, ParameterStore& parameters)
@@ -24,7 +25,10 @@ class SequenceClassifier : public Model {
   Tensors logits(const DeviceBatch& batch, const ForwardContext& context) const override {
     const at::Tensor pooled = encoder_.pool(encoder_.forward(batch, context, /*first_tokens_only=*/true));
     const Dropout dropout = context.dropout(encoder_.config().classifier_dropout_prob(), Purpose::kClassifierDropout);
-    return {linear(encoder_.parameters(), drop(pooled, dropout, first_token_rows(batch)), classifier_)};
+    const at::Tensor logits = linear(encoder_.parameters(), drop(pooled, dropout, first_token_rows(batch)), classifier_);
+    const std::optional<DocumentWindows>& windows = encoder_.config().windows;
+    check_internal(windows || batch.most_sequences == 1, "samples of several windows, which this model does not pool");
+    return {windows ? pool_documents(logits, batch.cu_samples, batch.most_sequences, windows->pooling) : logits};
   }
 
   at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch, double label_smoothing) const override {

@@ -2,6 +2,7 @@
 
 #include "data/samples/batch.h"
 #include "trainer/kernels/ops.h"
+#include "trainer/model/ragged.h"
 
 namespace berth::train {
 
@@ -20,13 +21,8 @@ at::Tensor binary_cross_entropy_sum(const at::Tensor& logits, const at::Tensor& 
 
 at::Tensor span_cross_entropy_sum(const at::Tensor& logits, const at::Tensor& spans, const at::Tensor& cu_seqlens,
                                   int64_t max_seqlen) {
-  const at::Tensor ends = cu_seqlens.to(at::kLong), lengths = ends.slice(0, 1) - ends.slice(0, 0, -1);
-  const int64_t batch = lengths.size(0);
   // Absent tokens must have no share of the softmax.
-  const at::Tensor nowhere =
-      at::full({batch * max_seqlen, 2}, -std::numeric_limits<float>::infinity(), logits.options().dtype(at::kFloat));
-  const at::Tensor places = padded_places(lengths, max_seqlen, logits.size(0));
-  const at::Tensor padded = nowhere.index_copy(0, places, logits.to(at::kFloat)).view({batch, max_seqlen, 2});
+  const at::Tensor padded = padded_rows(logits, cu_seqlens, max_seqlen, -std::numeric_limits<double>::infinity());
   const at::Tensor first = cross_entropy_sum(padded.select(2, 0), spans.select(1, 0), 0);
   const at::Tensor last = cross_entropy_sum(padded.select(2, 1), spans.select(1, 1), 0);
   return (first + last) / 2;

@@ -65,6 +65,7 @@ Json fixed_options(const TrainOptions& options, const Horizon& horizon, const da
   fixed["hidden_dropout_prob"] = config->hidden_dropout_prob;
   fixed["attention_probs_dropout_prob"] = config->attention_probs_dropout_prob;
   fixed["classifier_dropout"] = config->classifier_dropout_prob();
+  if (config->windows) fixed["document_pooling"] = document_pooling_name(config->windows->pooling);
   return fixed;
 }
 

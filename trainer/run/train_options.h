@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "data/pipeline/masking.h"
+#include "trainer/model/config.h"
 #include "trainer/optim/adamw_options.h"
 #include "trainer/optim/schedule.h"
 #include "trainer/run/best_model.h"
@@ -66,7 +67,8 @@ struct ModelOptions {
   PrecisionOptions precision;
   bool gradient_checkpointing = false;
   double label_smoothing_factor = 0.0;
-  bool ignore_mismatched_sizes = false;  // a pretrained head of another shape is left alone and a new one begun
+  std::optional<DocumentPooling> document_pooling;  // of data with a doc_stride; unset: the model's, or the mean
+  bool ignore_mismatched_sizes = false;             // a pretrained head of another shape is left alone and a new one begun
 };
 
 struct EvalSaveOptions {

@@ -106,6 +106,16 @@ void keep_letter_case(TrainSetup& setup, comm::Communicator& comm) {
                           << " says: the trained model's tokenizer does as the data set";
 }
 
+// What becomes of long texts; `own`: the model's way, if it has one.
+std::optional<DocumentWindows> windows_of(const data::DatasetInfo& info, const std::optional<DocumentPooling>& asked,
+                                          const std::optional<DocumentWindows>& own) {
+  check_usage(info.doc_stride || !asked, "--document-pooling is for long texts in windows: prepare the data with --doc-stride");
+  if (!info.doc_stride) return std::nullopt;
+  return DocumentWindows{.max_length = info.max_length,
+                         .doc_stride = *info.doc_stride,
+                         .pooling = asked.value_or(own.value_or(DocumentWindows{}).pooling)};
+}
+
 BertConfig load_config(TrainSetup& setup, const TrainOptions& options, comm::Communicator& comm) {
   std::string text;
   const std::string origin = (setup.model_folder / "config.json").string();
@@ -134,6 +144,7 @@ BertConfig load_config(TrainSetup& setup, const TrainOptions& options, comm::Com
           config.max_position_embeddings);
     find_task(info.task).configure(config, info.label_names);
     config.normalize = info.normalize;
+    config.windows = windows_of(info, o.document_pooling, config.windows);
   });
   return config;
 }

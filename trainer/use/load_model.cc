@@ -86,6 +86,22 @@ LoadedModel load_model(const std::string& name, const PrecisionOptions& precisio
 
 std::string describe(const data::NormalizeOptions& normalize) { return normalize.any() ? normalize.names() : "nothing"; }
 
+std::string describe(const std::optional<DocumentWindows>& windows) {
+  return windows ? concat("windows of ", windows->max_length, " tokens that share ", windows->doc_stride) : "cut";
+}
+
+void warn_of_other_windows(const LoadedModel& model, const data::Dataset& dataset, comm::Communicator& comm) {
+  const data::DatasetInfo& info = dataset.info();
+  const std::optional<DocumentWindows>& own = model.config().windows;
+  if (!own || comm.rank() != 0) return;
+  std::optional<DocumentWindows> there;
+  if (info.doc_stride) there = {.max_length = info.max_length, .doc_stride = *info.doc_stride, .pooling = own->pooling};
+  if (there != own)
+    BOOST_LOG_TRIVIAL(warning) << dataset.path().string() << ": long texts are " << describe(there) << ", those that "
+                               << model.folder.string() << " was trained with " << describe(own)
+                               << ": the metrics are not those of berth predict";
+}
+
 }  // namespace
 
 data::TaskKind LoadedModel::kind() const { return model->architecture().task; }
@@ -128,6 +144,7 @@ std::vector<LoadedModel> load_models(const std::vector<std::string>& names, cons
       };
       check_same(last.kind() == first.kind(), "its task is");
       check_same(last.config().label_names == first.config().label_names, "its list of labels is");
+      check_same(last.config().windows == first.config().windows, "what it does with long texts is");
       check_same(last.config().normalize == first.config().normalize, "the normalisation of its texts is");
       check_same(last.tokenizer->vocab().sha256() == first.tokenizer->vocab().sha256(), "its vocabulary is");
     });
@@ -152,10 +169,14 @@ LoadedModel load_model_for(const data::Dataset& dataset, const std::string& name
           ": run berth prepare again with --tokenizer ", found.folder.string());
     check(info.max_length <= config.max_position_embeddings, dataset.path().string(), ": holds texts of up to ", info.max_length,
           " tokens, the model has ", config.max_position_embeddings, " positions");
+    check(!info.doc_stride || config.windows, dataset.path().string(),
+          ": long texts are windows there (--doc-stride), but the model in ", found.folder.string(),
+          " was trained on texts that were cut: run berth prepare again without --doc-stride");
     check(info.label_names.empty() || config.label_names == info.label_names, dataset.path().string(), ": its ",
           info.label_names.size(), " labels are not the ", config.label_names.size(), " that ", found.folder.string(),
           " was trained with: prepare the data set with the labels of the training data");
   });
+  warn_of_other_windows(loaded, dataset, comm);
   if (comm.rank() == 0 && config.normalize != info.normalize)
     BOOST_LOG_TRIVIAL(warning) << dataset.path().string() << ": its texts were normalised by " << describe(info.normalize)
                                << ", those that " << found.folder.string() << " was trained with by "
