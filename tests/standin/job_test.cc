@@ -197,6 +197,21 @@ TEST_F(StandinJob, EvaluatesAndPredictsAsTheCpu) {
       EXPECT_NEAR(lines[i]["logits"][label].get<double>(), cpu_lines[i]["logits"][label].get<double>(), 1e-4) << "row " << i + 1;
 }
 
+TEST_F(StandinJob, EmbeddingsAreTheCpus) {
+  const std::string embed = " predict --embeddings --model " + at("model") + " --input " + at("validation.csv") + " --output ";
+  for (const std::string& pooling : {"cls", "mean", "max"}) {
+    ASSERT_EQ(run_shell(cpu_program() + embed + at("cpu.jsonl") + " --device cpu --pooling " + pooling).exit_code, 0);
+    ASSERT_EQ(run_berth(embed + at("gpu.jsonl") + " --pooling " + pooling, 2).exit_code, 0);
+    const auto cpu_lines = read_jsonl(at("cpu.jsonl")), lines = read_jsonl(at("gpu.jsonl"));
+    ASSERT_EQ(lines.size(), cpu_lines.size());
+    for (size_t i = 0; i < lines.size(); ++i) {
+      const std::vector<double> own = lines[i]["embedding"], cpu = cpu_lines[i]["embedding"];
+      ASSERT_EQ(own.size(), 32u);
+      for (size_t c = 0; c < own.size(); ++c) EXPECT_NEAR(own[c], cpu[c], 1e-5) << pooling << ", row " << i + 1;
+    }
+  }
+}
+
 // Memory that grows does so by 20 MB: much of such small GPUs.
 const std::pair<const std::string, std::string> kAllAtOnce{"PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:False"};
 

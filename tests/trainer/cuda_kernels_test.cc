@@ -449,6 +449,38 @@ TEST(CudaScatter, RowsAreAddedToTheirIds) {
         }
 }
 
+TYPED_TEST(CudaKernels, PooledRowsAreThoseOfDoubles) {
+  using T = TypeParam;
+  const std::vector<int32_t> ends{0, 1, 3, 12, 20, 276};
+  const int64_t samples = std::ssize(ends) - 1, rows = ends.back();
+  for (const int64_t columns : {1, 9, 72, 384, 1000})
+    for (const Pooling pooling : {Pooling::kMean, Pooling::kMax}) {
+      SCOPED_TRACE(std::to_string(columns) + (pooling == Pooling::kMean ? " mean" : " max"));
+      const auto x = this->rows(rows * columns), d_out = this->rows(samples * columns);
+      const DeviceArray<T> in(x), d_in(d_out), out(samples * columns), dx(rows * columns);
+      const DeviceArray<int32_t> ends_in(ends), chosen(samples * columns);
+      const PoolArgs args{pooling, ends_in.data(), samples, columns, pooling == Pooling::kMax ? chosen.data() : nullptr};
+      pool_forward(args, in.data(), out.data(), nullptr);
+      pool_backward(args, d_in.data(), dx.data(), nullptr);
+      std::vector<double> expected(samples * columns), d_expected(rows * columns, 0.0);
+      for (int64_t b = 0; b < samples; ++b)
+        for (int64_t c = 0; c < columns; ++c) {
+          const double d = value_of(d_out[b * columns + c]), count = ends[b + 1] - ends[b];
+          double sum = 0;
+          int64_t best = ends[b];
+          for (int64_t r = ends[b]; r < ends[b + 1]; ++r) {
+            sum += value_of(x[r * columns + c]);
+            if (value_of(x[r * columns + c]) > value_of(x[best * columns + c])) best = r;
+            if (pooling == Pooling::kMean) d_expected[r * columns + c] = d / count;
+          }
+          if (pooling == Pooling::kMax) d_expected[best * columns + c] = d;
+          expected[b * columns + c] = pooling == Pooling::kMean ? sum / count : value_of(x[best * columns + c]);
+        }
+      EXPECT_LT(error(out.read(), expected), this->kTolerance);
+      EXPECT_LT(error(dx.read(), d_expected), this->kTolerance);
+    }
+}
+
 TYPED_TEST(CudaKernels, CrossEntropyIsThatOfDoubles) {
   using T = TypeParam;
   struct Case {
@@ -520,13 +552,13 @@ TYPED_TEST(CudaKernels, TheSameBitsInEveryRun) {
   for (int64_t& label : labels) label = static_cast<int64_t>(this->random()() % classes);
   const DeviceArray<T> x(this->rows(n)), residual(this->rows(n)), d_out(this->rows(n)), logits(this->rows(10 * classes));
   const DeviceArray<float> parameters(this->normal(2 * columns));
-  const DeviceArray<int32_t> ids_in(ids), order(order_of(ids));
+  const DeviceArray<int32_t> ids_in(ids), order(order_of(ids)), ends(std::vector<int32_t>{0, rows});
   const DeviceArray<int64_t> labels_in(labels);
 
   std::string first;
   for (uint64_t seed = 1; seed <= 3; ++seed) {
     shuffle_threads(seed);
-    const DeviceArray<T> normalized(n), out(n), dx(n), d_residual(n);
+    const DeviceArray<T> normalized(n), out(n), dx(n), d_residual(n), pooled(columns);
     const DeviceArray<float> rstd(rows), d_sum(n), sums(std::vector<float>(6 * columns)), table(std::vector<float>(5 * columns)),
         lse(10), losses(10), loss(1), workspace(1 << 20);
     const NormArgs<T> args{places.device(columns), dropout_of(0.1), parameters.data(), parameters.data() + columns, 1e-5f,
@@ -540,10 +572,11 @@ TYPED_TEST(CudaKernels, TheSameBitsInEveryRun) {
     activation_backward<T>(Activation::kGelu, d_out.data(), x.data(), dx.data(), to + 5 * columns, rows, columns,
                            workspace.data(), nullptr);
     add_column_sums(d_out.data(), rows, columns, columns, to, workspace.data(), nullptr);
+    pool_forward({Pooling::kMean, ends.data(), 1, columns, nullptr}, x.data(), pooled.data(), nullptr);
     cross_entropy_forward<T>({logits.data(), classes, labels_in.data(), 10, classes, 0.1f, lse.data()}, loss.data(),
                              losses.data(), nullptr);
     const std::string all = bits_of(out.read()) + bits_of(d_residual.read()) + bits_of(d_sum.read()) + bits_of(sums.read()) +
-                            bits_of(table.read()) + bits_of(loss.read()) + bits_of(lse.read());
+                            bits_of(table.read()) + bits_of(loss.read()) + bits_of(lse.read()) + bits_of(pooled.read());
     if (seed == 1) first = all;
     EXPECT_TRUE(all == first) << "run " << seed;
   }

@@ -223,6 +223,27 @@ TEST_P(KernelsTest, CrossEntropyEqualsItsReference) {
     }
 }
 
+TEST_P(KernelsTest, PooledTokensEqualTheirReference) {
+  for (const Pooling pooling : {Pooling::kMean, Pooling::kMax})
+    for (const int64_t columns : {1, 7, 32, 384, 776}) {
+      const at::Tensor ends = segments_of({1, 2, 7, 8, 9, 40, 300}, 1, false).cu_seqlens;
+      const at::Tensor x = random({367, columns}).set_requires_grad(true), reference = leaf(x);
+      x.data().slice(0, 20, 40).fill_(3);  // equals, of which the first has the gradient
+      reference.data().copy_(x.data());
+      const at::Tensor d = random({7, columns}), pooled = kernels.pool_tokens(x, ends, pooling),
+                       expected = pool_tokens_reference(reference, ends, pooling);
+      EXPECT_LT(relative_error(pooled, expected), tolerance()) << columns;
+      pooled.backward(d);
+      expected.backward(d.to(at::kFloat));
+      EXPECT_LT(relative_error(x.grad(), reference.grad()), tolerance()) << columns;
+      EXPECT_TRUE(x.grad().ne(0).equal(reference.grad().ne(0))) << columns;
+      const at::Tensor alone = kernels.pool_tokens(x.narrow(0, 27, 40), at::tensor({0, 40}, at::kInt), pooling);
+      EXPECT_TRUE(alone.equal(pooled.narrow(0, 5, 1))) << "not as in a batch";
+      x.data()[30][0] = NAN;
+      EXPECT_TRUE(kernels.pool_tokens(x, ends, pooling)[5][0].isnan().item<bool>());
+    }
+}
+
 TEST_P(KernelsTest, ProductsAreAddedTo) {
   const at::Tensor dy = random({37, 70}), x = random({37, 30}), grad = at::ones({70, 30});
   kernels.add_product(dy, x, grad);

@@ -248,6 +248,10 @@ void CpuKernels::add_column_sums(const at::Tensor& x, const at::Tensor& sums) co
   });
 }
 
+at::Tensor CpuKernels::pool_tokens(const at::Tensor& x, const at::Tensor& cu_seqlens, Pooling pooling) const {
+  return pool_tokens_reference(x, cu_seqlens, pooling);
+}
+
 at::Tensor CpuKernels::cross_entropy_sum(const at::Tensor& logits, const at::Tensor& labels, int64_t ignored,
                                          double smoothing) const {
   return cross_entropy_sum_reference(logits, labels, ignored, smoothing);

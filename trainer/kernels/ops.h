@@ -9,6 +9,7 @@
 
 #include "trainer/kernels/activation.h"
 #include "trainer/kernels/dropout.h"
+#include "trainer/kernels/pooling.h"
 #include "trainer/torch.h"
 
 namespace berth::train {
@@ -92,6 +93,10 @@ class Kernels {
   virtual at::Tensor linear_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const;
   virtual void linear_backward_input(const at::Tensor& dy, const at::Tensor& weight, const at::Tensor& dx, bool accumulate) const;
   virtual void add_product(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& grad) const;
+
+  // A row for each sample out of its tokens' rows, x [T, H] -> [B, H], differentiable; cu_seqlens [B + 1] int32. Of equal greatest ones
+  // the first has the gradient.
+  virtual at::Tensor pool_tokens(const at::Tensor& x, const at::Tensor& cu_seqlens, Pooling pooling) const = 0;
 
   // Sum over rows of the cross entropy of logits [N, C] and labels [N] int64, fp32 scalar, differentiable. Rows labelled `ignored`
   // take no part. With smoothing s, (1 - s) * nll + s * mean over classes of -log p.

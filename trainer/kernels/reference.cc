@@ -52,6 +52,15 @@ at::Tensor activation_reference(const at::Tensor& x, Activation activation) {
   return x;
 }
 
+at::Tensor pool_tokens_reference(const at::Tensor& x, const at::Tensor& cu_seqlens, Pooling pooling) {
+  const int32_t* ends = cu_seqlens.const_data_ptr<int32_t>();
+  std::vector<int64_t> lengths;
+  for (int64_t b = 0; b + 1 < cu_seqlens.size(0); ++b) lengths.push_back(ends[b + 1] - ends[b]);
+  std::vector<at::Tensor> rows = x.to(at::kFloat).split_with_sizes(lengths);
+  for (at::Tensor& row : rows) row = pooling == Pooling::kMean ? row.mean(0) : std::get<0>(row.max(0));
+  return at::stack(rows).to(x.scalar_type());
+}
+
 at::Tensor cross_entropy_sum_reference(const at::Tensor& logits, const at::Tensor& labels, int64_t ignored, double smoothing) {
   const at::Tensor log_p = at::log_softmax(logits.to(at::kFloat), -1);
   const at::Tensor nll = at::nll_loss(log_p, labels, {}, at::Reduction::Sum, ignored);

@@ -20,7 +20,8 @@ at::Tensor norm_reference(const at::Tensor& x, const at::Tensor& gamma, const at
 
 at::Tensor activation_reference(const at::Tensor& x, Activation activation);
 
-// See Kernels::cross_entropy_sum; what the CPU runs, too.
+// See Kernels; what the CPU runs, too.
+at::Tensor pool_tokens_reference(const at::Tensor& x, const at::Tensor& cu_seqlens, Pooling pooling);
 at::Tensor cross_entropy_sum_reference(const at::Tensor& logits, const at::Tensor& labels, int64_t ignored, double smoothing);
 
 at::Tensor dropout_reference(const at::Tensor& x, const Dropout& dropout, const RowIds& rows);  // [N, H]

@@ -45,11 +45,16 @@ Metrics broadcast_metrics(Metrics metrics, comm::Communicator& comm) {
 }  // namespace
 
 HostLogits::HostLogits(const ModelInstance& model, const data::Batch& batch, at::Device device, at::ScalarType compute_type)
+    : HostLogits(
+          [&](const DeviceBatch& on_device, const ForwardContext& context) { return model.model().logits(on_device, context); },
+          batch, device, compute_type) {}
+
+HostLogits::HostLogits(const Forward& forward, const data::Batch& batch, at::Device device, at::ScalarType compute_type)
     : there_(device.type()) {
   const ForwardContext context{.compute_type = compute_type};
   const auto advice = [] { return "a smaller --per-device-eval-batch-size gives the same results"; };
   with_memory_for(batch, advice, [&] {
-    logits_ = model.model().logits(to_device(batch, device), context);
+    logits_ = forward(to_device(batch, device), context);
     for (at::Tensor& tensor : logits_) {
       tensor = tensor.to(at::kFloat).contiguous();
       if (device.is_cpu()) continue;

@@ -16,6 +16,7 @@
 #include "trainer/kernels/activation.h"
 #include "trainer/kernels/cpu/args.h"
 #include "trainer/kernels/cuda/stream.h"
+#include "trainer/kernels/pooling.h"
 
 namespace berth::train::cuda {
 
@@ -66,6 +67,21 @@ template <class T>
 void activation_backward(Activation activation, const T* d_out, const T* x, T* dx, float* bias_grad, int64_t rows,
                          int64_t columns, float* workspace, Stream stream);
 int64_t activation_backward_workspace(int64_t rows, int64_t columns);
+
+// A row for each sample out of its tokens' rows. The mean is summed in fp32; a column's greatest is the first of equals, and NaN where there
+// is one.
+struct PoolArgs {
+  Pooling pooling;
+  const int32_t* cu_seqlens;  // [samples + 1]: sample b has rows cu_seqlens[b] to cu_seqlens[b + 1], at least one
+  int64_t samples, columns;
+  int32_t* chosen;  // [samples, columns]: the row that each greatest is from, kept for backward; of the mean null
+};
+// x: all samples' rows; out [samples, columns].
+template <class T>
+void pool_forward(const PoolArgs& args, const T* x, T* out, Stream stream);
+// dx: written, the rows of all samples.
+template <class T>
+void pool_backward(const PoolArgs& args, const T* d_out, T* dx, Stream stream);
 
 // Cross entropy as trainer/model/losses.h has it: rows of label kIgnoreLabel take no part; with smoothing s, a row's loss is
 // (1 - s) * nll + s * mean over classes of -log p.

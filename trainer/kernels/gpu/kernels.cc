@@ -145,6 +145,39 @@ struct CrossEntropy : torch::autograd::Function<CrossEntropy> {
   }
 };
 
+struct PoolTokens : torch::autograd::Function<PoolTokens> {
+  static PoolArgs call(const at::Tensor& cu_seqlens, const at::Tensor& chosen, int64_t columns, int64_t pooling) {
+    return {static_cast<Pooling>(pooling), cu_seqlens.const_data_ptr<int32_t>(), cu_seqlens.size(0) - 1, columns,
+            data_if<int32_t>(chosen)};
+  }
+
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& cu_seqlens, int64_t pooling,
+                            int64_t stream) {
+    const at::Tensor out = at::empty({cu_seqlens.size(0) - 1, x.size(1)}, x.options());
+    const bool chooses = static_cast<Pooling>(pooling) == Pooling::kMax;
+    const at::Tensor chosen = chooses ? at::empty(out.sizes(), cu_seqlens.options()) : at::Tensor();
+    by_type(x.scalar_type(), [&](auto type) {
+      using T = decltype(type);
+      pool_forward(call(cu_seqlens, chosen, x.size(1), pooling), data<T>(x), data<T>(out), reinterpret_cast<Stream>(stream));
+    });
+    ctx->save_for_backward({cu_seqlens, chosen});
+    for (const auto& [name, value] : {std::pair("rows", x.size(0)), {"pooling", pooling}, {"stream", stream}})
+      ctx->saved_data[name] = value;
+    return out;
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    const at::Tensor d_out = grads[0].contiguous(),
+                     dx = at::empty({ctx->saved_data["rows"].toInt(), d_out.size(1)}, d_out.options());
+    by_type(d_out.scalar_type(), [&](auto type) {
+      using T = decltype(type);
+      pool_backward(call(saved[0], saved[1], d_out.size(1), ctx->saved_data["pooling"].toInt()), data<T>(d_out), data<T>(dx),
+                    reinterpret_cast<Stream>(ctx->saved_data["stream"].toInt()));
+    });
+    return {dx, at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
 }  // namespace
 
 at::Tensor CudaKernels::attention_forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Segments& segments,
@@ -299,6 +332,10 @@ void CudaKernels::add_column_sums(const at::Tensor& x, const at::Tensor& sums) c
     using T = decltype(type);
     cuda::add_column_sums(data<T>(x), x.size(0), x.size(1), x.stride(0), data<float>(sums), data<float>(workspace), stream(x));
   });
+}
+
+at::Tensor CudaKernels::pool_tokens(const at::Tensor& x, const at::Tensor& cu_seqlens, Pooling pooling) const {
+  return PoolTokens::apply(x.contiguous(), cu_seqlens, static_cast<int64_t>(pooling), reinterpret_cast<int64_t>(stream(x)));
 }
 
 at::Tensor CudaKernels::cross_entropy_sum(const at::Tensor& logits, const at::Tensor& labels, int64_t ignored,
