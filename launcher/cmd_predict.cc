@@ -154,23 +154,18 @@ int run_embeddings(const PredictCommand& command, train::EmbedOptions options, R
                    : "";
       });
   });
+  const auto write_row = [&](const data::Record& record, std::span<const float> row) {
+    if (matrix)
+      matrix->append(row);
+    else
+      (*lines)(record, {{"embedding", std::vector<float>(row.begin(), row.end())}});
+  };
+  const auto write_similarity = [&](const data::Record& record, double similarity) {
+    (*lines)(record, {{"similarity", similarity}});
+  };
   const auto stop = [] { return stop_signal() != 0; };
-  const bool complete = command.similarity
-                            ? train::compare_pairs(
-                                  model, comm, options, next,
-                                  [&](const data::Record& record, double similarity) {
-                                    (*lines)(record, {{"similarity", similarity}});
-                                  },
-                                  stop)
-                            : train::embed(
-                                  model, comm, options, next,
-                                  [&](const data::Record& record, std::span<const float> row) {
-                                    if (matrix)
-                                      matrix->append(row);
-                                    else
-                                      (*lines)(record, {{"embedding", std::vector<float>(row.begin(), row.end())}});
-                                  },
-                                  stop);
+  const bool complete = command.similarity ? train::compare_pairs(model, comm, options, next, write_similarity, stop)
+                                           : train::embed(model, comm, options, next, write_row, stop);
   if (!complete) return end_stopped(rank, "stopped on request; the embeddings are not complete");
   comm::agree_on_root(comm, [&] { matrix ? matrix->commit() : lines->finish(); });
   return 0;

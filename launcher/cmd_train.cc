@@ -23,13 +23,14 @@ void write_page(const std::filesystem::path& run) {
 
 }  // namespace
 
-int run_train(const TrainCommand& command, const std::string& command_line, const nlohmann::ordered_json& all_options,
-              const std::string& log_level) {
+int run_train(const TrainCommand& command, const std::string& command_line, const std::string& shell_command,
+              const nlohmann::ordered_json& all_options, const std::string& log_level) {
   command.options.validate();
   return on_all_ranks(command.device, log_level, [&](Rank& rank) {
     train::set_precision(command.options.model_options.precision, rank.comm);
     const train::RunFolder folder(command.options, rank.comm);
-    train::TrainHooks hooks{.stop = [] { return stop_signal() != 0; }, .version = version(), .options = all_options};
+    train::TrainHooks hooks{
+        .stop = [] { return stop_signal() != 0; }, .version = version(), .options = all_options, .command = shell_command};
     if (rank.comm.rank() == 0) {
       log_to_file(command.options.output_dir / "berth.log", log_level, rank.console);
       BOOST_LOG_TRIVIAL(info) << "berth " << command_line;

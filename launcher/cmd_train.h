@@ -15,8 +15,9 @@ struct TrainCommand {
   bool disable_tqdm = false;  // no progress bar, plain lines
 };
 
-// `command_line` and `all_options` go to berth.log and provenance.json. Returns the exit code.
-int run_train(const TrainCommand& command, const std::string& command_line, const nlohmann::ordered_json& all_options,
-              const std::string& log_level);
+// `command_line`, as given, goes to berth.log, `shell_command` (CommandLine::for_shell) into the model card, `all_options` to provenance.json.
+// Returns the exit code.
+int run_train(const TrainCommand& command, const std::string& command_line, const std::string& shell_command,
+              const nlohmann::ordered_json& all_options, const std::string& log_level);
 
 }  // namespace berth::launch

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "data/check.h"
+#include "data/shell.h"
 #include "data/words.h"
 #include "launcher/options.h"
 #include "launcher/version.h"
@@ -112,6 +113,23 @@ nlohmann::ordered_json effective_options(const CLI::App& app) {
   return all;
 }
 
+// "berth train --model … --bf16": every option that was given.
+std::string shell_command(const CLI::App& app) {
+  std::string command = app.get_name();
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->count() == 0 || option->get_lnames().empty() || option->get_lnames()[0] == "config") continue;
+    const std::string name = " --" + option->get_lnames()[0];
+    const std::vector<std::string> values = option->reduced_results();
+    if (option->get_expected_min() == 0)
+      command += name + (values[0] == "true" ? "" : "=" + values[0]);
+    else if (option->get_delimiter() != '\0')
+      command += name + " " + shell_quoted(joined(values, std::string(1, option->get_delimiter())));
+    else
+      for (const std::string& value : values) command += name + " " + shell_quoted(value);
+  }
+  return command;
+}
+
 std::string overview() {
   std::string text = version() + "\nBERT fine-tuning for HPC clusters.\n\nUsage: berth SUBCOMMAND [options]\n\n";
   for (const Subcommand& s : subcommands()) text += "  " + s.name + std::string(10 - s.name.size(), ' ') + s.help + "\n";
@@ -168,6 +186,7 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments) {
     fail(ExitCode::kUsage, "berth ", chosen->name, ": ", error.what(), " (berth ", chosen->name, " --help)");
   }
   line.options = effective_options(app);
+  line.for_shell = shell_command(app);
   return line;
 }
 

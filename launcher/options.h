@@ -27,6 +27,7 @@ struct CommandLine {
   std::variant<PrepareCommand, TrainCommand, EvaluateCommand, PredictCommand, InspectOptions, ReportCommand> command;
   std::string log_level = "info";
   std::string text;                // the command line as given
+  std::string for_shell;           // the same with what --config says, quoted where a shell wants it
   nlohmann::ordered_json options;  // every option of the subcommand and its value, for provenance
 };
 

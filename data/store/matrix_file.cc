@@ -123,7 +123,9 @@ class Hdf5 final : public MatrixFile::Format {
 
 }  // namespace
 
-bool MatrixFile::is_name(const fs::path& path) { return is_npy(path) || path.extension() == ".h5" || path.extension() == ".hdf5"; }
+bool MatrixFile::is_name(const fs::path& path) {
+  return is_npy(path) || path.extension() == ".h5" || path.extension() == ".hdf5";
+}
 
 MatrixFile::MatrixFile(const fs::path& path, int64_t columns) {
   check_internal(is_name(path) && columns > 0, "a matrix file of ", columns, " columns named ", path.string());

@@ -3,7 +3,7 @@
     compare_run.py BERTH MODEL
 
 Fine-tunes MODEL for a few steps on 2 MPI ranks, task by task. Then the run folder must load with transformers' Auto class, label names
-included, and give what `berth predict` gives (logits to 1e-4, fp32), and TensorBoard's reader must find the losses of metrics.jsonl.
+included, and give what `berth predict` gives (logits to 1e-4, fp32), TensorBoard's reader must find the losses of metrics.jsonl, and huggingface_hub the results in the model card.
 """
 import csv
 import json
@@ -13,6 +13,7 @@ import tempfile
 
 import torch
 import transformers
+from huggingface_hub import ModelCard
 from live import berth, load
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -133,7 +134,7 @@ def fine_tune(program, model, work, task):
     prepare, predict = TASKS[task][0](work)
     berth(program, "prepare", *prepare, "--validation-split", 0.2, "--tokenizer", model, "--output", data)
     berth(program, "train", "--model", model, "--data", data, "--output-dir", run, "--max-steps", STEPS, "--logging-steps", 1,
-          "--max-eval-samples", 32, "--global-batch-size", 16, "--learning-rate", 1e-3 if task == "ner" else 1e-4, ranks=2)
+          "--eval-strategy", "epoch", "--max-eval-samples", 32, "--global-batch-size", 16, "--learning-rate", 1e-3 if task == "ner" else 1e-4, ranks=2)
     berth(program, "predict", "--model", run, *predict, "--logits", "--output", work / "predictions.jsonl")
     return run, [json.loads(line) for line in (work / "predictions.jsonl").open()]
 
@@ -160,12 +161,27 @@ def compare_events(run):
     print(f"TensorBoard reads the {len(shown)} losses of metrics.jsonl")
 
 
+def compare_card(run, model, task):
+    """The card has what huggingface_hub's parser finds in the cards of Trainer: library, pipeline and the last evaluation."""
+    card = ModelCard.load(run / "README.md")
+    results = json.loads((run / "eval_results.json").read_text())
+    found = {result.metric_type: result.metric_value for result in card.data.eval_results}
+    kind = "token-classification" if task == "ner" else "text-classification"
+    assert (card.data.library_name, card.data.pipeline_tag, card.data.model_name) == ("transformers", kind, run.name), card.data.to_dict()
+    assert all(result.task_type == kind and result.dataset_split == "validation" for result in card.data.eval_results), found
+    assert found and found.keys() == set(card.data.metrics), (found, card.data.metrics)
+    assert all(results["eval_" + name] == value for name, value in found.items()), (found, results)
+    assert card.data.base_model is None and f"`{model}`" in card.text, card.text  # a folder is no name on the Hub
+    print(f"{task}: huggingface_hub reads {len(found)} metrics in the model card")
+
+
 def main():
     transformers.logging.set_verbosity_error()
     for task in TASKS:
         with tempfile.TemporaryDirectory() as work:
             run, predictions = fine_tune(sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(work), task)
             compare_outputs(run, predictions, task)
+            compare_card(run, sys.argv[2], task)
             compare_events(run)
 
 

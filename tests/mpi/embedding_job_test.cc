@@ -13,13 +13,15 @@ class EmbeddingJob : public TinyJob {
   static void SetUpTestSuite() {
     TinyJob::SetUpTestSuite();
     std::ofstream texts(at("texts.txt"));
-    for (int i = 0; i < 100; ++i) texts << (i % 2 == 0 ? "ban bas" : "tus") << std::string(static_cast<size_t>(i % 7), 'a') << "\n";
+    for (int i = 0; i < 100; ++i)
+      texts << (i % 2 == 0 ? "ban bas" : "tus") << std::string(static_cast<size_t>(i % 7), 'a') << "\n";
     texts << "\nban\n";
   }
 
   static JobResult embed(const std::string& model, const std::string& output, const std::string& options = "", int ranks = 1) {
-    return run_berth("predict --embeddings --model " + at(model) + " --input " + at("texts.txt") + " --output " + at(output) + " " + options,
-                     ranks);
+    return run_berth(
+        "predict --embeddings --model " + at(model) + " --input " + at("texts.txt") + " --output " + at(output) + " " + options,
+        ranks);
   }
   static std::vector<std::vector<float>> vectors(const std::string& output) {
     std::vector<std::vector<float>> all;
@@ -51,7 +53,8 @@ TEST_F(EmbeddingJob, TheHeadDoesNotMatterAndTheFolderSaysHow) {
   EXPECT_EQ(vectors("a.jsonl"), vectors("b.jsonl"));
 
   const std::string type = R"("type": "sentence_transformers.models.)";
-  write_bytes(at("run/modules.json"), "[{" + type + "Transformer\", \"path\": \"\"}, {" + type + "Pooling\", \"path\": \"1_Pooling\"}, {" + type +
+  write_bytes(at("run/modules.json"), "[{" + type + "Transformer\", \"path\": \"\"}, {" + type +
+                                          "Pooling\", \"path\": \"1_Pooling\"}, {" + type +
                                           "Normalize\", \"path\": \"2_Normalize\"}]");
   write_bytes(at("run/1_Pooling/config.json"), R"({"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false})");
   ASSERT_EQ(embed("run", "said.jsonl").exit_code, 0);
@@ -75,11 +78,12 @@ TEST_F(EmbeddingJob, TheHeadDoesNotMatterAndTheFolderSaysHow) {
 TEST_F(EmbeddingJob, SimilarityIsTheCosine) {
   write_bytes(at("pairs.csv"), "a,b\nban bas,tus\nban bas,ban bas\n");
   const std::string columns = " --text-column a --text-pair-column b --input " + at("pairs.csv");
-  const JobResult result = run_berth("predict --similarity --model " + at("model") + " --output " + at("pairs.jsonl") + columns, 2);
+  const JobResult result =
+      run_berth("predict --similarity --model " + at("model") + " --output " + at("pairs.jsonl") + columns, 2);
   ASSERT_EQ(result.exit_code, 0) << result.err;
   write_bytes(at("both.txt"), "ban bas\ntus\n");
-  ASSERT_EQ(run_berth("predict --embeddings --normalize-embeddings --model " + at("model") + " --input " + at("both.txt") + " --output " +
-                      at("both.jsonl"))
+  ASSERT_EQ(run_berth("predict --embeddings --normalize-embeddings --model " + at("model") + " --input " + at("both.txt") +
+                      " --output " + at("both.jsonl"))
                 .exit_code,
             0);
   const auto rows = vectors("both.jsonl");
@@ -88,7 +92,8 @@ TEST_F(EmbeddingJob, SimilarityIsTheCosine) {
   const auto pairs = read_jsonl(at("pairs.jsonl"));
   EXPECT_NEAR(pairs[0]["similarity"].get<double>(), product, 1e-6);
   EXPECT_NEAR(pairs[1]["similarity"].get<double>(), 1, 1e-6);
-  const JobResult people = run_berth("predict --similarity --model " + at("model") + " --text \"ban bas\" --text-pair \"ban bas\"");
+  const JobResult people =
+      run_berth("predict --similarity --model " + at("model") + " --text \"ban bas\" --text-pair \"ban bas\"");
   EXPECT_EQ(people.out, "Text: ban bas | ban bas => Similarity: 1.0000\n");
 }
 

@@ -217,9 +217,10 @@ TEST_F(UseJob, TextsOfTheCommandLineArePrintedForPeople) {
 TEST_F(UseJob, TheRunFolderHoldsWhatHuggingFacesTrainerWrites) {
   ASSERT_EQ(train("folder", "--max-steps 6 --save-steps 3 --save-total-limit 1 --eval-strategy steps --eval-steps 3").exit_code,
             0);
-  for (const char* name : {"config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json", "train_results.json",
-                           "eval_results.json", "all_results.json", "trainer_state.json", "metrics.jsonl", "berth.log",
-                           "provenance.json", "tensorboard", "checkpoint-6/optimizer.safetensors", "checkpoint-6/manifest.json"})
+  for (const char* name :
+       {"config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json", "train_results.json", "eval_results.json",
+        "all_results.json", "trainer_state.json", "metrics.jsonl", "berth.log", "provenance.json", "README.md", "tensorboard",
+        "checkpoint-6/optimizer.safetensors", "checkpoint-6/manifest.json"})
     EXPECT_TRUE(std::filesystem::exists(at("folder") + "/" + name)) << name;
   EXPECT_FALSE(std::filesystem::exists(at("folder") + "/checkpoint-3")) << "--save-total-limit 1";
   const auto all = nlohmann::json::parse(read_bytes(at("folder") + "/all_results.json"));
@@ -228,6 +229,33 @@ TEST_F(UseJob, TheRunFolderHoldsWhatHuggingFacesTrainerWrites) {
     EXPECT_TRUE(all.contains(name)) << name;
   const auto config = nlohmann::json::parse(read_bytes(at("folder") + "/config.json"));
   EXPECT_EQ(config["id2label"], (nlohmann::json{{"0", "negative"}, {"1", "positive"}}));
+}
+
+TEST_F(UseJob, TheModelCardsCommandMakesTheSameModel) {
+  std::ofstream(at("card.json")) << R"({"max_steps": 6, "seed": 3, "freeze": ["embeddings", "layer.0"], "disable_tqdm": true})";
+  const std::string run = at("a run");
+  std::filesystem::create_directory(run);
+  std::ofstream(run + "/README.md") << "mine";
+  const std::string command =
+      "train --config " + at("card.json") + " --model " + at("model") + " --data " + at("data.h5") + " --output-dir \"" + run +
+      "\" --eval-strategy steps --eval-steps 3 --learning-rate 0.05 --load-best-model-at-end --save-steps 3";
+  ASSERT_EQ(run_berth(command).exit_code, 0);
+  EXPECT_EQ(read_bytes(run + "/README.md"), "mine");
+  const std::string model = read_bytes(run + "/model.safetensors");
+  std::filesystem::remove(run + "/README.md");
+  ASSERT_EQ(run_berth(command + " --overwrite-output-dir").exit_code, 0);
+  const std::string card = read_bytes(run + "/README.md");
+  const size_t begin = card.find("\nberth train "), end = card.find('\n', begin + 1);
+  ASSERT_NE(begin, std::string::npos) << card;
+  EXPECT_NE(card.find("\nberth prepare --train-file "), std::string::npos) << card;
+  EXPECT_NE(card.find("| negative | "), std::string::npos) << card;
+  const auto state = nlohmann::json::parse(read_bytes(run + "/trainer_state.json"));
+  std::string best;
+  for (const auto& record : state["log_history"])
+    if (record.contains("eval_loss") && record["step"] == state["best_global_step"]) best = record["eval_loss"].dump();
+  EXPECT_NE(card.find("\n- loss: " + best + "\n"), std::string::npos) << card;
+  ASSERT_EQ(run_shell(berth_program() + card.substr(begin + 6, end - begin - 6)).exit_code, 0) << card;
+  EXPECT_TRUE(read_bytes(run + "/model.safetensors") == model);
 }
 
 TEST_F(UseJob, TheBestModelIsKeptAndLoadedAtTheEnd) {

@@ -82,8 +82,8 @@ std::vector<Module> read_modules(const fs::path& folder, const fs::path& file) {
           path.string(), "' leads out of the folder");
     const auto known = std::find(kKinds.begin(), kKinds.end(), kind);
     const bool in_order = known != kKinds.end() && known - kKinds.begin() == std::ssize(modules);
-    check(in_order, file.string(), ": module ", modules.size() + 1, " is ", type, "; berth computes Transformer, Pooling and Normalize, ",
-          "in this order");
+    check(in_order, file.string(), ": module ", modules.size() + 1, " is ", type,
+          "; berth computes Transformer, Pooling and Normalize, ", "in this order");
     modules.push_back({kind, path.empty() ? folder : folder / path});
   }
   return modules;

@@ -8,12 +8,12 @@
 namespace berth::train {
 
 struct SentenceModules {
-  std::filesystem::path encoder;            // the folder of config.json, weights and tokenizer
-  std::string pooling = "mean";             // as it stands there: cls, mean, max, lasttoken, …
-  bool normalize = false;                   // embeddings get the length 1
-  bool lower_case = false;                  // texts, before the tokenizer sees them
-  std::optional<int64_t> max_length = {};   // tokens of a text; unset: what the tokenizer's configuration says
-  std::string prompt = {};                  // before each text
+  std::filesystem::path encoder;           // the folder of config.json, weights and tokenizer
+  std::string pooling = "mean";            // as it stands there: cls, mean, max, lasttoken, …
+  bool normalize = false;                  // embeddings get the length 1
+  bool lower_case = false;                 // texts, before the tokenizer sees them
+  std::optional<int64_t> max_length = {};  // tokens of a text; unset: what the tokenizer's configuration says
+  std::string prompt = {};                 // before each text
 };
 
 // Reads modules.json and what it names: sentence_bert_config.json, the Pooling's config.json, config_sentence_transformers.json and

@@ -9,6 +9,7 @@
 #include "trainer/report/metrics_file.h"
 #include "trainer/report/results.h"
 #include "trainer/report/tensorboard.h"
+#include "trainer/run/card.h"
 #include "trainer/run/peak_flops.h"
 
 namespace berth::train {
@@ -84,6 +85,15 @@ bool try_to_record(const std::filesystem::path& name, const std::function<void()
 
 void ProvenanceFile::write() {
   if (!written_) written_ = try_to_record(run_ / "provenance.json", [&] { write_provenance(run_, provenance_); });
+}
+
+void write_card(const TrainOptions& options, const TrainSetup& setup, const std::string& command, const std::string& version,
+                int64_t model_step) {
+  try_to_record(options.output_dir / "README.md", [&] {
+    if (!write_model_card(options.output_dir, to_markdown(make_card(options, setup, command, version, model_step))))
+      BOOST_LOG_TRIVIAL(info) << (options.output_dir / "README.md").string()
+                              << " is not berth's: it stays, there is no model card";
+  });
 }
 
 void write_closing_table(const std::filesystem::path& run, const nlohmann::ordered_json& log_history) {

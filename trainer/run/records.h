@@ -39,6 +39,10 @@ class ProvenanceFile {
   bool written_ = false;
 };
 
+// Rank 0: the run's README.md (card.h has the arguments), unless the user has one there.
+void write_card(const TrainOptions& options, const TrainSetup& setup, const std::string& command, const std::string& version,
+                int64_t model_step);
+
 // Rank 0: the run's evaluations as a table, logged and written to training_results.md; nothing if there were none.
 void write_closing_table(const std::filesystem::path& run, const nlohmann::ordered_json& log_history);
 

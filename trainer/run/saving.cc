@@ -103,8 +103,8 @@ std::vector<Saving::Candidate> Saving::next_best() const {
   return left;
 }
 
-// Rank 0: the checkpoint that the final model is loaded from; empty: it is the model as it is.
-fs::path Saving::choose_best() const {
+// Rank 0: what the final model is.
+Saving::Candidate Saving::choose_best() const {
   const RunState& state = setup_.state;
   std::string lost = state.not_kept.empty() ? "no checkpoint was made of it" : state.not_kept;
   if (state.kept.step == state.best.step) {
@@ -112,7 +112,7 @@ fs::path Saving::choose_best() const {
     lost = problem_of(folder);
     if (lost.empty()) {
       BOOST_LOG_TRIVIAL(info) << "the final model is the best one, of step " << state.best.step;
-      return folder;
+      return {.step = state.best.step, .metric = state.kept.metric, .folder = folder};
     }
   }
   // The last model, unless another one that was evaluated can be loaded.
@@ -129,14 +129,18 @@ fs::path Saving::choose_best() const {
                              << " " << *state.best.metric << "), is lost: " << lost << ". The final model is the "
                              << (chosen.metric ? concat("best that is left, of step ", chosen.step, " (", *chosen.metric, ")")
                                                : concat("last one, of step ", chosen.step));
-  return chosen.folder;
+  return chosen;
 }
 
 void Saving::load_best() {
   const RunState& state = setup_.state;
   if (!options_.eval_save.load_best_model_at_end || state.best.step == 0 || state.best.step == state.global_step) return;
   std::string folder;
-  comm::agree_on_root(comm_, [&] { folder = choose_best().string(); });
+  comm::agree_on_root(comm_, [&] {
+    const Candidate chosen = choose_best();
+    folder = chosen.folder.string();
+    model_step_ = chosen.step;
+  });
   comm_.broadcast(folder, 0);
   if (!folder.empty()) load_pretrained(folder, setup_.model->parameters(), comm_, {.allow_new_head = false});
 }

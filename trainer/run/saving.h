@@ -27,6 +27,8 @@ class Saving {
   // written, is gone or damaged: those of the best that is left, with a warning that says what was lost and why. A collective
   // call.
   void load_best();
+  // Rank 0: after which step the parameters were what they are.
+  int64_t model_step() const { return model_step_.value_or(setup_.state.global_step); }
   // Rank 0: the model at the run folder's root, and after it the training state, which says that the run is complete. Throws
   // Error(kInternal).
   void write_final_model() const;
@@ -38,12 +40,13 @@ class Saving {
   std::vector<data::FileDigest> write_model(const std::filesystem::path& folder) const;
   std::string state_json(const RunState& state) const;
   std::vector<Candidate> next_best() const;
-  std::filesystem::path choose_best() const;
+  Candidate choose_best() const;
 
   const TrainOptions& options_;
   const RunFolder& folder_;
   TrainSetup& setup_;
   comm::Communicator& comm_;
+  std::optional<int64_t> model_step_;  // rank 0: of the checkpoint that load_best() took
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 

@@ -226,6 +226,7 @@ void TrainLoop::finish() {
     remember_log();
     write_closing_table(options_.output_dir, state_.log_history);
     provenance_->write();
+    write_card(options_, setup_, hooks_.command, hooks_.version, saving_.model_step());
     saving_.write_final_model();
   });
 }

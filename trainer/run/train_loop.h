@@ -20,6 +20,7 @@ struct TrainHooks {
   std::vector<std::unique_ptr<Sink>> sinks = {};  // rank 0: further listeners, e.g. the progress line
   std::string version = {};                       // of berth, for provenance
   nlohmann::ordered_json options = {};            // all options, for provenance
+  std::string command = {};                       // "berth train --model …", for a shell, for the model card
 };
 
 enum class TrainOutcome { kDone, kStoppedEarly };

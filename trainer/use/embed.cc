@@ -67,7 +67,8 @@ class Embedder {
     const auto size = static_cast<size_t>(model_.size());
     std::span<float> row{rows.get()[0].mutable_data_ptr<float>() + index * size, size};
     for (const float x : row)
-      check(std::isfinite(x), model_.folder.string(), ": an embedding is not finite: the model's training diverged, or its numbers "
+      check(std::isfinite(x), model_.folder.string(),
+            ": an embedding is not finite: the model's training diverged, or its numbers "
             "are too large for --fp16");
     return row;
   }
@@ -83,7 +84,8 @@ class Embedder {
 TextPooling pooling_in(const std::string& name, const std::string& folder) {
   for (const TextPooling pooling : {TextPooling::kCls, TextPooling::kMean, TextPooling::kMax})
     if (name == text_pooling_name(pooling)) return pooling;
-  fail(ExitCode::kBadInput, folder, ": pools its tokens by ", name, ", which berth does not; --pooling cls, mean or max gives others");
+  fail(ExitCode::kBadInput, folder, ": pools its tokens by ", name,
+       ", which berth does not; --pooling cls, mean or max gives others");
 }
 
 }  // namespace
@@ -132,7 +134,8 @@ SentenceEncoder load_sentence_encoder(const std::string& name, const EmbedOption
   for (const ParameterSpec& spec : specs) names.push_back(spec.name);
   model.parameters = std::make_shared<ParameterStore>(specs, comm, 25 << 20, /*frozen=*/names);
   load_pretrained(folder, *model.parameters, comm, all_of_it);
-  if (const at::ScalarType type = compute_type(options.precision); type != at::kFloat) model.parameters->enable_compute_copy(type);
+  if (const at::ScalarType type = compute_type(options.precision); type != at::kFloat)
+    model.parameters->enable_compute_copy(type);
   model.encoder = std::make_shared<BertEncoder>(model.config, *model.parameters);
   return model;
 }
@@ -171,7 +174,8 @@ bool compare_pairs(const SentenceEncoder& model, comm::Communicator& comm, const
   const auto begin = [&](std::vector<data::Record> records) -> FinishGroup {
     std::vector<data::Record> second = records;
     for (size_t i = 0; i < records.size(); ++i) {
-      check(records[i].has_pair, "row ", records[i].row, ": has one text; --similarity compares two (--text-pair, --text-pair-column)");
+      check(records[i].has_pair, "row ", records[i].row,
+            ": has one text; --similarity compares two (--text-pair, --text-pair-column)");
       second[i].text = records[i].text_pair;
       records[i].has_pair = second[i].has_pair = false;
     }

@@ -26,7 +26,8 @@ struct EmbedOptions : DealOptions {
   // Unset: what the folder says (checkpoint/sentence_modules.h).
   std::optional<TextPooling> pooling = {};  // not kPooler
   std::optional<bool> normalize = {};       // to the length 1
-  std::optional<int> max_length = {};       // tokens of a text, special ones included; longer texts are cut. At most the model's positions
+  std::optional<int> max_length =
+      {};  // tokens of a text, special ones included; longer texts are cut. At most the model's positions
   PrecisionOptions precision = {};
 
   void validate() const;  // Error(kUsage)

@@ -53,7 +53,8 @@ TEST_F(SentenceModulesTest, AFolderWithoutModulesIsTheMeanOfAllTokens) {
 
 TEST_F(SentenceModulesTest, WhatVersion2Wrote) {
   write("modules.json", kModules);
-  write("1_Pooling/config.json", R"({"word_embedding_dimension": 384, "pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false})");
+  write("1_Pooling/config.json",
+        R"({"word_embedding_dimension": 384, "pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false})");
   write("sentence_bert_config.json", R"({"max_seq_length": 256, "do_lower_case": false})");
   write("tokenizer_config.json", R"({"model_max_length": 512})");
   const SentenceModules modules = read();
@@ -66,10 +67,13 @@ TEST_F(SentenceModulesTest, WhatVersion2Wrote) {
 }
 
 TEST_F(SentenceModulesTest, WhatVersion6Writes) {
-  write("modules.json", R"([{"idx": 0, "name": "0", "path": "0_Transformer", "type": "sentence_transformers.base.modules.transformer.Transformer"},
+  write(
+      "modules.json",
+      R"([{"idx": 0, "name": "0", "path": "0_Transformer", "type": "sentence_transformers.base.modules.transformer.Transformer"},
     {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.sentence_transformer.modules.pooling.Pooling"}])");
   write("1_Pooling/config.json", R"({"embedding_dimension": 384, "pooling_mode": "max", "include_prompt": true})");
-  write("config_sentence_transformers.json", R"({"default_prompt_name": "query", "prompts": {"query": "query: ", "document": ""}})");
+  write("config_sentence_transformers.json",
+        R"({"default_prompt_name": "query", "prompts": {"query": "query: ", "document": ""}})");
   write("0_Transformer/sentence_bert_config.json", R"({"transformer_task": "feature-extraction"})");
   write("0_Transformer/tokenizer_config.json", R"({"model_max_length": 128})");
   const SentenceModules modules = read();
@@ -90,7 +94,8 @@ TEST_F(SentenceModulesTest, WhatCannotBeComputedOrReadIsAnError) {
   expect_error("modules.json", R"([{"type": "a.Transformer", "path": "../other"}])", "leads out of the folder");
   expect_error("modules.json", R"([{"type": "a.Transformer", "path": "/etc"}])", "leads out of the folder");
   expect_error("modules.json", R"([{"type": "a.Pooling", "path": ""}])", "in this order");
-  expect_error("modules.json", R"([{"type": "a.Transformer", "path": ""}, {"type": "a.Pooling", "path": ""}, {"type": "a.Dense", "path": ""}])",
+  expect_error("modules.json",
+               R"([{"type": "a.Transformer", "path": ""}, {"type": "a.Pooling", "path": ""}, {"type": "a.Dense", "path": ""}])",
                "module 3 is a.Dense");
   write("modules.json", kModules);
   expect_error("1_Pooling/config.json", R"({"pooling_mode": 3})", "must be a name");

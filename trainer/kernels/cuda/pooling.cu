@@ -98,9 +98,10 @@ dim3 grid_of(const PoolArgs& args) {
 template <class T>
 void pool_forward(const PoolArgs& args, const T* x, T* out, Stream stream) {
   if (args.samples == 0) return;
-  const bool aligned = rows_are_aligned(x, args.columns) && rows_are_aligned(out, args.columns), max = args.pooling == Pooling::kMax;
+  const bool aligned = rows_are_aligned(x, args.columns) && rows_are_aligned(out, args.columns),
+             max = args.pooling == Pooling::kMax;
   launch(aligned ? max ? pool_forward_kernel<true, true, T> : pool_forward_kernel<false, true, T>
-         : max   ? pool_forward_kernel<true, false, T>
+         : max ? pool_forward_kernel<true, false, T>
                  : pool_forward_kernel<false, false, T>,
          grid_of(args), kWarps * 32, 0, stream, x, args.cu_seqlens, args.columns, out, args.chosen);
 }
@@ -111,12 +112,12 @@ void pool_backward(const PoolArgs& args, const T* d_out, T* dx, Stream stream) {
   const bool aligned = rows_are_aligned(d_out, args.columns) && rows_are_aligned(dx, args.columns),
              max = args.pooling == Pooling::kMax;
   launch(aligned ? max ? pool_backward_kernel<true, true, T> : pool_backward_kernel<false, true, T>
-         : max   ? pool_backward_kernel<true, false, T>
+         : max ? pool_backward_kernel<true, false, T>
                  : pool_backward_kernel<false, false, T>,
          grid_of(args), kWarps * 32, 0, stream, d_out, args.cu_seqlens, args.chosen, args.columns, dx);
 }
 
-#define BERTH_POOLING_OF(T)                                              \
+#define BERTH_POOLING_OF(T)                                          \
   template void pool_forward(const PoolArgs&, const T*, T*, Stream); \
   template void pool_backward(const PoolArgs&, const T*, T*, Stream);
 BERTH_POOLING_OF(float)
