@@ -28,6 +28,7 @@ enum class Purpose : uint32_t {
   kMlmMask = 9,
   kAugment = 10,
   kSentencePairs = 11,
+  kWeightedSampling = 12,
 };
 
 inline PhiloxCounter philox(PhiloxCounter c, PhiloxKey k) {

@@ -150,6 +150,9 @@ void add_batch(Parser& p, train::TrainOptions& o) {
   p.add("--dataloader-drop-last", b.drop_last, "drop an epoch's last, smaller batch");
   p.add("--num-train-epochs", o.num_train_epochs, "epochs; fractions are allowed");
   p.add("--max-steps", o.max_steps, "steps; wins over the epochs if positive");
+  p.add("--weighted-sampling", b.weighted_sampling,
+        "classification: draw the samples of an epoch with replacement, each class as often as any other, however few samples it "
+        "has");
   p.add("--max-train-samples", b.max_train_samples, "use only the first so many; -1: all");
   p.add("--max-eval-samples", b.max_eval_samples, "evaluate only the first so many; -1: all");
 }
@@ -182,6 +185,14 @@ void add_model(Parser& p, train::TrainOptions& o) {
   p.add("--attention-probs-dropout-prob", m.attention_probs_dropout_prob, "default: the model's");
   p.add("--classifier-dropout", m.classifier_dropout, "default: the model's");
   p.add("--label-smoothing-factor", m.label_smoothing_factor, "share of the target that is spread over all classes; 0: off");
+  p.add_list(
+      "--class-weights", m.class_weights,
+      "classification, token classification: what a target of each class counts in the training loss: balanced (as "
+      "scikit-learn), label=number,…, or a file (a JSON object, or lines of label, tab, number). The loss is divided by the "
+      "weights of all ranks' targets; evaluation and eval_loss know no weights");
+  p.add_list("--pos-weight", m.pos_weight,
+             "multi-label: what the positives of each label count in the training loss: balanced (negatives / positives), "
+             "label=number,…, a number for all, or a file as above");
   p.add_named("--document-pooling", "mean",
               "what the logits of a long text's windows (berth prepare --doc-stride) become: their mean, max, or the first "
               "window's",

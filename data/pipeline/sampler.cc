@@ -34,6 +34,28 @@ int64_t Permutation::operator()(int64_t index) const {
   return static_cast<int64_t>(x);
 }
 
+BalancedDraws::BalancedDraws(std::span<const int32_t> classes, uint64_t seed) : seed_(seed) {
+  for (size_t i = 0; i < classes.size(); ++i)
+    if (classes[i] >= 0) samples_.push_back(static_cast<int64_t>(i));
+  check(!samples_.empty(), "no training sample has a label: there is nothing to draw from");
+  check_internal(samples_.size() < uint64_t{1} << 32, samples_.size(), " samples are too many to draw from");
+  const auto class_of = [&](int64_t sample) { return classes[static_cast<size_t>(sample)]; };
+  std::stable_sort(samples_.begin(), samples_.end(), [&](int64_t a, int64_t b) { return class_of(a) < class_of(b); });
+  for (size_t i = 0; i < samples_.size(); ++i)
+    if (i == 0 || class_of(samples_[i]) != class_of(samples_[i - 1])) begins_.push_back(i);
+  begins_.push_back(samples_.size());
+}
+
+int64_t BalancedDraws::operator()(int64_t epoch, int64_t index) const {
+  const auto place = static_cast<uint64_t>(index);
+  const PhiloxCounter random = philox({static_cast<uint32_t>(place), static_cast<uint32_t>(place >> 32), 0, 0},
+                                      philox_key(seed_, Purpose::kWeightedSampling, static_cast<uint64_t>(epoch)));
+  // The integer part of n times a fraction of 64 random bits, n < 2^32.
+  const auto below = [](uint64_t n, uint32_t high, uint32_t low) { return (high * n + (low * n >> 32)) >> 32; };
+  const size_t drawn = below(begins_.size() - 1, random[0], random[1]), begin = begins_[drawn];
+  return samples_[begin + below(begins_[drawn + 1] - begin, random[2], random[3])];
+}
+
 Sampler::Sampler(SamplerOptions options) : options_(options) {
   check(options.num_samples > 0, "the data set is empty: there is nothing to train on");
   check_usage(options.global_batch > 0, "the global batch must hold at least one sample, got ", options.global_batch);
@@ -79,12 +101,14 @@ int64_t Sampler::steps_until(double epochs) const {
   return start.step + steps((left - done) / (1 - done) * static_cast<double>(first_steps()));
 }
 
-std::vector<int64_t> Sampler::global_step(int64_t step) const {
+std::vector<int64_t> Sampler::global_step(int64_t step, const BalancedDraws* draws) const {
   const auto [ignored, epoch, begin] = position(step);
   const int64_t end = std::min(begin + options_.global_batch, options_.num_samples);
   std::vector<int64_t> samples(static_cast<size_t>(end - begin));
   std::iota(samples.begin(), samples.end(), begin);
-  if (options_.shuffle) {
+  if (draws != nullptr) {
+    for (int64_t& sample : samples) sample = (*draws)(epoch, sample);
+  } else if (options_.shuffle) {
     const Permutation permutation(options_.num_samples, options_.seed, static_cast<uint64_t>(epoch));
     for (int64_t& sample : samples) sample = permutation(sample);
   }

@@ -3,6 +3,8 @@
 // The first depends on (seed, epoch, number of samples, global batch) alone, so step k holds the same samples on 1, 3 or
 // 8 ranks. The position in a run is the step number; seeking costs O(1) and nothing is replayed. Where the global batch is changed
 // in mid-run, steps count on from there with the new size, and no sample is repeated or left out. Nothing here reads a file.
+// (Where classes are balanced, the samples of an epoch are drawn, each a function of (seed, epoch, its place in the epoch): some come
+// several times, others not at all.)
 #pragma once
 
 #include <cstdint>
@@ -25,6 +27,20 @@ class Permutation {
   uint64_t n_;
   uint32_t half_bits_;
   uint64_t key_;
+};
+
+// Samples drawn with replacement such that each class comes as often as any other: torch's WeightedRandomSampler with one over the number
+// of samples of its class as a sample's weight. A draw is O(1).
+class BalancedDraws {
+ public:
+  // The class of each sample; those below 0 are never drawn. Throws Error(kBadInput) if there are no others.
+  BalancedDraws(std::span<const int32_t> classes, uint64_t seed);
+  int64_t operator()(int64_t epoch, int64_t index) const;  // index in [0, number of samples)
+
+ private:
+  uint64_t seed_;
+  std::vector<int64_t> samples_;  // by class
+  std::vector<size_t> begins_;    // of the classes that occur, in samples_, and the end of the last
 };
 
 // Sample `sample` of the order of `epoch`, before which `step` steps were made.
@@ -52,9 +68,9 @@ class Sampler {
   double epochs(int64_t step) const;
   // How many steps are done when so many epochs are, rounded up; about 1e18 at most.
   int64_t steps_until(double epochs) const;
-  // The samples of global step `step`, in the order of the epoch's permutation.
+  // The samples of global step `step`, in the order of the epoch's permutation, or `draws` in its place.
   // The last step of an epoch holds fewer unless drop_last.
-  std::vector<int64_t> global_step(int64_t step) const;
+  std::vector<int64_t> global_step(int64_t step, const BalancedDraws* draws = nullptr) const;
   const SamplerOptions& options() const { return options_; }
 
  private:

@@ -67,6 +67,20 @@ class Hdf5Split final : public Split {
     }
   }
 
+  void read_labels(int64_t begin, int64_t end, Batch& batch) const override {
+    check_internal(begin >= 0 && begin <= end && end <= size() && shape_ != LabelShape::kSpan, "labels of samples ", begin,
+                   " to ", end, " of ", size(), " were asked for");
+    begin_batch(batch);
+    const bool of_tokens = shape_ == LabelShape::kTokenClass;
+    const auto row = [&](int64_t sample) { return static_cast<uint64_t>(of_tokens ? first_token(sample) : sample); };
+    const uint64_t first = row(begin), last = row(end);
+    in_context([&] { return concat(file_->path.string(), ": ", name_, ": samples ", begin, " to ", end - 1); },
+               [&] {
+                 if (labels_) append_labels(labels_->read(first, last - first), 0, batch);
+                 if (float_labels_) append_float_labels(float_labels_->read(first, last - first), batch);
+               });
+  }
+
   std::vector<int64_t> rows(std::span<const int64_t> samples) const override {
     std::vector<int64_t> rows;
     for (int64_t sample : samples) {

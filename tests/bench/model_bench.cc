@@ -76,7 +76,7 @@ void bench(const char* name, const std::vector<int>& lengths, at::ScalarType typ
   ForwardContext context;
   context.training = true;
   context.compute_type = type;
-  const auto forward = [&] { return model->loss_sums(model->logits(batch, context), batch, 0).sum(); };
+  const auto forward = [&] { return model->loss_sums(model->logits(batch, context), batch).sum(); };
   const Timing inference = measure(repeats, [&] {
     at::NoGradGuard no_grad;
     forward();

@@ -3,8 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <map>
 #include <numeric>
 #include <set>
+
+#include "data/check.h"
 
 namespace berth::data {
 namespace {
@@ -44,6 +48,61 @@ TEST(Sampler, EachEpochHoldsEverySampleOnce) {
     EXPECT_EQ(all, expected);
   }
   EXPECT_EQ(sampler.global_step(10).size(), 3u);
+}
+
+// 3 classes of 2, 40 and 958 samples; one sample has no class.
+std::vector<int32_t> uneven_classes() {
+  std::vector<int32_t> classes;
+  for (int i = 0; i < 1001; ++i) classes.push_back(i == 500 ? -100 : i % 501 == 7 ? 5 : i % 25 == 3 ? 0 : 2);
+  return classes;
+}
+
+TEST(BalancedDraws, EachClassAndEachOfItsSamplesIsAsLikely) {
+  const std::vector<int32_t> classes = uneven_classes();
+  std::map<int32_t, double> of_class, samples;
+  for (const int32_t c : classes) ++samples[c];
+  ASSERT_EQ(samples.size(), 4u);
+  const BalancedDraws draws(classes, 42);
+  constexpr int kEpochs = 300;
+  std::vector<double> drawn(classes.size());
+  for (int64_t epoch = 0; epoch < kEpochs; ++epoch)
+    for (int64_t i = 0; i < std::ssize(classes); ++i) ++drawn[static_cast<size_t>(draws(epoch, i))];
+  EXPECT_EQ(drawn[500], 0);
+  const double all = kEpochs * static_cast<double>(classes.size());
+  std::map<int32_t, double> chi_square;
+  for (size_t i = 0; i < classes.size(); ++i) {
+    of_class[classes[i]] += drawn[i];
+    const double expected = all / 3 / samples[classes[i]];
+    if (classes[i] >= 0) chi_square[classes[i]] += (drawn[i] - expected) * (drawn[i] - expected) / expected;
+  }
+  for (const int32_t c : {0, 2, 5}) {
+    EXPECT_NEAR(of_class[c], all / 3, 5 * std::sqrt(all * 2 / 9)) << c;
+    EXPECT_NEAR(chi_square[c], samples[c], 5 * std::sqrt(2 * samples[c])) << c;
+  }
+}
+
+// A step's samples follow from seed, epoch and place alone.
+TEST(BalancedDraws, DoNotDependOnTheGlobalBatch) {
+  const std::vector<int32_t> classes = uneven_classes();
+  const BalancedDraws draws(classes, 7), other(classes, 8);
+  const auto epoch_of = [&](int64_t global_batch, int64_t epoch, const BalancedDraws& from) {
+    const Sampler sampler({.num_samples = std::ssize(classes), .global_batch = global_batch, .seed = 7});
+    std::vector<int64_t> all;
+    for (int64_t step = 0; step < sampler.steps_per_epoch(); ++step)
+      for (int64_t sample : sampler.global_step(epoch * sampler.steps_per_epoch() + step, &from)) all.push_back(sample);
+    return all;
+  };
+  const auto expected = epoch_of(1001, 1, draws);
+  EXPECT_EQ(expected.size(), 1001u);
+  for (const int64_t batch : {1, 10, 64}) EXPECT_EQ(epoch_of(batch, 1, draws), expected);
+  EXPECT_NE(epoch_of(64, 2, draws), expected);
+  EXPECT_NE(epoch_of(64, 1, other), expected);
+  const Sampler later({.num_samples = 1001, .global_batch = 5, .seed = 7, .start = {.step = 3, .epoch = 1, .sample = 30}});
+  EXPECT_EQ(later.global_step(3, &draws), std::vector<int64_t>(expected.begin() + 30, expected.begin() + 35));
+}
+
+TEST(BalancedDraws, WithoutLabelsThereIsNothingToDraw) {
+  EXPECT_THROW(BalancedDraws(std::vector<int32_t>{-100, -100}, 1), Error);
 }
 
 TEST(Deal, SharesAreEvenBalancedAndComplete) {

@@ -71,6 +71,16 @@ TEST_P(EveryTask, GivesBackWhatWasWritten) {
     }
     EXPECT_EQ(batch.labels.size(), token_labels);
     EXPECT_EQ(batch.float_labels.size(), float_labels);
+
+    if (GetParam().labels == LabelShape::kSpan) continue;
+    std::vector<int64_t> last(100);
+    std::iota(last.begin(), last.end(), 19900);
+    Batch labels_alone;
+    split->read(last, batch);
+    split->read_labels(19900, 20000, labels_alone);
+    EXPECT_EQ(labels_alone.labels, batch.labels);
+    EXPECT_EQ(labels_alone.float_labels, batch.float_labels);
+    EXPECT_EQ(labels_alone.tokens(), 0);
   }
 }
 

@@ -1,4 +1,4 @@
-"""Compares berth's training with Hugging Face's Trainer step by step, live: one real encoder, every task but pretraining.
+"""Compares berth's training with Hugging Face's Trainer step by step, live: one real encoder, every task but pretraining, and weighted losses.
 
     compare_training.py BERTH MODEL
 
@@ -134,9 +134,9 @@ def masked_lm(path, tokenizer):
     return ["--line-by-line"], None, samples
 
 
-# What makes the data, the training file's name, the Auto class, its collator, options of its config, options of berth train, and the task's name
-# in berth where it is not this one
-Task = collections.namedtuple("Task", "make file kind collator config train name", defaults=({}, [], None))
+# What makes the data, the training file's name, the Auto class, its collator, options of its config, options of berth train, the task's name
+# in berth where it is not this one, and the loss that users put into Trainer.compute_loss
+Task = collections.namedtuple("Task", "make file kind collator config train name criterion", defaults=({}, [], None, None))
 TASKS = {
     "classification": Task(classification, "train.csv", transformers.AutoModelForSequenceClassification, transformers.DataCollatorWithPadding),
     "documents": Task(documents, "train.csv", Documents, document_collator, name="classification"),
@@ -149,13 +149,30 @@ TASKS = {
     "masked-lm": Task(masked_lm, "train.txt", transformers.AutoModelForMaskedLM, transformers.DataCollatorForTokenClassification,
                       train=["--whole-word-mask", "--mlm-probability", 1]),
 }
+TASKS |= {
+    "classification, class weights": TASKS["classification"]._replace(
+        name="classification", train=["--class-weights", "negative=0.5,positive=4"],
+        criterion=torch.nn.CrossEntropyLoss(weight=torch.tensor([0.5, 4.0]))),
+    "ner, class weights and smoothing": TASKS["ner"]._replace(
+        name="ner", train=["--class-weights", "B-X=3,I-X=0.7,O=0.4", "--label-smoothing-factor", 0.1],
+        criterion=torch.nn.CrossEntropyLoss(weight=torch.tensor([3, 0.7, 0.4]), label_smoothing=0.1)),
+    "multi-label, pos_weight": TASKS["multi-label"]._replace(
+        name="multi-label", train=["--pos-weight", "article=3,long=0.5,positive=2"],
+        criterion=torch.nn.BCEWithLogitsLoss(pos_weight=torch.tensor([3, 0.5, 2.0]))),
+}
 
 
 class Recorder(transformers.Trainer):
-    """Keeps each step's loss, which Trainer's log rounds."""
+    """Keeps each step's loss, which Trainer's log rounds; with a loss of its own, if there is a criterion."""
 
-    def compute_loss(self, *arguments, **options):
-        loss = super().compute_loss(*arguments, **options)
+    criterion = None
+
+    def compute_loss(self, model, inputs, **options):
+        if self.criterion:
+            labels, logits = inputs.pop("labels"), model(**inputs).logits
+            loss = self.criterion(logits.flatten(0, -2), labels.flatten(0, logits.dim() - 2))
+        else:
+            loss = super().compute_loss(model, inputs, **options)
         self.losses = [*getattr(self, "losses", []), loss.item()]
         return loss
 
@@ -165,6 +182,7 @@ def train_with_transformers(task, start, samples, tokenizer, work):
         str(work / "theirs"), per_device_train_batch_size=ROWS, num_train_epochs=STEPS, learning_rate=5e-4, weight_decay=0.01, warmup_steps=2,
         max_grad_norm=1.0, logging_steps=1, use_cpu=True, report_to="none", save_strategy="no", disable_tqdm=True, log_level="error", seed=1)
     trainer = Recorder(load(task.kind, start), args, train_dataset=samples, data_collator=task.collator(tokenizer), processing_class=tokenizer)
+    trainer.criterion = task.criterion
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.train()
     logged = [record for record in trainer.state.log_history if "grad_norm" in record]

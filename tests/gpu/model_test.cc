@@ -62,7 +62,7 @@ struct Trainer {
     reducer->begin(RowSet(reducer->table_rows(), batch.input_ids));
     reducer->set_last(true);
     const DeviceBatch on_device = to_device(batch, comm->device());
-    const at::Tensor loss = model->loss_sums(model->logits(on_device, context), on_device, 0.0).sum() / batch.size();
+    const at::Tensor loss = model->loss_sums(model->logits(on_device, context), on_device).sum() / batch.size();
     loss.backward(optimizer->loss_scale());
     reducer->finish();
     if (optimizer->on_device()) optimizer->start(1e-3, loss.detach().view({1}), reducer->touched(), /*halts=*/false);

@@ -110,7 +110,9 @@ TEST_P(ResumedJob, KilledAndResumedEqualsUninterrupted) {
 INSTANTIATE_TEST_SUITE_P(Ranks, ResumedJob,
                          testing::Values(std::tuple(1, "data", ""), std::tuple(2, "data", ""), std::tuple(3, "data", ""),
                                          std::tuple(2, "data", "bf16"), std::tuple(3, "data", "zero=1"), std::tuple(2, "mlm", ""),
-                                         std::tuple(2, "qa", ""), std::tuple(2, "ner", "")));
+                                         std::tuple(2, "qa", ""), std::tuple(2, "ner", ""),
+                                         std::tuple(2, "data", "class-weights=negative=1,positive=4"),
+                                         std::tuple(3, "data", "weighted-sampling")));
 
 // Several buckets, none of whose sizes is a multiple of the parts'. A checkpoint does not tell how moments were shared.
 TEST_F(TrainJob, SharedMomentsMakeTheSameStepsAndCheckpoints) {

@@ -17,6 +17,7 @@ struct Ceiling {
   const char* task;
   int ranks;
   double launches, synchronisations, uploads, bytes_up, bytes_down;
+  const char* options = "";
 };
 // clang-format off
 constexpr Ceiling kCeilings[] = {
@@ -29,6 +30,8 @@ constexpr Ceiling kCeilings[] = {
     {"qa",            1,      364,      1,      3,     5120,       64},
     {"mlm",           1,      343,      1,      2,     5568,       64},
     {"pretraining",   1,      363,      1,      2,     4352,       64},
+    {"data",          1,      350,      1,      3,     4160,       64, " --class-weights balanced --label-smoothing-factor 0.1"},
+    {"topics",        1,      365,      1,      3,     1024,       64, " --pos-weight balanced"},
 };
 // clang-format on
 
@@ -75,20 +78,22 @@ class Counting : public StandinJob {
 
 class Ceilings : public Counting, public testing::WithParamInterface<Ceiling> {
  protected:
-  static Counts counts_of_steps(const std::string& task, int ranks, int steps) {
-    const std::string run = task + std::to_string(ranks) + "_" + std::to_string(steps);
+  static Counts counts_of_steps(const Ceiling& ceiling, int steps) {
+    const std::string task = ceiling.task, options = ceiling.options,
+                      run = task + std::to_string(options.size()) + "_" + std::to_string(ceiling.ranks) + "_" +
+                            std::to_string(steps);
     return counts_of(run,
                      "train --from-scratch --model " + at("deep") + " --data " + at(task + ".h5") + " --output-dir " + at(run) +
                          " --bf16 --global-batch-size 4 --eval-strategy no --save-strategy no --disable-tqdm --max-steps " +
-                         std::to_string(steps),
-                     ranks);
+                         std::to_string(steps) + options,
+                     ceiling.ranks);
   }
 };
 
 TEST_P(Ceilings, AStepAsksForNoMore) {
   const Ceiling ceiling = GetParam();
   constexpr int kFew = 2, kMany = 3;
-  Counts few = counts_of_steps(ceiling.task, ceiling.ranks, kFew), many = counts_of_steps(ceiling.task, ceiling.ranks, kMany);
+  Counts few = counts_of_steps(ceiling, kFew), many = counts_of_steps(ceiling, kMany);
   const auto per_step = [&](const std::string& kind, const std::string& prefix = "") {
     return more(many, few, kind, prefix) / (kMany - kFew) / ceiling.ranks;
   };
@@ -96,7 +101,7 @@ TEST_P(Ceilings, AStepAsksForNoMore) {
     std::cout << std::setw(18) << what << ": " << measured << " a step, at most " << allowed << "\n";
     EXPECT_LE(measured, allowed) << what;
   };
-  std::cout << ceiling.task << ", " << ceiling.ranks << " ranks\n";
+  std::cout << ceiling.task << ", " << ceiling.ranks << " ranks" << ceiling.options << "\n";
   check("launches", per_step("launches") + per_step("copies", "on the device"), ceiling.launches);
   check("synchronisations", per_step("synchronisations"), ceiling.synchronisations);
   check("uploads", per_step("copies", "up"), ceiling.uploads);
@@ -133,7 +138,7 @@ TEST_F(Counting, EvaluationLooksAtABatchWhileTheNextOneIsComputed) {
 }
 
 INSTANTIATE_TEST_SUITE_P(PerStep, Ceilings, testing::ValuesIn(kCeilings), [](const auto& test) {
-  return test.param.task + std::string(test.param.ranks > 1 ? "_on_two_ranks" : "");
+  return test.param.task + std::string(test.param.ranks > 1 ? "_on_two_ranks" : *test.param.options ? "_weighted" : "");
 });
 
 }  // namespace

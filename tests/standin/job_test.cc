@@ -17,25 +17,36 @@ constexpr const char* kOptions =
 // Memory that 64 samples do not fit into, and some do: 32 are the products' workspace.
 constexpr const char* kSmallMb = "40";
 
-class EachTask : public StandinJob, public testing::WithParamInterface<const char*> {};
+// A task, and more options.
+class EachTask : public StandinJob, public testing::WithParamInterface<std::pair<std::string, std::string>> {};
 
 // With dropout: masks are the CPU's.
 TEST_P(EachTask, LossesAreTheCpusOnAnyRankCount) {
-  const std::string task = GetParam(), options = kOptions + ("--data " + at(task + ".h5"));
+  const auto& [task, more] = GetParam();
+  const std::string name = task + std::to_string(more.size()) + "_", options = kOptions + more + " --data " + at(task + ".h5");
   const JobResult on_cpu = run_shell(cpu_program() + " train --device cpu --model " + at("model") + " --output-dir " +
-                                     at(task + "_cpu") + " --logging-steps 1 --learning-rate 1e-3 --disable-tqdm " + options);
+                                     at(name + "cpu") + " --logging-steps 1 --learning-rate 1e-3 --disable-tqdm " + options);
   ASSERT_EQ(on_cpu.exit_code, 0) << on_cpu.err;
-  ASSERT_EQ(losses(at(task + "_cpu")).size(), 8u);
-  const std::vector<int> rank_counts = task == "data" ? std::vector{1, 2, 4, 8} : std::vector{2};
+  ASSERT_EQ(losses(at(name + "cpu")).size(), 8u);
+  const std::vector<int> rank_counts = task == "data" && more.empty() ? std::vector{1, 2, 4, 8} : std::vector{2};
   for (const int ranks : rank_counts) {
-    const std::string run = task + std::to_string(ranks);
+    const std::string run = name + std::to_string(ranks);
     const JobResult result = train(run, options, ranks);
     ASSERT_EQ(result.exit_code, 0) << result.err;
     EXPECT_NE(result.err.find(" NCCL "), std::string::npos) << result.err;
-    expect_near(losses(at(run)), losses(at(task + "_cpu")), run);
+    expect_near(losses(at(run)), losses(at(name + "cpu")), run);
   }
 }
-INSTANTIATE_TEST_SUITE_P(Tasks, EachTask, testing::ValuesIn(kTasks));
+std::vector<std::pair<std::string, std::string>> each_task() {
+  std::vector<std::pair<std::string, std::string>> tasks;
+  for (const char* task : kTasks) tasks.emplace_back(task, "");
+  return tasks;
+}
+INSTANTIATE_TEST_SUITE_P(Tasks, EachTask, testing::ValuesIn(each_task()));
+INSTANTIATE_TEST_SUITE_P(Weights, EachTask,
+                         testing::Values(std::pair("data", "--class-weights negative=1,positive=4 --label-smoothing-factor 0.1"),
+                                         std::pair("ner", "--class-weights balanced"),
+                                         std::pair("topics", "--pos-weight balanced"), std::pair("data", "--weighted-sampling")));
 
 nlohmann::json state_of(const std::string& folder) {
   return nlohmann::json::parse(read_bytes(folder + "/trainer_state.json"))["berth"];

@@ -486,10 +486,11 @@ TYPED_TEST(CudaKernels, CrossEntropyIsThatOfDoubles) {
   struct Case {
     int64_t rows, classes, stride;
     float smoothing;
+    bool weighted = false;
   };
-  const Case cases[] = {{1, 2, 2, 0},          {300, 2, 2, 0.1f},    {37, 9, 9, 0},
-                        {5, 33, 40, 0.1f},     {4, 1024, 1024, 0},   {3, 1025, 1025, 0},
-                        {3, 5003, 5008, 0.2f}, {3, 30522, 30522, 0}, {2, 30522, 30528, 0.1f}};
+  const Case cases[] = {{1, 2, 2, 0},          {300, 2, 2, 0.1f},    {37, 9, 9, 0},           {37, 9, 9, 0, true},
+                        {5, 33, 40, 0.1f},     {4, 1024, 1024, 0},   {3, 1025, 1025, 0},      {300, 2, 2, 0.1f, true},
+                        {3, 5003, 5008, 0.2f}, {3, 30522, 30522, 0}, {2, 30522, 30528, 0.1f}, {3, 5003, 5008, 0.2f, true}};
   for (const Case& c : cases) {
     SCOPED_TRACE(std::to_string(c.rows) + " x " + std::to_string(c.classes));
     const auto logits = this->rows(c.rows * c.stride, 3);
@@ -500,7 +501,12 @@ TYPED_TEST(CudaKernels, CrossEntropyIsThatOfDoubles) {
     const DeviceArray<T> in(logits), d_logits(c.rows * c.stride);
     const DeviceArray<int64_t> labels_in(labels);
     const DeviceArray<float> lse(c.rows), workspace(c.rows), loss(1), d_loss_in(std::vector<float>{d_loss});
-    const CrossEntropyArgs<T> args{in.data(), c.stride, labels_in.data(), c.rows, c.classes, c.smoothing, lse.data()};
+    std::vector<float> weights(c.classes, 1);
+    if (c.weighted)
+      for (float& weight : weights) weight = static_cast<float>(this->random()() % 100) / 10;
+    const DeviceArray<float> weights_in(weights);
+    const CrossEntropyArgs<T> args{in.data(), c.stride,    labels_in.data(), c.rows,
+                                   c.classes, c.smoothing, lse.data(),       c.weighted ? weights_in.data() : nullptr};
     cross_entropy_forward(args, loss.data(), workspace.data(), nullptr);
     cross_entropy_backward(args, d_loss_in.data(), d_logits.data(), nullptr);
 
@@ -508,14 +514,17 @@ TYPED_TEST(CudaKernels, CrossEntropyIsThatOfDoubles) {
     std::vector<double> expected(c.rows * c.stride, 0.0);
     for (int64_t r = 0; r < c.rows; ++r) {
       if (labels[r] == kIgnoreLabel) continue;
-      double sum = 0, mean = 0;
+      double sum = 0, of_all = 0;  // the weights of all terms in -log p
       for (int64_t k = 0; k < c.classes; ++k) sum += std::exp(value_of(logits[r * c.stride + k]));
-      for (int64_t k = 0; k < c.classes; ++k) mean += std::log(sum) - value_of(logits[r * c.stride + k]);
-      mean /= static_cast<double>(c.classes);
-      expected_loss += (1 - c.smoothing) * (std::log(sum) - value_of(logits[r * c.stride + labels[r]])) + c.smoothing * mean;
+      const auto weight = [&](int64_t k) {
+        return c.smoothing / c.classes * weights[k] + (k == labels[r] ? (1 - c.smoothing) * weights[k] : 0);
+      };
+      for (int64_t k = 0; k < c.classes; ++k) {
+        expected_loss += weight(k) * (std::log(sum) - value_of(logits[r * c.stride + k]));
+        of_all += weight(k);
+      }
       for (int64_t k = 0; k < c.classes; ++k)
-        expected[r * c.stride + k] = d_loss * (std::exp(value_of(logits[r * c.stride + k])) / sum - c.smoothing / c.classes -
-                                               (k == labels[r] ? 1 - c.smoothing : 0));
+        expected[r * c.stride + k] = d_loss * (of_all * std::exp(value_of(logits[r * c.stride + k])) / sum - weight(k));
     }
     EXPECT_NEAR(loss.read()[0], expected_loss, 1e-6 * (std::abs(expected_loss) + static_cast<double>(c.rows)));
     const auto got = d_logits.read();

@@ -208,19 +208,23 @@ TEST_P(KernelsTest, EmbeddingsEqualTheirReference) {
     }
 }
 
+// The reference is torch's own.
 TEST_P(KernelsTest, CrossEntropyEqualsItsReference) {
   for (const int64_t classes : {2, 3, 17, 700})
-    for (const double smoothing : {0.0, 0.1}) {
-      const at::Tensor logits = (random({23, classes}) * 3).set_requires_grad(true), reference = leaf(logits);
-      at::Tensor labels = at::randint(classes, {23}, at::kLong);
-      labels[4] = labels[22] = -100;
-      const at::Tensor sum = kernels.cross_entropy_sum(logits, labels, -100, smoothing);
-      const at::Tensor expected = cross_entropy_sum_reference(reference, labels, -100, smoothing);
-      EXPECT_LT(relative_error(sum, expected), 1e-5) << classes;
-      (sum * 0.3).backward();
-      (expected * 0.3).backward();
-      EXPECT_LT(relative_error(logits.grad(), reference.grad()), tolerance() * 10) << classes;
-    }
+    for (const double smoothing : {0.0, 0.1})
+      for (const bool weighted : {false, true}) {
+        const at::Tensor logits = (random({23, classes}) * 3).set_requires_grad(true), reference = leaf(logits);
+        const at::Tensor weights = weighted ? at::rand({classes}) * 9 : at::Tensor();
+        at::Tensor labels = at::randint(classes, {23}, at::kLong);
+        labels[4] = labels[22] = -100;
+        if (weighted) weights[labels[7].item<int64_t>()] = 0;
+        const at::Tensor sum = kernels.cross_entropy_sum(logits, labels, weights, -100, smoothing);
+        const at::Tensor expected = cross_entropy_sum_reference(reference, labels, weights, -100, smoothing);
+        EXPECT_LT(relative_error(sum, expected), 1e-5) << classes;
+        (sum * 0.3).backward();
+        (expected * 0.3).backward();
+        EXPECT_LT(relative_error(logits.grad(), reference.grad()), tolerance() * 10) << classes;
+      }
 }
 
 TEST_P(KernelsTest, PooledTokensEqualTheirReference) {

@@ -56,6 +56,7 @@ struct Case {
     at::NoGradGuard no_grad;
     for (Parameter& parameter : store->parameters()) parameter.value.copy_(weights.at(parameter.name));
     model = architecture_of(task).make(config, *store);
+    model->set_loss({.label_smoothing = smoothing});
   }
 
   // (loss, logits), gradients in the store
@@ -64,8 +65,8 @@ struct Case {
     const DeviceBatch batch = to_device(host, at::kCPU);
     for (Bucket& bucket : store->buckets()) bucket.grads.zero_();
     const auto logits = model->logits(batch, context);
-    const at::Tensor counts = at::tensor(model->target_counts(host)).to(at::kFloat);
-    const at::Tensor loss = (model->loss_sums(logits, batch, info.value("label_smoothing", 0.0)) / counts).sum();
+    const at::Tensor weights = at::tensor(model->target_weights(host)).to(at::kFloat);
+    const at::Tensor loss = (model->loss_sums(logits, batch) / weights).sum();
     loss.backward();
     store->check_grads_are_views();
     return {loss, logits};
@@ -73,6 +74,7 @@ struct Case {
 
   std::string name;
   nlohmann::json info;
+  double smoothing = info.value("label_smoothing", 0.0);
   test::TensorMap parts;
   BertConfig config;
   TaskKind task;
@@ -148,6 +150,29 @@ TEST(ModelGoldenPooler, IsLeftOutOrNewlyMade) {
   const PretrainedReport made = load_pretrained(folder / "without", *with.store, *with.comm);
   EXPECT_EQ(sorted(made.missing), pooler);
   EXPECT_EQ(made.unexpected, Names{});
+}
+
+// torch's own losses of transformers' logits: CrossEntropyLoss with weight (and label_smoothing), BCEWithLogitsLoss with pos_weight.
+TEST(ModelGoldenWeights, TheLossIsTorchsWeightedMean) {
+  for (const char* name : {"classification", "smoothing", "tokens", "tokens_smoothing", "multi_label"}) {
+    Case c(name);
+    const std::vector<float> weights{0.25f, 4, 1.5f};
+    c.model->set_loss({.label_smoothing = c.smoothing, .label_weights = weights});
+    const auto [loss, logits] = c.run({});
+    const at::Tensor of_labels = at::tensor(weights), their = c.parts.at("logits").to(at::kFloat);
+    const auto their_loss = [&](const at::Tensor& x) {
+      return c.task == TaskKind::kMultiLabel
+                 ? at::binary_cross_entropy_with_logits(x, c.parts.at("batch.float_labels").view_as(x), {}, of_labels)
+                 : at::cross_entropy_loss(x, c.parts.at("batch.labels"), of_labels, at::Reduction::Mean, -100, c.smoothing);
+    };
+    const double expected = their_loss(their).item<double>();
+    EXPECT_NEAR(loss.item<double>(), expected, 2e-5 * expected) << name;
+    EXPECT_GT(std::abs(expected - c.parts.at("loss").item<double>()), 1e-3 * expected) << name << ": the weights must matter";
+    // The bias of the outputs takes the sum over rows of the gradient of the logits.
+    const at::Tensor leaf = their.clone().set_requires_grad(true);
+    their_loss(leaf).backward();
+    EXPECT_LT(test::relative_error((*c.store)["classifier.bias"].grad, leaf.grad().sum(0)), 2e-5) << name;
+  }
 }
 
 std::vector<std::string> case_names() {

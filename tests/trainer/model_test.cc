@@ -55,7 +55,7 @@ struct Fixture {
   at::Tensor run(const std::vector<int>& samples, const ForwardContext& context) {
     const DeviceBatch batch = to_device(batch_of(samples), at::kCPU);
     const auto logits = model->logits(batch, context);
-    model->loss_sums(logits, batch, 0).sum().backward();
+    model->loss_sums(logits, batch).sum().backward();
     store->check_grads_are_views();
     return logits[0].detach();
   }

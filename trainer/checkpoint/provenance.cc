@@ -28,11 +28,12 @@ void write_provenance(const std::filesystem::path& run, const Provenance& proven
                   {"train_batch_size", job.train_batch_size},
                   {"started", job.started},
                   {"from_step", job.from_step}});
-  const ordered_json text{{"berth_version", provenance.berth_version},
-                          {"options", provenance.options},
-                          {"data", provenance.data_sha256},
-                          {"model", provenance.model_sha256},
-                          {"jobs", jobs}};
+  ordered_json text{{"berth_version", provenance.berth_version},
+                    {"options", provenance.options},
+                    {"data", provenance.data_sha256},
+                    {"model", provenance.model_sha256}};
+  if (!provenance.label_weights.is_null()) text["label_weights"] = provenance.label_weights;
+  text["jobs"] = jobs;
   data::write_durably(path, data::dump_json(text, 2) + "\n");
 }
 

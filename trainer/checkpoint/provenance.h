@@ -1,7 +1,7 @@
 // provenance.json of a run folder: what the result was made of, and by which jobs.
 //
 //   {"berth_version": "0.1.0", "options": {…}, "data": {"train.h5": "<sha256>", …}, "model": {"model.safetensors": "<sha256>",
-//   …},
+//   …}, "label_weights": {"ham": 0.57, …},
 //    "jobs": [{"slurm_job_id": "17", "hosts": ["n1", "n2"], "device": "NVIDIA H200, driver …",
 //      "ranks": 4, "train_batch_size": 16, "started": "2026-01-01T00:00:00Z", "from_step": 0}, …]}
 #pragma once
@@ -30,6 +30,7 @@ struct Provenance {
   std::string berth_version;
   nlohmann::ordered_json options;
   std::map<std::string, std::string> data_sha256, model_sha256;  // by file name
+  nlohmann::ordered_json label_weights = {};                     // of the loss, by label; null: none were asked for
   JobRecord job;
 };
 

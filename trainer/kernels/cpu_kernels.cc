@@ -252,9 +252,9 @@ at::Tensor CpuKernels::pool_tokens(const at::Tensor& x, const at::Tensor& cu_seq
   return pool_tokens_reference(x, cu_seqlens, pooling);
 }
 
-at::Tensor CpuKernels::cross_entropy_sum(const at::Tensor& logits, const at::Tensor& labels, int64_t ignored,
-                                         double smoothing) const {
-  return cross_entropy_sum_reference(logits, labels, ignored, smoothing);
+at::Tensor CpuKernels::cross_entropy_sum(const at::Tensor& logits, const at::Tensor& labels, const at::Tensor& weights,
+                                         int64_t ignored, double smoothing) const {
+  return cross_entropy_sum_reference(logits, labels, weights, ignored, smoothing);
 }
 
 }  // namespace berth::train

@@ -99,9 +99,10 @@ class Kernels {
   virtual at::Tensor pool_tokens(const at::Tensor& x, const at::Tensor& cu_seqlens, Pooling pooling) const = 0;
 
   // Sum over rows of the cross entropy of logits [N, C] and labels [N] int64, fp32 scalar, differentiable. Rows labelled `ignored`
-  // take no part. With smoothing s, (1 - s) * nll + s * mean over classes of -log p.
-  virtual at::Tensor cross_entropy_sum(const at::Tensor& logits, const at::Tensor& labels, int64_t ignored,
-                                       double smoothing) const = 0;
+  // take no part. With weights w [C] fp32 (undefined: 1 each) and smoothing s, a row of label y has the loss
+  // -(1 - s) * w[y] * log p[y] - s / C * sum over c of w[c] * log p[c], as torch.nn.CrossEntropyLoss.
+  virtual at::Tensor cross_entropy_sum(const at::Tensor& logits, const at::Tensor& labels, const at::Tensor& weights,
+                                       int64_t ignored, double smoothing) const = 0;
 };
 
 // Those of the tensor's device. Throws Error(kInternal) if this program has none.

@@ -61,12 +61,9 @@ at::Tensor pool_tokens_reference(const at::Tensor& x, const at::Tensor& cu_seqle
   return at::stack(rows).to(x.scalar_type());
 }
 
-at::Tensor cross_entropy_sum_reference(const at::Tensor& logits, const at::Tensor& labels, int64_t ignored, double smoothing) {
-  const at::Tensor log_p = at::log_softmax(logits.to(at::kFloat), -1);
-  const at::Tensor nll = at::nll_loss(log_p, labels, {}, at::Reduction::Sum, ignored);
-  if (smoothing == 0) return nll;
-  const at::Tensor valid = labels.ne(ignored).to(at::kFloat).unsqueeze(-1);
-  return (1 - smoothing) * nll - smoothing / static_cast<double>(logits.size(-1)) * (log_p * valid).sum();
+at::Tensor cross_entropy_sum_reference(const at::Tensor& logits, const at::Tensor& labels, const at::Tensor& weights,
+                                       int64_t ignored, double smoothing) {
+  return at::cross_entropy_loss(logits.to(at::kFloat), labels, weights, at::Reduction::Sum, ignored, smoothing);
 }
 
 at::Tensor dropout_reference(const at::Tensor& x, const Dropout& dropout, const RowIds& rows) {

@@ -22,7 +22,8 @@ at::Tensor activation_reference(const at::Tensor& x, Activation activation);
 
 // See Kernels; what the CPU runs, too.
 at::Tensor pool_tokens_reference(const at::Tensor& x, const at::Tensor& cu_seqlens, Pooling pooling);
-at::Tensor cross_entropy_sum_reference(const at::Tensor& logits, const at::Tensor& labels, int64_t ignored, double smoothing);
+at::Tensor cross_entropy_sum_reference(const at::Tensor& logits, const at::Tensor& labels, const at::Tensor& weights,
+                                       int64_t ignored, double smoothing);
 
 at::Tensor dropout_reference(const at::Tensor& x, const Dropout& dropout, const RowIds& rows);  // [N, H]
 

@@ -4,6 +4,7 @@
 #include "trainer/model/losses.h"
 #include "trainer/model/ragged.h"
 #include "trainer/model/token_heads.h"
+#include "trainer/model/upload.h"
 
 namespace berth::train {
 namespace {
@@ -31,13 +32,10 @@ class SequenceClassifier : public Model {
     return {windows ? pool_documents(logits, batch.cu_samples, batch.most_sequences, windows->pooling) : logits};
   }
 
-  at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch, double label_smoothing) const override {
-    return cross_entropy_sum(logits[0], batch.labels, label_smoothing).view({1});
+  at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch) const override {
+    return cross_entropy(logits[0], batch.labels);
   }
-
-  std::vector<int64_t> target_counts(const data::Batch& batch) const override {
-    return {std::ssize(batch.labels) - std::count(batch.labels.begin(), batch.labels.end(), data::kIgnoreIndex)};
-  }
+  std::vector<double> target_weights(const data::Batch& batch) const override { return {weight_of(batch.labels)}; }
 
  private:
   Linear classifier_;
@@ -46,19 +44,19 @@ class SequenceClassifier : public Model {
 class Regressor final : public SequenceClassifier {
  public:
   using SequenceClassifier::SequenceClassifier;
-  at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch, double) const override {
+  at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch) const override {
     return squared_error_sum(logits[0], batch.float_labels.view_as(logits[0])).view({1});
   }
-  std::vector<int64_t> target_counts(const data::Batch& batch) const override { return {batch.size()}; }
+  std::vector<double> target_weights(const data::Batch& batch) const override { return {static_cast<double>(batch.size())}; }
 };
 
 class MultiLabelClassifier final : public SequenceClassifier {
  public:
   using SequenceClassifier::SequenceClassifier;
-  at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch, double) const override {
-    return binary_cross_entropy_sum(logits[0], batch.float_labels.view_as(logits[0])).view({1});
+  at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch) const override {
+    return binary_cross_entropy_sum(logits[0], batch.float_labels.view_as(logits[0]), label_weights_).view({1});
   }
-  std::vector<int64_t> target_counts(const data::Batch& batch) const override { return {batch.size()}; }
+  std::vector<double> target_weights(const data::Batch& batch) const override { return {static_cast<double>(batch.size())}; }
 };
 
 constexpr const char* kSequenceClass = "BertForSequenceClassification";
@@ -76,6 +74,26 @@ const Architecture kArchitectures[] = {
 };
 
 }  // namespace
+
+void Model::set_loss(LossOptions loss) {
+  loss_ = std::move(loss);
+  label_weights_.reset();
+  if (loss_.label_weights.empty()) return;
+  check_internal(std::ssize(loss_.label_weights) == label_count(encoder_.config()), loss_.label_weights.size(), " weights for ",
+                 label_count(encoder_.config()), " labels");
+  label_weights_ = uploaded(std::span<const float>(loss_.label_weights), encoder_.parameters().comm().device());
+}
+
+at::Tensor Model::cross_entropy(const at::Tensor& logits, const at::Tensor& labels) const {
+  return cross_entropy_sum(logits, labels, label_weights_, loss_.label_smoothing).view({1});
+}
+
+double Model::weight_of(std::span<const int32_t> labels) const {
+  double sum = 0;
+  for (const int32_t label : labels)
+    if (label != data::kIgnoreIndex) sum += loss_.label_weights.empty() ? 1 : loss_.label_weights.at(static_cast<size_t>(label));
+  return sum;
+}
 
 int64_t label_count(const BertConfig& config) {
   check_internal(!config.label_names.empty(), "the config names no labels");

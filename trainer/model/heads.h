@@ -2,11 +2,21 @@
 #pragma once
 
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "data/samples/task.h"
 #include "trainer/model/bert.h"
 
 namespace berth::train {
+
+// How the loss of training is made of a head's outputs.
+struct LossOptions {
+  double label_smoothing = 0;  // of cross entropies
+  // Of each class what its targets count (torch.nn.CrossEntropyLoss's weight), or of each of multi-label's labels what its
+  // positives count (BCEWithLogitsLoss's pos_weight); empty: 1 each.
+  std::vector<float> label_weights = {};
+};
 
 class Model {
  public:
@@ -15,17 +25,25 @@ class Model {
   // One tensor per output of the head, the main one first, in the compute type; its rows are what the class says.
   virtual std::vector<at::Tensor> logits(const DeviceBatch& batch, const ForwardContext& context) const = 0;
 
-  // The loss is sum over terms of loss_sums[term] / (target_counts[term] of all samples of the step, on all ranks). Most heads
-  // have one term.
-  virtual at::Tensor loss_sums(const std::vector<at::Tensor>& logits, const DeviceBatch& batch,
-                               double label_smoothing) const = 0;                  // [terms]
-  virtual std::vector<int64_t> target_counts(const data::Batch& batch) const = 0;  // [terms]
+  // The loss is sum over terms of loss_sums[term] / (target_weights[term] of all samples of the step, on all ranks). Most heads
+  // have one term. A target weighs 1, or what its class does.
+  virtual at::Tensor loss_sums(const std::vector<at::Tensor>& logits, const DeviceBatch& batch) const = 0;  // [terms]
+  virtual std::vector<double> target_weights(const data::Batch& batch) const = 0;                           // [terms]
+  // Of both; to be called before them.
+  void set_loss(LossOptions loss);
 
   const BertEncoder& encoder() const { return encoder_; }
 
  protected:
   Model(const BertConfig& config, ParameterStore& parameters) : encoder_(config, parameters) {}
+  at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& labels) const;  // [1]
+  double weight_of(std::span<const int32_t> labels) const;                             // of those that are targets
+
   BertEncoder encoder_;
+  at::Tensor label_weights_;  // those of loss_ on the device; undefined if there are none
+
+ private:
+  LossOptions loss_;
 };
 
 // What a task's model is made of.

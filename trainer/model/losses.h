@@ -6,15 +6,16 @@
 
 namespace berth::train {
 
-// logits [N, C], labels [N] int64; labels of data::kIgnoreIndex take no part. With smoothing s > 0, a target's loss is
-// (1 - s) * nll + s * mean over classes of -log p, as Hugging Face's LabelSmoother has it.
-at::Tensor cross_entropy_sum(const at::Tensor& logits, const at::Tensor& labels, double smoothing);
+// logits [N, C], labels [N] int64; labels of data::kIgnoreIndex take no part. weights [C] fp32 (undefined: 1 each) and smoothing as
+// Kernels::cross_entropy_sum has them; without weights that is Hugging Face's LabelSmoother.
+at::Tensor cross_entropy_sum(const at::Tensor& logits, const at::Tensor& labels, const at::Tensor& weights, double smoothing);
 
 // Squared errors, logits and targets [N, C], averaged over C.
 at::Tensor squared_error_sum(const at::Tensor& logits, const at::Tensor& targets);
 
-// Binary cross entropy of sigmoid(logits), [N, C] with targets 0 or 1, averaged over C.
-at::Tensor binary_cross_entropy_sum(const at::Tensor& logits, const at::Tensor& targets);
+// Binary cross entropy of sigmoid(logits), [N, C] with targets 0 or 1, averaged over C. What targets of 1 add is multiplied by
+// pos_weight [C] fp32 (undefined: 1 each), as torch.nn.BCEWithLogitsLoss has it.
+at::Tensor binary_cross_entropy_sum(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& pos_weight);
 
 // Extractive answers: logits [T, 2] of a packed batch, spans [B, 2] int64 (first and last token within the sample, or
 // kIgnoreIndex). The mean of the two cross entropies over the sample's own tokens, summed over samples. cu_seqlens [B + 1].

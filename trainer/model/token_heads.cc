@@ -1,7 +1,5 @@
 #include "trainer/model/token_heads.h"
 
-#include <algorithm>
-
 #include "data/check.h"
 #include "trainer/model/losses.h"
 
@@ -10,12 +8,10 @@ namespace {
 
 using Tensors = std::vector<at::Tensor>;
 
-// Labels of [begin, begin + count) that are targets.
-int64_t count_targets(const data::Batch& batch, int64_t begin, int64_t count) {
+std::span<const int32_t> labels_of(const data::Batch& batch, int64_t begin, int64_t count) {
   check_internal(begin + count <= std::ssize(batch.labels), "a batch of ", batch.labels.size(), " labels where ", begin + count,
                  " are due");
-  const auto first = batch.labels.begin() + begin;
-  return count - std::count(first, first + count, data::kIgnoreIndex);
+  return std::span(batch.labels).subspan(static_cast<size_t>(begin), static_cast<size_t>(count));
 }
 
 class TokenClassifier final : public Model {
@@ -35,11 +31,11 @@ class TokenClassifier final : public Model {
     return {linear(encoder_.parameters(), drop(hidden, dropout, {batch.token_sequences, batch.position_ids}), classifier_)};
   }
 
-  at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch, double label_smoothing) const override {
-    return cross_entropy_sum(logits[0], batch.labels, label_smoothing).view({1});
+  at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch) const override {
+    return cross_entropy(logits[0], batch.labels);
   }
-  std::vector<int64_t> target_counts(const data::Batch& batch) const override {
-    return {count_targets(batch, 0, batch.tokens())};
+  std::vector<double> target_weights(const data::Batch& batch) const override {
+    return {weight_of(labels_of(batch, 0, batch.tokens()))};
   }
 
  private:
@@ -61,14 +57,14 @@ class QuestionAnswerer final : public Model {
     return {linear(encoder_.parameters(), encoder_.forward(batch, context, /*first_tokens_only=*/false), outputs_)};
   }
 
-  at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch, double) const override {
+  at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch) const override {
     return span_cross_entropy_sum(logits[0], batch.labels.view({batch.size(), 2}), batch.cu_seqlens, batch.max_seqlen).view({1});
   }
 
   // Samples with an answer. Throws if one lies outside its sample.
-  std::vector<int64_t> target_counts(const data::Batch& batch) const override {
+  std::vector<double> target_weights(const data::Batch& batch) const override {
     check_internal(std::ssize(batch.labels) == 2 * batch.size(), "a span for each of ", batch.size(), " samples is due");
-    int64_t count = 0;
+    double count = 0;
     for (int64_t b = 0; b < batch.size(); ++b) {
       const int32_t first = batch.labels[2 * b], last = batch.labels[2 * b + 1],
                     tokens = batch.cu_seqlens[b + 1] - batch.cu_seqlens[b];
@@ -100,11 +96,11 @@ class MaskedLm : public Model {
     return {predict(encoder_.forward(batch, context, /*first_tokens_only=*/false), batch)};
   }
 
-  at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch, double label_smoothing) const override {
-    return cross_entropy_sum(logits[0], token_labels(batch).index_select(0, batch.targets), label_smoothing).view({1});
+  at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch) const override {
+    return cross_entropy(logits[0], token_labels(batch).index_select(0, batch.targets));
   }
-  std::vector<int64_t> target_counts(const data::Batch& batch) const override {
-    return {count_targets(batch, 0, batch.tokens())};
+  std::vector<double> target_weights(const data::Batch& batch) const override {
+    return {weight_of(labels_of(batch, 0, batch.tokens()))};
   }
 
  protected:
@@ -148,13 +144,12 @@ class Pretrainer final : public MaskedLm {
     return {predict(hidden, batch), linear(encoder_.parameters(), pooled, next_sentence_)};
   }
 
-  at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch, double label_smoothing) const override {
+  at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch) const override {
     const at::Tensor relations = batch.labels.narrow(0, batch.input_ids.size(0), batch.size());
-    return at::cat({MaskedLm::loss_sums(logits, batch, label_smoothing),
-                    cross_entropy_sum(logits[1], relations, label_smoothing).view({1})});
+    return at::cat({MaskedLm::loss_sums(logits, batch), cross_entropy(logits[1], relations)});
   }
-  std::vector<int64_t> target_counts(const data::Batch& batch) const override {
-    return {count_targets(batch, 0, batch.tokens()), count_targets(batch, batch.tokens(), batch.size())};
+  std::vector<double> target_weights(const data::Batch& batch) const override {
+    return {weight_of(labels_of(batch, 0, batch.tokens())), weight_of(labels_of(batch, batch.tokens(), batch.size()))};
   }
 
  private:

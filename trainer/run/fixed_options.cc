@@ -19,6 +19,11 @@ Json identity(const data::DatasetInfo& info) {
   return splits.empty() ? Json(info.source_sha256) : splits;
 }
 
+// By content: a file may have changed meanwhile.
+Json as_asked(const LabelWeights& weights, const data::DatasetInfo& info) {
+  return weights.balanced ? Json("balanced") : weights.any() ? weights_by_name(weights.values, info.label_names) : Json("none");
+}
+
 std::string plain(std::string name) {
   name.erase(0, std::min(name.find_first_not_of('-'), name.size()));
   std::replace(name.begin(), name.end(), '-', '_');
@@ -42,7 +47,8 @@ Json fixed_options(const Horizon& horizon) {
           {"lr_scheduler_type", schedule_name(horizon.schedule)}};
 }
 
-Json fixed_options(const TrainOptions& options, const Horizon& horizon, const data::DatasetInfo& info, const BertConfig* config) {
+Json fixed_options(const TrainOptions& options, const Horizon& horizon, const data::DatasetInfo& info,
+                   const LabelWeights& weights, const BertConfig* config) {
   Json fixed = fixed_options(horizon);
   fixed["data"] = identity(info);
   const AdamWOptions& adam = options.optimizer;
@@ -57,6 +63,10 @@ Json fixed_options(const TrainOptions& options, const Horizon& horizon, const da
   fixed["fp16"] = precision.fp16;
   fixed["tf32"] = precision.tf32;
   fixed["label_smoothing_factor"] = options.model_options.label_smoothing_factor;
+  const bool multi = data::task_info(info.task).labels == data::LabelShape::kMultiHot;
+  fixed["class_weights"] = multi ? Json("none") : as_asked(weights, info);
+  fixed["pos_weight"] = multi ? as_asked(weights, info) : Json("none");
+  fixed["weighted_sampling"] = options.batch.weighted_sampling;
   fixed["freeze"] = options.model_options.freeze;
   fixed["mlm_probability"] = options.masks.probability;
   fixed["whole_word_mask"] = options.masks.whole_words;

@@ -9,15 +9,16 @@
 #include "data/store/dataset.h"
 #include "trainer/model/config.h"
 #include "trainer/run/horizon.h"
+#include "trainer/run/label_weights.h"
 #include "trainer/run/train_options.h"
 
 namespace berth::train {
 
 // By the option's name, with underscores, the value that holds: seeds, data ("data": the splits' SHA-256), horizon, schedule,
-// optimizer, precision, dropout (of `config`, if there is one), masks, metric of the best model. Not the global batch, which may be
+// optimizer, precision, dropout (of `config`, if there is one), masks, weights of labels, metric of the best model. Not the global batch, which may be
 // changed by --global-batch-size.
 nlohmann::ordered_json fixed_options(const TrainOptions& options, const Horizon& horizon, const data::DatasetInfo& info,
-                                     const BertConfig* config);
+                                     const LabelWeights& weights, const BertConfig* config);
 // Those of them that older checkpoints tell.
 nlohmann::ordered_json fixed_options(const Horizon& horizon);
 

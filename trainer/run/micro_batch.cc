@@ -25,12 +25,14 @@ int64_t room(at::Device device) {
   return static_cast<int64_t>(kShare * static_cast<double>(memory.usable)) - memory.used;
 }
 
-// The longest samples that the run learns from, the first ones among equals, as a batch of its first epoch.
+// The longest samples that the run learns from, the first ones among equals, as a batch of its first epoch. Where samples are drawn, the
+// longest may come again and again.
 data::Batch longest_samples(const TrainSetup& setup, const TrainOptions& options, int64_t size) {
   const std::span<const int32_t> lengths = setup.train->lengths().first(static_cast<size_t>(setup.plan.horizon.num_samples));
   std::vector<int64_t> samples(lengths.size());
   std::iota(samples.begin(), samples.end(), 0);
   std::stable_sort(samples.begin(), samples.end(), [&](int64_t a, int64_t b) { return lengths[a] > lengths[b]; });
+  if (setup.draws) samples.assign(static_cast<size_t>(size), samples.front());
   samples.resize(std::min(samples.size(), static_cast<size_t>(size)));
   data::Batch batch;
   setup.train->read(samples, batch);
@@ -69,7 +71,7 @@ std::optional<int64_t> try_micro_batch(const ModelInstance& model, const TrainOp
   try {
     const DeviceBatch on_device = to_device(batch, device);
     const std::vector<at::Tensor> logits = model.model().logits(on_device, context);
-    model.model().loss_sums(logits, on_device, options.model_options.label_smoothing_factor).sum().backward();
+    model.model().loss_sums(logits, on_device).sum().backward();
     bytes = device_memory(device).peak - held;
   } catch (const c10::OutOfMemoryError&) {
     bytes.reset();

@@ -59,6 +59,8 @@ Provenance provenance_of(const TrainSetup& setup, const std::string& version, co
           .options = all_options,
           .data_sha256 = setup.dataset->info().source_sha256,
           .model_sha256 = setup.model_sha256,
+          .label_weights = setup.label_weights.empty() ? nlohmann::ordered_json()
+                                                       : weights_by_name(setup.label_weights, setup.dataset->info().label_names),
           .job = {.slurm_job_id = self.slurm_job_id,
                   .hosts = hosts,
                   .device = comm.device_name(),

@@ -28,13 +28,13 @@ StepDataMaker::StepDataMaker(const ModelInstance& model, at::Device device) : mo
 }
 
 StepData StepDataMaker::operator()(std::vector<data::Batch> batches) const {
-  StepData data{.micro_batches = {}, .targets = model_.model().target_counts(data::Batch{}), .rows = RowSet(table_rows_)};
+  StepData data{.micro_batches = {}, .targets = model_.model().target_weights(data::Batch{}), .rows = RowSet(table_rows_)};
   for (data::Batch& batch : batches) {
     data.samples += batch.size();
     data.tokens += batch.tokens();
     data.pairs += batch.pairs();
-    const std::vector<int64_t> counts = model_.model().target_counts(batch);
-    for (size_t term = 0; term < counts.size(); ++term) data.targets[term] += counts[term];
+    const std::vector<double> weights = model_.model().target_weights(batch);
+    for (size_t term = 0; term < weights.size(); ++term) data.targets[term] += weights[term];
     if (table_rows_ > 0) data.rows.add(batch.input_ids);
     const auto advice = [] { return "a smaller --per-device-train-batch-size needs less"; };
     with_memory_for(batch, advice, [&] {
@@ -47,7 +47,7 @@ StepData StepDataMaker::operator()(std::vector<data::Batch> batches) const {
 
 data::Prefetcher<StepData> read_ahead(const TrainOptions& options, const TrainSetup& setup, const comm::Communicator& comm) {
   const auto share = [&options, &setup, &comm, sampler = setup.plan.horizon.sampler()](int64_t step) {
-    const std::vector<int64_t> samples = sampler.global_step(step);
+    const std::vector<int64_t> samples = sampler.global_step(step, setup.draws ? &*setup.draws : nullptr);
     std::vector<int32_t> lengths;
     for (int64_t sample : samples) lengths.push_back(setup.train->lengths()[static_cast<size_t>(sample)]);
     return data::deal(samples, lengths, comm.size(), options.batch.per_device_train_batch_size,

@@ -20,8 +20,8 @@ struct MicroBatch {
 struct StepData {
   std::vector<MicroBatch> micro_batches;  // may be empty
   int64_t samples = 0, tokens = 0, pairs = 0;
-  std::vector<int64_t> targets;  // valid ones, per term of the loss
-  RowSet rows;                   // of the word embeddings, or of no table if they are frozen
+  std::vector<double> targets;  // weight of the valid ones, per term of the loss
+  RowSet rows;                  // of the word embeddings, or of no table if they are frozen
 };
 
 // Makes StepData of batches. On a GPU they go up on a stream of its own, which the host does not wait for.

@@ -93,6 +93,8 @@ void TrainOptions::validate() const {
   check_probability(model_options.classifier_dropout, "--classifier-dropout");
   check_usage(model_options.label_smoothing_factor >= 0 && model_options.label_smoothing_factor < 1,
               "--label-smoothing-factor must lie in [0, 1), got ", model_options.label_smoothing_factor);
+  check_usage(!batch.weighted_sampling || model_options.class_weights.empty(),
+              "--weighted-sampling and --class-weights both make up for rare classes: give one of them");
   optimizer.validate();
   predictions.validate();
   check_range("--warmup-steps", warmup_steps, 0, kMostSteps);

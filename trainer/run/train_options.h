@@ -55,6 +55,7 @@ struct BatchOptions {
   int64_t global_batch_size = 0;      // 0: per device * ranks * accumulation
   bool auto_find_batch_size = false;  // the micro-batch is halved until the GPU's memory suffices; never the global batch
   bool drop_last = false;             // --dataloader-drop-last
+  bool weighted_sampling = false;     // samples are drawn with replacement, each class as often as any other
   int64_t max_train_samples = -1;
   int64_t max_eval_samples = -1;
 
@@ -67,6 +68,8 @@ struct ModelOptions {
   PrecisionOptions precision;
   bool gradient_checkpointing = false;
   double label_smoothing_factor = 0.0;
+  // "balanced"; "label=number" for each label; or a file (label_weights.h). Of pos_weight also one number for all.
+  std::vector<std::string> class_weights = {}, pos_weight = {};
   std::optional<DocumentPooling> document_pooling;  // of data with a doc_stride; unset: the model's, or the mean
   bool ignore_mismatched_sizes = false;             // a pretrained head of another shape is left alone and a new one begun
 };

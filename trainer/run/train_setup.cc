@@ -33,6 +33,7 @@ void open_data(TrainSetup& setup, const TrainOptions& options, comm::Communicato
           "--validation-split");
     setup.validation = setup.dataset->split("validation");
   });
+  setup.weights_asked = read_label_weights(options, setup.dataset->info(), comm);
 }
 
 // The folder of the weights to start from: the checkpoint's, or the pretrained model's.
@@ -61,8 +62,8 @@ bool is_complete(TrainSetup& setup, const ResumePoint& point, const TrainOptions
     const Horizon now = RunPlan::make(same_batch, setup.train->size(), comm.size(), &end.horizon, end.global_step).horizon;
     as_long = now.total_steps == end.horizon.total_steps;
     if (as_long)
-      check_fixed_options(began_with(end), fixed_options(options, now, setup.dataset->info(), nullptr), options.allow_change,
-                          options.output_dir.string());
+      check_fixed_options(began_with(end), fixed_options(options, now, setup.dataset->info(), setup.weights_asked, nullptr),
+                          options.allow_change, options.output_dir.string());
   });
   if (!as_long) return false;
   setup.state = *point.finished;
@@ -83,9 +84,18 @@ void plan_run(TrainSetup& setup, const ResumePoint& point, const TrainOptions& o
   });
 }
 
+// What --class-weights, --pos-weight and --weighted-sampling mean for the samples of the run.
+void weigh_labels(TrainSetup& setup, const TrainOptions& options, comm::Communicator& comm) {
+  const int64_t samples = setup.plan.horizon.num_samples;
+  setup.label_weights = count_label_weights(setup.weights_asked, setup.dataset->info(), *setup.train, samples, comm);
+  if (!options.batch.weighted_sampling) return;
+  comm::agree(comm, [&] { setup.draws = balanced_draws(*setup.train, samples, setup.plan.horizon.data_seed); });
+}
+
 // Keeps what the run is made with in its state; a run that goes on must be made with what it began with.
 void fix_options(TrainSetup& setup, const BertConfig& config, const TrainOptions& options, comm::Communicator& comm) {
-  const nlohmann::ordered_json now = fixed_options(options, setup.plan.horizon, setup.dataset->info(), &config);
+  const nlohmann::ordered_json now =
+      fixed_options(options, setup.plan.horizon, setup.dataset->info(), setup.weights_asked, &config);
   if (setup.resumed) {
     nlohmann::ordered_json began = began_with(setup.state);
     // With another global batch the same epochs are another number of steps.
@@ -193,6 +203,8 @@ void make_model(TrainSetup& setup, const BertConfig& config, const TrainOptions&
     comm::agree(comm, [&] { check_memory(specs, (setup.model_folder / "config.json").string()); });
   setup.model = std::make_unique<ModelInstance>(config, task, comm, static_cast<int64_t>(options.ddp_bucket_cap_mb * (1 << 20)),
                                                 options.model_options.freeze, updates_of(options, specs, comm));
+  setup.model->set_loss({.label_smoothing = options.model_options.label_smoothing_factor,
+                         .label_weights = {setup.label_weights.begin(), setup.label_weights.end()}});
   setup.model->initialize(options.seed);
   if (!from_files) return;
   const PretrainedReport report = load_pretrained(setup.model_folder, setup.model->parameters(), comm, taking);
@@ -220,6 +232,7 @@ TrainSetup set_up(const TrainOptions& options, const RunFolder& folder, comm::Co
   const ResumePoint point = folder.find_resume_point(options, comm);
   if (is_complete(setup, point, options, comm)) return setup;
   plan_run(setup, point, options, comm);
+  weigh_labels(setup, options, comm);
   choose_model_folder(setup, point, options, comm);
   const BertConfig config = load_config(setup, options, comm);
   fix_options(setup, config, options, comm);

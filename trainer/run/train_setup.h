@@ -6,11 +6,14 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <vector>
 
+#include "data/pipeline/sampler.h"
 #include "data/store/dataset.h"
 #include "data/tokenizer/bert_tokenizer.h"
 #include "trainer/comm/communicator.h"
 #include "trainer/optim/adamw.h"
+#include "trainer/run/label_weights.h"
 #include "trainer/run/run_folder.h"
 #include "trainer/run/run_plan.h"
 #include "trainer/run/run_state.h"
@@ -24,6 +27,9 @@ struct TrainSetup {
   std::unique_ptr<data::Split> train, validation;  // validation: null if nothing is evaluated
   std::filesystem::path model_folder;              // where weights came from: the pretrained model, or the checkpoint of a resume
   std::optional<data::BertTokenizer> tokenizer;
+  LabelWeights weights_asked;
+  std::vector<double> label_weights;         // [labels]; empty: 1 each
+  std::optional<data::BalancedDraws> draws;  // --weighted-sampling
   RunPlan plan;
   RunState state;
   bool resumed = false;

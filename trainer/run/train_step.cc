@@ -1,6 +1,6 @@
 #include "trainer/run/train_step.h"
 
-#include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "data/check.h"
@@ -33,15 +33,18 @@ ControlWord TrainStep::agree(StepData data, ControlWord wish) {
   word(own, kSamples) = static_cast<uint64_t>(data.samples);
   word(own, kTokens) = static_cast<uint64_t>(data.tokens);
   word(own, kPairs) = static_cast<uint64_t>(data.pairs);
-  for (size_t term = 0; term < terms; ++term) word(own, kTargets + term) = static_cast<uint64_t>(data.targets[term]);
+  for (size_t term = 0; term < terms; ++term) word(own, kTargets + term) = std::bit_cast<uint64_t>(data.targets[term]);
   comm_.all_reduce_or(words);
-  std::vector<int64_t> sums(counts, 0);
-  for (int rank = 0; rank < comm_.size(); ++rank)
-    for (size_t count = 0; count < counts; ++count) sums[count] += static_cast<int64_t>(word(rank, count));
+  std::vector<int64_t> sums(kTargets, 0);
+  targets_.assign(terms, 0);
+  for (int rank = 0; rank < comm_.size(); ++rank) {
+    for (size_t count = 0; count < kTargets; ++count) sums[count] += static_cast<int64_t>(word(rank, count));
+    for (size_t term = 0; term < terms; ++term) targets_[term] += std::bit_cast<double>(word(rank, kTargets + term));
+  }
   words.resize(first);
   data.rows.words() = std::move(words);
-  targets_.assign(sums.begin() + kTargets, sums.end());
-  for (int64_t& count : targets_) count = std::max<int64_t>(1, count);  // a term without targets has a sum of zero
+  for (double& weight : targets_)
+    if (weight == 0) weight = 1;  // a term without targets has a sum of zero
   agreed_.emplace(std::move(data), StepResult{.samples = sums[kSamples], .tokens = sums[kTokens], .pairs = sums[kPairs]},
                   at::Tensor());
   return {.stop = sums[kStop] > 0, .save = sums[kSave] > 0};
@@ -71,7 +74,7 @@ void TrainStep::forward_backward(int64_t step, Step& made) {
       const at::Tensor share = [&] {
         const trace::Range range("forward");
         const std::vector<at::Tensor> logits = model_.model().logits(batch, context);
-        return (model_.model().loss_sums(logits, batch, options_.model_options.label_smoothing_factor) / targets).sum();
+        return (model_.model().loss_sums(logits, batch) / targets).sum();
       }();
       made.losses[static_cast<int64_t>(i)].copy_(share.detach());
       if (last) start_sum_of_losses(made.losses);

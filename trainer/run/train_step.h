@@ -18,7 +18,7 @@ namespace berth::train {
 
 // What rank 0's sinks, the progress line and the loop get to know of a step. The same on all ranks.
 struct StepResult {
-  double loss = 0;                  // over all ranks: each term's sum / its valid targets
+  double loss = 0;                  // over all ranks: each term's sum / the weight of its valid targets
   double grad_norm = 0;             // before clipping
   int64_t samples = 0, tokens = 0;  // of all ranks
   int64_t pairs = 0;                // of tokens that attend to each other
@@ -38,7 +38,7 @@ class TrainStep {
   // All must outlive it. Takes over the parameters' grad-ready callback.
   TrainStep(ModelInstance& model, AdamW& optimizer, comm::Communicator& comm, const TrainOptions& options);
 
-  // The small all-reduce before a step: sums the ranks' valid targets, samples and tokens, unites the rows of the word embeddings that
+  // The small all-reduce before a step: sums the weights of the ranks' valid targets, samples and tokens, unites the rows of the word embeddings that
   // they touch, and agrees on the control word (any rank's wish counts). On a device, the step before is under way meanwhile. `data`:
   // this rank's share of the step.
   ControlWord agree(StepData data, ControlWord wish);
@@ -73,8 +73,8 @@ class TrainStep {
   comm::Communicator& comm_;
   const TrainOptions& options_;
   GradReducer reducer_;
-  std::optional<Step> agreed_;    // the step to be started
-  std::vector<int64_t> targets_;  // its, per term of the loss, over all ranks
+  std::optional<Step> agreed_;   // the step to be started
+  std::vector<double> targets_;  // weight of its, per term of the loss, over all ranks
   std::deque<Step> under_way_;
   std::optional<Step> finished_;  // last
 

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "trainer/model/config.h"
@@ -20,6 +21,7 @@ class ModelInstance {
                 const std::vector<std::string>& freeze = {},
                 ParameterStore::Updates updates = ParameterStore::Updates::kOnEachRank);
 
+  void set_loss(LossOptions loss) { model_->set_loss(std::move(loss)); }
   void initialize(uint64_t seed) { parameters_->initialize(specs_, config_.initializer_range, seed); }
 
   const BertConfig& config() const { return config_; }

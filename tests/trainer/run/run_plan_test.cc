@@ -238,17 +238,23 @@ TEST(FixedOptions, AllThatDifferAreListedAndMayBeAllowedByName) {
   TrainOptions o = options(8, 1, 3);
   data::DatasetInfo info;
   info.content_sha256 = {{"train", "abc"}};
-  const auto of = [&] { return fixed_options(o, RunPlan::make(o, 100, 1).horizon, info, nullptr); };
+  info.label_names = {"ham", "spam"};
+  LabelWeights weights{.values = {1, 2.5}};
+  const auto of = [&] { return fixed_options(o, RunPlan::make(o, 100, 1).horizon, info, weights, nullptr); };
   const auto began = of();
   EXPECT_EQ(refusal(began, of()), "");
   o.optimizer.learning_rate = 3e-5;
   o.seed = 7;
   o.num_train_epochs = 4;
   info.content_sha256["train"] = "def";
+  weights.values = {1, 5};
+  o.batch.weighted_sampling = true;
   const std::string all = refusal(began, of());
   for (const char* part :
        {"run/checkpoint-5", "--learning-rate 5e-05, now 3e-05", "--seed 42, now 7", "--data-seed 42, now 7",
-        "--max-steps 39, now 52", "--data holds other samples", "--allow-change seed,data_seed,max_steps,data,learning_rate"})
+        "--max-steps 39, now 52", "--data holds other samples",
+        "--class-weights {\"ham\":1.0,\"spam\":2.5}, now {\"ham\":1.0,\"spam\":5.0}", "--weighted-sampling false, now true",
+        "--allow-change seed,data_seed,max_steps,data,learning_rate,class_weights,weighted_sampling"})
     EXPECT_NE(all.find(part), std::string::npos) << part << " in: " << all;
   const std::string some = refusal(began, of(), {"--learning-rate", "data-seed", "num_train_epochs"});
   EXPECT_EQ(some.find("--learning-rate"), std::string::npos) << some;
@@ -262,9 +268,9 @@ TEST(FixedOptions, OlderCheckpointsAreComparedByWhatTheyTell) {
   TrainOptions o = options(8, 1, 3);
   const Horizon horizon = RunPlan::make(o, 100, 1).horizon;
   o.optimizer.learning_rate = 1;
-  EXPECT_EQ(refusal(fixed_options(horizon), fixed_options(o, horizon, {}, nullptr)), "");
+  EXPECT_EQ(refusal(fixed_options(horizon), fixed_options(o, horizon, {}, {}, nullptr)), "");
   const Horizon other = RunPlan::make(o, 101, 1).horizon;
-  EXPECT_NE(refusal(fixed_options(horizon), fixed_options(o, other, {}, nullptr)).find("100 samples, now 101"),
+  EXPECT_NE(refusal(fixed_options(horizon), fixed_options(o, other, {}, {}, nullptr)).find("100 samples, now 101"),
             std::string::npos);
 }
 

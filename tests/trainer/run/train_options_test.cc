@@ -93,6 +93,10 @@ TEST(TrainOptions, WhatDoesNotFitTogetherIsAUsageError) {
       [](auto& o) { o.model_options.hidden_dropout_prob = 1.0; },
       [](auto& o) { o.model_options.label_smoothing_factor = 1.0; },
       [](auto& o) { o.warmup_ratio = 1.5; },
+      [](auto& o) {
+        o.batch.weighted_sampling = true;
+        o.model_options.class_weights = {"balanced"};
+      },
       [](auto& o) { o.logging.logging_steps = 0; },
       [](auto& o) { o.eval_save.eval_strategy = Strategy::kBest; },
       [](auto& o) { o.eval_save.load_best_model_at_end = true; },

@@ -46,19 +46,37 @@ class TrainStepTest : public TinyRun {
 };
 
 TEST_F(TrainStepTest, HowAStepIsCutIntoMicroBatchesDoesNotMatter) {
-  TrainOptions one = in("one"), three = in("three");
-  one.batch.per_device_train_batch_size = 6;
-  three.batch.per_device_train_batch_size = 2;
-  Prepared whole(one, *comm_), cut(three, *comm_);
-  ASSERT_EQ(whole.batches.size(), 1u);
-  ASSERT_EQ(cut.batches.size(), 3u);
-  const StepResult a = whole.step(*comm_), b = cut.step(*comm_);
-  EXPECT_EQ(a.samples, 6);
-  EXPECT_EQ(b.samples, 6);
-  EXPECT_EQ(a.tokens, b.tokens);
-  EXPECT_NEAR(a.loss, b.loss, 1e-6 * a.loss) << "dropout is on";
-  EXPECT_NEAR(a.grad_norm, b.grad_norm, 1e-5 * a.grad_norm);
-  EXPECT_TRUE(at::allclose(whole.value("classifier.weight"), cut.value("classifier.weight"), 1e-4, 1e-6));
+  std::vector<double> losses;
+  for (const std::vector<std::string>& weights : {std::vector<std::string>{}, {"negative=0.1", "positive=5"}}) {
+    TrainOptions one = in(concat("one", weights.size())), three = in(concat("three", weights.size()));
+    one.batch.per_device_train_batch_size = 6;
+    three.batch.per_device_train_batch_size = 2;
+    one.model_options.class_weights = three.model_options.class_weights = weights;
+    Prepared whole(one, *comm_), cut(three, *comm_);
+    ASSERT_EQ(whole.batches.size(), 1u);
+    ASSERT_EQ(cut.batches.size(), 3u);
+    const StepResult a = whole.step(*comm_), b = cut.step(*comm_);
+    EXPECT_EQ(a.samples, 6);
+    EXPECT_EQ(b.samples, 6);
+    EXPECT_EQ(a.tokens, b.tokens);
+    EXPECT_NEAR(a.loss, b.loss, 1e-6 * a.loss) << "dropout is on";
+    EXPECT_NEAR(a.grad_norm, b.grad_norm, 1e-5 * a.grad_norm);
+    EXPECT_TRUE(at::allclose(whole.value("classifier.weight"), cut.value("classifier.weight"), 1e-4, 1e-6));
+    losses.push_back(a.loss);
+  }
+  EXPECT_GT(std::abs(losses[0] - losses[1]), 1e-4);
+}
+
+// All of whose samples have a class of weight 0: torch's mean would be 0 / 0.
+TEST_F(TrainStepTest, AStepWhoseTargetsWeighNothingChangesNothing) {
+  TrainOptions o = in("weightless");
+  o.model_options.class_weights = {"negative=0", "positive=1"};
+  Prepared run(o, *comm_);
+  for (data::Batch& batch : run.batches) std::fill(batch.labels.begin(), batch.labels.end(), 0);
+  const StepResult result = run.step(*comm_);
+  EXPECT_TRUE(result.finite);
+  EXPECT_EQ(result.loss, 0);
+  EXPECT_EQ(result.grad_norm, 0);
 }
 
 TEST_F(TrainStepTest, TheSameStepGivesTheSameBitsAndAnotherStepOtherMasks) {

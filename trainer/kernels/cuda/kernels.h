@@ -83,8 +83,7 @@ void pool_forward(const PoolArgs& args, const T* x, T* out, Stream stream);
 template <class T>
 void pool_backward(const PoolArgs& args, const T* d_out, T* dx, Stream stream);
 
-// Cross entropy as trainer/model/losses.h has it: rows of label kIgnoreLabel take no part; with smoothing s, a row's loss is
-// (1 - s) * nll + s * mean over classes of -log p.
+// Cross entropy as Kernels::cross_entropy_sum (trainer/kernels/ops.h) has it; rows of label kIgnoreLabel take no part.
 constexpr int64_t kIgnoreLabel = -100;
 template <class T>
 struct CrossEntropyArgs {
@@ -93,7 +92,8 @@ struct CrossEntropyArgs {
   const int64_t* labels;
   int64_t rows, classes;
   float smoothing;
-  float* log_sum_exp;  // [rows], kept for backward
+  float* log_sum_exp;              // [rows], kept for backward
+  const float* weights = nullptr;  // [classes]; null: 1 each
 };
 // loss_sum: one number, written. workspace: a float for each row.
 template <class T>

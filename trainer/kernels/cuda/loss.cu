@@ -32,6 +32,20 @@ __device__ inline void for_each_piece(const T* row, int64_t columns, const Funct
   }
 }
 
+template <class T>
+__device__ inline float weight_of(const CrossEntropyArgs<T>& args, int64_t label) {
+  return args.weights == nullptr ? 1.f : args.weights[label];
+}
+
+// To be called by all threads of a block.
+template <int kWarps, class T>
+__device__ inline float mean_weight(const CrossEntropyArgs<T>& args) {
+  if (args.weights == nullptr) return 1;
+  float mine = 0;
+  for (int64_t c = threadIdx.x; c < args.classes; c += blockDim.x) mine += args.weights[c];
+  return block_sum<kWarps>(mine) / static_cast<float>(args.classes);
+}
+
 // A block a row. The maximum and the sum of exponentials relative to it in one pass: where a thread meets a greater number, it rescales
 // what it has.
 template <int kWarps, class T>
@@ -55,17 +69,19 @@ __global__ void __launch_bounds__(kWarps * 32) cross_entropy_forward_kernel(Cros
       if (piece.has(i, args.classes)) {
         const float x = to_float(piece.numbers.at[i]);
         exponentials += expf(x - here);
-        total += x;
+        total += args.smoothing > 0 ? weight_of(args, piece.column + i) * x : 0.f;
       }
   });
   const float all = block_max<kWarps>(greatest);
   const float sum = block_sum<kWarps>(exponentials * expf(greatest - all));
-  const float mean = args.smoothing > 0 ? block_sum<kWarps>(total) / static_cast<float>(args.classes) : 0.f;
+  const bool smooth = args.smoothing > 0;
+  const float mean = smooth ? block_sum<kWarps>(total) / static_cast<float>(args.classes) : 0.f;  // of weight * logit
+  const float weight = smooth ? mean_weight<kWarps>(args) : 0.f;
   if (threadIdx.x != 0) return;
   const float log_sum_exp = all + logf(sum), at_label = to_float(logits[label]);
   args.log_sum_exp[row] = log_sum_exp;
-  losses[row] = args.smoothing > 0 ? (1 - args.smoothing) * (log_sum_exp - at_label) + args.smoothing * (log_sum_exp - mean)
-                                   : log_sum_exp - at_label;
+  losses[row] =
+      (1 - args.smoothing) * weight_of(args, label) * (log_sum_exp - at_label) + args.smoothing * (weight * log_sum_exp - mean);
 }
 
 __global__ void __launch_bounds__(1024) sum_kernel(const float* x, int64_t count, float* sum) {
@@ -83,14 +99,19 @@ __global__ void __launch_bounds__(kWarps * 32)
   const T* logits = args.logits + row * args.stride;
   T* to = d_logits + row * args.stride;
   const float scale = *d_loss, log_sum_exp = args.log_sum_exp[row];
-  const float smooth = args.smoothing / static_cast<float>(args.classes), sharp = 1 - args.smoothing;
+  const float smooth = args.smoothing / static_cast<float>(args.classes);
+  const float sharp = ignored ? 0.f : (1 - args.smoothing) * weight_of(args, label);
+  const float all = sharp + (smooth > 0 ? args.smoothing * mean_weight<kWarps>(args) : 0.f);
   const bool alike = reinterpret_cast<uintptr_t>(logits) % 16 == reinterpret_cast<uintptr_t>(to) % 16;
   for_each_piece(logits, args.classes, [&](const Piece<T>& piece) {
     Numbers<T, 8> d;
     BERTH_UNROLL
     for (int i = 0; i < 8; ++i) {
       const float p = expf(to_float(piece.numbers.at[i]) - log_sum_exp);
-      from_float(ignored ? 0.f : scale * (p - smooth - (piece.column + i == label ? sharp : 0.f)), d.at[i]);
+      const bool smoothed = smooth > 0 && piece.has(i, args.classes);
+      const float target =
+          (smoothed ? smooth * weight_of(args, piece.column + i) : 0.f) + (piece.column + i == label ? sharp : 0.f);
+      from_float(ignored ? 0.f : scale * (all * p - target), d.at[i]);
     }
     if (piece.whole && alike) {
       store_vector(to + piece.column, d);

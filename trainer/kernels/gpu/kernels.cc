@@ -1,6 +1,7 @@
 #include "trainer/kernels/gpu/kernels.h"
 
 #include <cmath>
+#include <optional>
 
 #include "data/check.h"
 #include "trainer/kernels/arguments.h"
@@ -114,21 +115,24 @@ struct AttentionKept {
 
 struct CrossEntropy : torch::autograd::Function<CrossEntropy> {
   template <class T>
-  static CrossEntropyArgs<T> call(const at::Tensor& logits, const at::Tensor& labels, double smoothing, const at::Tensor& lse) {
-    return {data<T>(logits), logits.stride(0), labels.const_data_ptr<int64_t>(),
-            logits.size(0),  logits.size(1),   static_cast<float>(smoothing),
-            data<float>(lse)};
+  static CrossEntropyArgs<T> call(const at::Tensor& logits, const at::Tensor& labels, const at::Tensor& weights, double smoothing,
+                                  const at::Tensor& lse) {
+    return {data<T>(logits),  logits.stride(0),       labels.const_data_ptr<int64_t>(),
+            logits.size(0),   logits.size(1),         static_cast<float>(smoothing),
+            data<float>(lse), data_if<float>(weights)};
   }
 
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& logits, const at::Tensor& labels, double smoothing,
-                            int64_t stream) {
+  // `maybe_weights`: no input of a node may be undefined.
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& logits, const at::Tensor& labels,
+                            const std::optional<at::Tensor>& maybe_weights, double smoothing, int64_t stream) {
+    const at::Tensor weights = maybe_weights.value_or(at::Tensor());
     const at::Tensor lse = floats(logits.size(0), logits), workspace = at::empty_like(lse),
                      sum = at::empty(at::IntArrayRef(), lse.options());
     by_type(logits.scalar_type(), [&](auto type) {
-      cross_entropy_forward(call<decltype(type)>(logits, labels, smoothing, lse), data<float>(sum), data<float>(workspace),
-                            reinterpret_cast<Stream>(stream));
+      cross_entropy_forward(call<decltype(type)>(logits, labels, weights, smoothing, lse), data<float>(sum),
+                            data<float>(workspace), reinterpret_cast<Stream>(stream));
     });
-    ctx->save_for_backward({logits, labels, lse});
+    ctx->save_for_backward({logits, labels, weights, lse});
     ctx->saved_data["smoothing"] = smoothing;
     ctx->saved_data["stream"] = stream;
     return sum;
@@ -138,10 +142,12 @@ struct CrossEntropy : torch::autograd::Function<CrossEntropy> {
     const at::Tensor d_sum = grads[0].contiguous(), d_logits = at::empty_like(saved[0]);
     by_type(d_logits.scalar_type(), [&](auto type) {
       using T = decltype(type);
-      cross_entropy_backward(call<T>(saved[0], saved[1], ctx->saved_data["smoothing"].toDouble(), saved[2]), data<float>(d_sum),
-                             data<T>(d_logits), reinterpret_cast<Stream>(ctx->saved_data["stream"].toInt()));
+      cross_entropy_backward(call<T>(saved[0], saved[1], saved[2], ctx->saved_data["smoothing"].toDouble(), saved[3]),
+                             data<float>(d_sum), data<T>(d_logits), reinterpret_cast<Stream>(ctx->saved_data["stream"].toInt()));
     });
-    return {d_logits, at::Tensor(), at::Tensor(), at::Tensor()};
+    variable_list gradients(5);
+    gradients[0] = d_logits;
+    return gradients;
   }
 };
 
@@ -338,10 +344,13 @@ at::Tensor CudaKernels::pool_tokens(const at::Tensor& x, const at::Tensor& cu_se
   return PoolTokens::apply(x.contiguous(), cu_seqlens, static_cast<int64_t>(pooling), reinterpret_cast<int64_t>(stream(x)));
 }
 
-at::Tensor CudaKernels::cross_entropy_sum(const at::Tensor& logits, const at::Tensor& labels, int64_t ignored,
-                                          double smoothing) const {
+at::Tensor CudaKernels::cross_entropy_sum(const at::Tensor& logits, const at::Tensor& labels, const at::Tensor& weights,
+                                          int64_t ignored, double smoothing) const {
   check_internal(ignored == kIgnoreLabel, "cross entropy that ignores ", ignored);
-  return CrossEntropy::apply(logits.contiguous(), labels.contiguous(), smoothing, reinterpret_cast<int64_t>(stream(logits)));
+  check_internal(!weights.defined() || (weights.sizes().equals({logits.size(1)}) && weights.scalar_type() == at::kFloat),
+                 "weights of other classes than the logits'");
+  return CrossEntropy::apply(logits.contiguous(), labels.contiguous(), weights.defined() ? std::optional(weights) : std::nullopt,
+                             smoothing, reinterpret_cast<int64_t>(stream(logits)));
 }
 
 }  // namespace berth::train::cuda

@@ -33,7 +33,7 @@ class CudaKernels : public Kernels {
   at::Tensor dropout_rows(const at::Tensor& x, const Dropout& dropout, const RowIds& rows) const override;
   void add_column_sums(const at::Tensor& x, const at::Tensor& sums) const override;
   at::Tensor pool_tokens(const at::Tensor& x, const at::Tensor& cu_seqlens, Pooling pooling) const override;
-  at::Tensor cross_entropy_sum(const at::Tensor& logits, const at::Tensor& labels, int64_t ignored,
+  at::Tensor cross_entropy_sum(const at::Tensor& logits, const at::Tensor& labels, const at::Tensor& weights, int64_t ignored,
                                double smoothing) const override;
 
  protected:
