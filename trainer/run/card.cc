@@ -80,6 +80,9 @@ std::vector<std::pair<std::string, std::string>> hyperparameters(const TrainOpti
   add(precision.bf16 || precision.fp16, "mixed_precision_training", precision.bf16 ? "bf16" : "fp16");
   add(options.model_options.label_smoothing_factor > 0, "label_smoothing_factor",
       number(options.model_options.label_smoothing_factor));
+  add(!setup.label_weights.empty(), "label_weights",
+      data::dump_json(weights_by_name(setup.label_weights, setup.dataset->info().label_names)));
+  add(options.batch.weighted_sampling, "weighted_sampling", "true");
   return all;
 }
 
