@@ -210,7 +210,7 @@ TEST_F(StandinJob, EvaluatesAndPredictsAsTheCpu) {
 
 TEST_F(StandinJob, EmbeddingsAreTheCpus) {
   const std::string embed = " predict --embeddings --model " + at("model") + " --input " + at("validation.csv") + " --output ";
-  for (const std::string& pooling : {"cls", "mean", "max"}) {
+  for (const std::string pooling : {"cls", "mean", "max"}) {
     ASSERT_EQ(run_shell(cpu_program() + embed + at("cpu.jsonl") + " --device cpu --pooling " + pooling).exit_code, 0);
     ASSERT_EQ(run_berth(embed + at("gpu.jsonl") + " --pooling " + pooling, 2).exit_code, 0);
     const auto cpu_lines = read_jsonl(at("cpu.jsonl")), lines = read_jsonl(at("gpu.jsonl"));
