@@ -22,14 +22,14 @@ struct Ceiling {
 // clang-format off
 constexpr Ceiling kCeilings[] = {
     // task         ranks  launches  waits  uploads  bytes up  bytes down
-    {"data",          1,      350,      1,      3,     4096,       64},
-    {"data",          2,      351,      1,      3,     2784,       64},
-    {"regression",    1,      350,      1,      3,      960,       64},
-    {"topics",        1,      357,      1,      3,      960,       64},
-    {"ner",           1,      333,      1,      3,     1664,       64},
-    {"qa",            1,      364,      1,      3,     5120,       64},
-    {"mlm",           1,      343,      1,      2,     5568,       64},
-    {"pretraining",   1,      363,      1,      2,     4352,       64},
+    {"data",          1,      350,      1,      3,     4160,       64},
+    {"data",          2,      351,      1,      3,     2848,       64},
+    {"regression",    1,      350,      1,      3,     1024,       64},
+    {"topics",        1,      357,      1,      3,     1024,       64},
+    {"ner",           1,      333,      1,      3,     1728,       64},
+    {"qa",            1,      364,      1,      3,     5184,       64},
+    {"mlm",           1,      343,      1,      2,     5632,       64},
+    {"pretraining",   1,      363,      1,      2,     4416,       64},
     {"data",          1,      350,      1,      3,     4160,       64, " --class-weights balanced --label-smoothing-factor 0.1"},
     {"topics",        1,      365,      1,      3,     1024,       64, " --pos-weight balanced"},
 };
