@@ -25,7 +25,9 @@ using Json = nlohmann::ordered_json;
 
 // The records of --text, of --input, or of standard input.
 std::function<bool(data::Record&)> open_input(const PredictCommand& command, data::TaskKind task) {
+  const data::RecordKind kind = data::task_info(task).records;
   if (!command.text.empty()) {
+    check_usage(kind != data::RecordKind::kChoices, "--text has no choices: multiple-choice questions come from --input");
     return [&command, i = size_t{0}](data::Record& record) mutable {
       if (i >= command.text.size()) return false;
       record = {};
@@ -44,9 +46,11 @@ std::function<bool(data::Record&)> open_input(const PredictCommand& command, dat
   }
   data::ReaderOptions options = command.reader;
   options.need_label = false;
-  options.kind = data::task_info(task).records;
+  options.kind = kind;
   const bool standard_input = command.input == "-", automatic = options.format == data::FileFormat::kAuto;
-  if (standard_input && automatic && options.kind != data::RecordKind::kQuestions) options.format = data::FileFormat::kLines;
+  if (standard_input && automatic && kind == data::RecordKind::kChoices) options.format = data::FileFormat::kJsonl;
+  if (standard_input && automatic && kind != data::RecordKind::kQuestions && kind != data::RecordKind::kChoices)
+    options.format = data::FileFormat::kLines;
   check_usage(options.kind != data::RecordKind::kWords || !automatic || command.input.extension() != ".txt" ||
                   std::filesystem::is_directory(command.input),
               command.input.string(),

@@ -95,6 +95,8 @@ void add_reader(Parser& p, data::ReaderOptions& o) {
   p.add("--text-column,--text-column-name", o.columns.text,
         "column of the text, or several to join: title,body; guessed from the usual names");
   p.add("--text-pair-column,--text-pair-column-name", o.columns.text_pair, "column of the second text of a pair; guessed");
+  p.add("--choice-columns", o.columns.choices,
+        "multiple choice: columns of the choices, separated by commas, or the key of a list of them; guessed");
 }
 
 void add_masks(Parser& p, data::MaskOptions& o) {

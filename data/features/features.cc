@@ -4,6 +4,7 @@
 
 #include "data/check.h"
 #include "data/features/assembler.h"
+#include "data/features/choices.h"
 #include "data/features/question.h"
 #include "data/features/sequence.h"
 #include "data/features/tokens.h"
@@ -20,11 +21,14 @@ std::unique_ptr<Features> make_features(TaskKind task, const BertTokenizer& toke
     case TaskKind::kSequenceClassification:
     case TaskKind::kRegression:
     case TaskKind::kMultiLabel:
+    case TaskKind::kNextSentencePrediction:
       return std::make_unique<SequenceFeatures>(task, tokenizer, std::move(options));
     case TaskKind::kTokenClassification:
       return std::make_unique<TokenFeatures>(tokenizer, std::move(options));
     case TaskKind::kQuestionAnswering:
       return std::make_unique<QuestionFeatures>(tokenizer, options);
+    case TaskKind::kMultipleChoice:
+      return std::make_unique<ChoiceFeatures>(tokenizer, options);
     case TaskKind::kMaskedLm:
     case TaskKind::kPretraining:
       if (options.uncut) return std::make_unique<UncutFeatures>(tokenizer, task == TaskKind::kMaskedLm);
@@ -32,6 +36,13 @@ std::unique_ptr<Features> make_features(TaskKind task, const BertTokenizer& toke
     default:
       fail(ExitCode::kUsage, "the task ", task_info(task).name, " cannot be prepared yet");
   }
+}
+
+std::vector<int32_t> ids_of(const Encoding& encoding) {
+  std::vector<int32_t> ids;
+  ids.reserve(encoding.tokens.size());
+  for (const Token& token : encoding.tokens) ids.push_back(token.id);
+  return ids;
 }
 
 Batch make_batch(std::span<const Sample> samples, int64_t first_id) {

@@ -15,8 +15,8 @@
 
 namespace berth::data {
 
-inline constexpr int kMostTokens = 1 << 16;   // of a sequence: far more than any BERT has positions
-inline constexpr size_t kMostWindows = 1024;  // of a text: they are computed together
+inline constexpr int kMostTokens = 1 << 16;     // of a sequence: far more than any BERT has positions
+inline constexpr size_t kMostSequences = 1024;  // of a sample: they are computed together
 
 struct FeatureOptions {
   int max_length = 128;                       // tokens, special ones included; longer texts are cut
@@ -42,6 +42,8 @@ class Features {
 // `tokenizer` must outlive the result. Throws Error(kUsage) for a task that cannot be prepared and for a max_length above kMostTokens or
 // that leaves no room for text.
 std::unique_ptr<Features> make_features(TaskKind task, const BertTokenizer& tokenizer, FeatureOptions options);
+
+std::vector<int32_t> ids_of(const Encoding& encoding);
 
 // `samples` as one batch, they and their sequences numbered from `first_id`.
 Batch make_batch(std::span<const Sample> samples, int64_t first_id);

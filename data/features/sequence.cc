@@ -20,11 +20,12 @@ float as_float(const std::string& text) {
   return value;
 }
 
-std::vector<int32_t> ids_of(const Encoding& encoding) {
-  std::vector<int32_t> ids;
-  ids.reserve(encoding.tokens.size());
-  for (const Token& token : encoding.tokens) ids.push_back(token.id);
-  return ids;
+// As transformers counts them.
+int32_t next_sentence(const std::string& label) {
+  if (label == "0" || label == "IsNext") return 0;
+  check(label == "1" || label == "NotNext", "the label '", label,
+        "' is neither 0 (IsNext: the second text follows the first) nor 1 (NotNext)");
+  return 1;
 }
 
 }  // namespace
@@ -48,8 +49,8 @@ std::vector<Encoding> SequenceFeatures::encode(const Record& record) const {
   std::vector<Encoding> windows = record.has_pair
                                       ? tokenizer_.encode_windows(record.text, record.text_pair, max_length_, *doc_stride_)
                                       : tokenizer_.encode_windows(record.text, max_length_, *doc_stride_);
-  check(windows.size() <= kMostWindows, "the text makes ", windows.size(), " windows of ", max_length_, " tokens, at most ",
-        kMostWindows, " can be computed together: split it into several rows");
+  check(windows.size() <= kMostSequences, "the text makes ", windows.size(), " windows of ", max_length_, " tokens, at most ",
+        kMostSequences, " can be computed together: split it into several rows");
   return windows;
 }
 
@@ -81,6 +82,11 @@ void SequenceFeatures::label(const Record& record, Sample& sample) const {
   check(!record.labelled_none, "the row has an empty list of labels; that is for --task multi-label");
   check(record.labels.size() <= 1, "the row has ", record.labels.size(),
         " labels, expected one; several are for --task multi-label");
+  if (task_.labels == LabelShape::kNextSentence) {
+    check(record.has_pair, "next-sentence prediction is about two texts: name the second one's column (--text-pair-column)");
+    sample.labels = {labelled ? next_sentence(record.labels[0]) : kIgnoreIndex};
+    return;
+  }
   if (task_.labels == LabelShape::kFloat)
     sample.float_labels = {labelled ? as_float(record.labels[0]) : std::numeric_limits<float>::quiet_NaN()};
   else

@@ -1,4 +1,4 @@
-// One label for a text or a pair of texts: classification, regression, multi-label; or none, for language models.
+// One label for a text or a pair of texts: classification, regression, multi-label, next-sentence prediction; or none, for language models.
 //
 // Longer texts are cut to max_length, as Hugging Face's truncation=True does. With a doc_stride they become windows instead, overlapping by so
 // many tokens, as with return_overflowing_tokens and stride there: all of a text's windows are one sample. Of a pair the second text is

@@ -56,7 +56,8 @@ OpenSplit open_split(std::string name, const std::filesystem::path& file, int64_
 const std::vector<std::string>& labels_of(const Record& record) { return record.words.empty() ? record.labels : record.tags; }
 
 std::string stratum_of(const TaskInfo& task, const Record& record) {
-  return task.labels == LabelShape::kClass ? record.labels.at(0) : std::string();
+  const bool one_class = task.labels == LabelShape::kClass || task.labels == LabelShape::kNextSentence;
+  return one_class && !task.is_language_model ? record.labels.at(0) : std::string();
 }
 
 bool Units::starts(const Record& record) {
@@ -109,8 +110,8 @@ void PrepareOptions::validate() const {
   check_usage(!normalize.any() || !info.labels_point_into_text, "the task ", info.name,
               " cannot be prepared with normalisation: its tags or answers belong to the words as they stand in the file");
   augment.validate();
-  check_usage(!augment.any() || !(info.labels_point_into_text || info.is_language_model), "the task ", info.name,
-              " cannot be prepared with augmentation: it is for texts that have their labels as a whole");
+  check_usage(!augment.any() || !(info.labels_point_into_text || info.is_language_model || info.records == RecordKind::kChoices),
+              "the task ", info.name, " cannot be prepared with augmentation: it is for texts that have their labels as a whole");
   check_usage(!augment.any() || !train_file.empty(), "augmentation is of the training split: name a training file");
   check_usage(!info.is_language_model || reader.columns.text_pair.empty(),
               "--text-pair-column is not for language models; several columns are joined by --text-column title,body");

@@ -113,7 +113,7 @@ class Preparation {
   // Published test files carry -1 where the label is kept secret.
   void drop_secret_label(Record& record) const {
     const bool known = std::find(label_names_.begin(), label_names_.end(), "-1") != label_names_.end();
-    if (task_.has_label_names && !known && record.labels == std::vector<std::string>{"-1"}) record.labels.clear();
+    if (task_.labels != LabelShape::kFloat && !known && record.labels == std::vector<std::string>{"-1"}) record.labels.clear();
   }
 
   void tell(const std::string& stage, const RecordReader& reader, int64_t rows) const {
@@ -129,8 +129,9 @@ class Preparation {
     const auto reader = open_source(options_, job.file, !is_test(job));
     std::string stage;
     for (OpenSplit& split : job.splits) {
-      split.writer_id =
-          writer.add_split(split.report.name, {.augmented = is_augmented(split), .several_sequences = pools_windows()});
+      split.writer_id = writer.add_split(
+          split.report.name,
+          {.augmented = is_augmented(split), .several_sequences = pools_windows() || task_.labels == LabelShape::kChoice});
       split.report.columns = reader->columns();
       split.assembler = make_assembler(task_.kind,
                                        {.max_length = max_length_,
@@ -189,6 +190,7 @@ class Preparation {
       if (is_test(job)) drop_secret_label(record);
       ++job.splits[split].report.rows;
       bytes += record.text.size() + record.text_pair.size() + record.words.size() * 8;
+      for (const std::string& choice : record.choices) bytes += record.text.size() + choice.size();
       chunk.splits.push_back(split);
       chunk.records.push_back(std::move(record));
     }
@@ -274,7 +276,7 @@ class Preparation {
     split.report.unreached += !record.answers.empty() && !reached;
   }
 
-  static void append(OpenSplit& split, const Sample& sample, DatasetWriter& writer) {
+  void append(OpenSplit& split, const Sample& sample, DatasetWriter& writer) const {
     writer.append(split.writer_id, sample);
     if (sample.augmented != AugmentKind::kNone) {
       ++split.report.augmented[augment_name(sample.augmented)];
@@ -282,7 +284,7 @@ class Preparation {
     }
     ++split.report.samples;
     split.report.truncated += sample.truncated;
-    split.report.windowed += !sample.further.empty();
+    split.report.windowed += pools_windows() && !sample.further.empty();
     split.report.most_windows = std::max(split.report.most_windows, std::ssize(sample.further) + 1);
     count_sequence(split, sample.input_ids);
     for (const Sequence& sequence : sample.further) count_sequence(split, sequence.input_ids);

@@ -78,6 +78,7 @@ std::string describe(const PrepareReport& report) {
     tokens += split.tokens;
     text += concat(split.name, ": ", counted(split.rows, "row"));
     if (split.samples != split.rows) text += ", " + counted(split.samples, "sample");
+    if (split.sequences != split.samples) text += ", " + counted(split.sequences, "sequence");
     text += concat(", ", counted(split.tokens, "token"), ", from ", split.file, "\n  columns  ", split.columns, "\n");
     if (!report.label_names.empty()) text += "  labels   " + labels_of(split, report.label_names) + "\n";
     if (!split.augmented.empty() || split.not_augmented > 0) text += "  copies   " + copies_of(split) + "\n";
@@ -93,8 +94,8 @@ std::string describe(const PrepareReport& report) {
       text += concat("  warning  ", split.unreached,
                      " answers are empty or fit into no window of the context: their questions are trained as without answer\n");
     if (split.windowed > 0)
-      text += concat("  windows  ", split.sequences, ", because ", counted(split.windowed, "text"), " are longer than ",
-                     split.lengths.size() - 1, " tokens; up to ", split.most_windows, " of one text\n");
+      text += concat("  windows  ", split.sequences, " of ", counted(split.samples, "text"), "; ", split.windowed,
+                     " longer than ", split.lengths.size() - 1, " tokens, up to ", split.most_windows, " windows of one\n");
     if (split.empty > 0) text += concat("  warning  ", counted(split.empty, "row"), " with an empty text\n");
     text += format("  tokens   median %zu, 95%% up to %zu; %s (%.1f%%) cut to %zu\n", quantile(split.lengths, .5),
                    quantile(split.lengths, .95), counted(split.truncated, "sample").c_str(),

@@ -32,6 +32,14 @@ constexpr std::array<std::string_view, 16> kLabels{"label", "labels",       "sen
                                                    "class", "target",       "quality",    "gold_label", "topic",  "rating",
                                                    "stars", "is_duplicate", "label_name", "class index"};
 
+// Multiple choice: the text and what all choices begin with; keys that hold a list of choices, columns that hold one, numbered.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kChoicePairs{
+    {{"sent1", "sent2"}, {"context", "question"}, {"article", "question"}, {"passage", "question"}, {"ctx_a", "ctx_b"}}};
+constexpr std::array<std::string_view, 6> kChoiceTexts{"context", "ctx", "premise", "question", "sent1", "text"};
+constexpr std::array<std::string_view, 3> kChoiceLists{"choices", "endings", "options"};
+constexpr std::array<std::string_view, 5> kChoiceNames{"ending", "choice", "option", "answer", "solution"};
+constexpr std::array<std::string_view, 7> kAnswers{"label", "answer", "answerkey", "answer_idx", "correct", "gold", "target"};
+
 constexpr std::array<std::string_view, 2> kWords{"tokens", "words"};
 constexpr std::array<std::string_view, 5> kTags{"ner_tags", "tags", "labels", "ner", "slots"};
 
@@ -88,16 +96,41 @@ Names split_list(const std::string& text) {
   return parts;
 }
 
-void guess_texts(const Names& names, const ColumnOptions& options, Columns& columns) {
+template <size_t N, size_t M>
+void guess_texts(const Names& names, const std::array<std::pair<std::string_view, std::string_view>, N>& pairs,
+                 const std::array<std::string_view, M>& texts, const ColumnOptions& options, Columns& columns) {
   columns.guessed = true;
-  for (const auto& [first, second] : kPairs) {
+  for (const auto& [first, second] : pairs) {
     const auto a = find_usual(names, first), b = find_usual(names, second);
     if (!a || !b || !options.guess_pairs) continue;
     columns.text = {*a};
     if (options.text_pair.empty()) columns.text_pair = b;
     return;
   }
-  if (const auto at = find_usual(names, kTexts)) columns.text = {*at};
+  if (const auto at = find_usual(names, texts)) columns.text = {*at};
+}
+
+std::vector<size_t> guess_choices(const Names& names) {
+  if (const auto list = find_usual(names, kChoiceLists)) return {*list};
+  for (const std::string_view name : kChoiceNames)
+    for (const size_t first : {0, 1}) {
+      std::vector<size_t> choices;
+      while (const auto at = find_usual(names, concat(name, first + choices.size()))) choices.push_back(*at);
+      if (choices.size() > 1) return choices;
+    }
+  return {};
+}
+
+void resolve_choices(const Names& names, const ColumnOptions& options, const std::string& where, Columns& columns) {
+  if (options.choices.empty()) {
+    columns.choices = guess_choices(names);
+    columns.guessed = true;
+  } else {
+    for (const std::string& part : split_list(options.choices)) columns.choices.push_back(need_named(names, part, where));
+  }
+  check(!columns.choices.empty(), where,
+        ": no columns with usual names for the choices (ending0, ending1, …; choices); name them (--choice-columns). The ",
+        names.size(), " columns are: ", list(names));
 }
 
 }  // namespace
@@ -106,27 +139,30 @@ Columns resolve_columns(const Names& names, const ColumnOptions& options, Record
                         const std::string& where) {
   Columns columns;
   if (options.text.empty()) {
-    const auto words = kind == RecordKind::kText ? std::nullopt : find_usual(names, kWords);
+    const auto words = kind == RecordKind::kWords ? find_usual(names, kWords) : std::nullopt;
     if (words)
       columns.text = {*words}, columns.guessed = true;
+    else if (kind == RecordKind::kChoices)
+      guess_texts(names, kChoicePairs, kChoiceTexts, options, columns);
     else if (kind == RecordKind::kText || !need_label)
-      guess_texts(names, options, columns);
+      guess_texts(names, kPairs, kTexts, options, columns);
   } else if (const auto whole = find_named(names, options.text, where)) {
     columns.text = {*whole};
   } else {
     for (const std::string& part : split_list(options.text)) columns.text.push_back(need_named(names, part, where));
   }
-  const bool words = kind == RecordKind::kWords;
+  const bool words = kind == RecordKind::kWords, with_choices = kind == RecordKind::kChoices;
   check(!columns.text.empty(), where, ": no column with a usual name for the ",
         words ? "words (tokens, words)" : "text (text, sentence, review, …)", "; name it (--text-column). The ", names.size(),
         " columns are: ", list(names));
+  if (with_choices) resolve_choices(names, options, where, columns);
   if (!options.text_pair.empty()) columns.text_pair = need_named(names, options.text_pair, where);
   if (!options.label.empty()) {
     const auto label = find_named(names, options.label, where);
     if (need_label && !label) need_named(names, options.label, where);
     columns.label = label;
   } else {
-    columns.label = words ? find_usual(names, kTags) : find_usual(names, kLabels);
+    columns.label = words ? find_usual(names, kTags) : with_choices ? find_usual(names, kAnswers) : find_usual(names, kLabels);
     columns.guessed |= columns.label.has_value();
     check(columns.label || !need_label, where, ": no column with a usual name for the ",
           words ? "tags (ner_tags, tags, labels, …)" : "label (label, sentiment, category, …)",
@@ -139,14 +175,15 @@ bool looks_like_header(const Names& cells, const ColumnOptions& options) {
   for (const std::string* wanted : {&options.text, &options.text_pair, &options.label})
     if (!wanted->empty() && std::count(cells.begin(), cells.end(), *wanted) > 0) return true;
   Columns guess;
-  guess_texts(cells, {}, guess);
-  return !guess.text.empty() || find_usual(cells, kLabels).has_value();
+  guess_texts(cells, kPairs, kTexts, {}, guess);
+  return !guess.text.empty() || find_usual(cells, kLabels).has_value() || !guess_choices(cells).empty();
 }
 
 std::string describe(const Columns& columns, const Names& names) {
   std::string text = "text: ";
   for (size_t i = 0; i < columns.text.size(); ++i) text += (i > 0 ? " + " : "") + names[columns.text[i]];
   if (columns.text_pair) text += ", pair: " + names[*columns.text_pair];
+  for (const size_t choice : columns.choices) text += (choice == columns.choices.front() ? ", choices: " : " + ") + names[choice];
   if (columns.label) text += ", label: " + names[*columns.label];
   return text + (columns.guessed ? " (guessed)" : "");
 }

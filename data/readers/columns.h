@@ -15,7 +15,8 @@ struct ColumnOptions {
   std::string text = {};
   std::string text_pair = {};
   std::string label = {};
-  bool guess_pairs = true;  // false: each record is one text
+  std::string choices = {};  // several, or a key that holds a list
+  bool guess_pairs = true;   // false: each record is one text
 };
 
 // Indexes into the table's column names.
@@ -23,12 +24,14 @@ struct Columns {
   std::vector<size_t> text;
   std::optional<size_t> text_pair;
   std::optional<size_t> label;
+  std::vector<size_t> choices;
   bool guessed = false;  // at least one of them was
 };
 
 // Throws Error(kBadInput), which lists the columns there are: a named column is missing or ambiguous, or none could be guessed. A
 // pair is guessed only together with its first text; a label only has to be found if `need_label`. For kWords,
-// text and label are the columns of words and tags. `where` starts the sentence.
+// text and label are the columns of words and tags. For kChoices the guess are run_swag's (sent1, sent2, ending0, ending1, …, label) and
+// other data sets' names. `where` starts the sentence.
 Columns resolve_columns(const std::vector<std::string>& names, const ColumnOptions& options, RecordKind kind, bool need_label,
                         const std::string& where);
 

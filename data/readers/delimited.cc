@@ -117,7 +117,9 @@ DelimitedReader::DelimitedReader(const Source& source, Dialect dialect, const Re
     if (header && !numbers) names_ = fields_;  // resolve_columns lists them
     first_row_waits_ = true;
   }
-  columns_ = resolve_columns(names_, options.columns, RecordKind::kText, options.need_label, file);
+  const bool choices = options.kind == RecordKind::kChoices;
+  columns_ =
+      resolve_columns(names_, options.columns, choices ? RecordKind::kChoices : RecordKind::kText, options.need_label, file);
 }
 
 std::string DelimitedReader::where() const {
@@ -149,6 +151,8 @@ void DelimitedReader::take_row(Record& record) {
   for (size_t column : columns_.text) take_text(column, record.text);
   record.has_pair = columns_.text_pair.has_value();
   if (columns_.text_pair) take_text(*columns_.text_pair, record.text_pair);
+  for (size_t column : columns_.choices) take_text(column, record.choices.emplace_back());
+  while (!record.choices.empty() && record.choices.back().empty()) record.choices.pop_back();  // a row with fewer of them
   if (!columns_.label) return;
   std::string label;
   take_text(*columns_.label, label);

@@ -1,9 +1,11 @@
 #include "data/readers/jsonl.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "data/check.h"
 #include "data/json/json.h"
+#include "data/words.h"
 
 namespace berth::data {
 namespace {
@@ -97,9 +99,30 @@ void JsonlReader::parse(Record& record) {
   record.has_pair = columns_.text_pair.has_value();
   if (columns_.text_pair) record.text_pair = text_of(object, names_[*columns_.text_pair]);
   record.labels = labels_of(object);
+  take_choices(object, record);
   if (columns_.label && record.labels.empty()) {
     const auto label = object.find(names_[*columns_.label]);
     record.labelled_none = label != object.end() && label->is_array();
+  }
+}
+
+// Lists of choices, single ones, or an object that has the names of the choices, too: {"text": […], "label": ["A", "B", …]}.
+void JsonlReader::take_choices(const nlohmann::json& object, Record& record) const {
+  if (!columns_.choices.empty() && !options_.need_label && record.labels == std::vector<std::string>{""}) record.labels.clear();
+  for (const size_t column : columns_.choices) {
+    const std::string& key = names_[column];
+    const Json& value = value_of(object, key);
+    if (value.is_string()) {
+      record.choices.push_back(value.get<std::string>());
+      continue;
+    }
+    const Json& texts = value.is_object() ? value_of(value, "text") : value;
+    for (const std::string& choice : strings_of(texts, key)) record.choices.push_back(choice);
+    if (!value.is_object() || record.labels.size() != 1) continue;
+    const std::vector<std::string> names = strings_of(value_of(value, "label"), key);
+    const auto right = std::find(names.begin(), names.end(), record.labels[0]);
+    check(right != names.end(), "the label '", record.labels[0], "' is none of the choices' names, which are ", joined(names));
+    record.labels = {std::to_string(right - names.begin())};
   }
 }
 

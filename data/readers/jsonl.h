@@ -25,6 +25,7 @@ class JsonlReader final : public RecordReader {
   std::string where() const;
   void parse(Record& record);
   std::vector<std::string> labels_of(const nlohmann::json& object) const;
+  void take_choices(const nlohmann::json& object, Record& record) const;
 
   TextFile file_;
   ReaderOptions options_;

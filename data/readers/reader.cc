@@ -44,7 +44,7 @@ std::unique_ptr<RecordReader> open_reader(const Source& source, const ReaderOpti
   const FileFormat format = options.format == FileFormat::kAuto ? tell_format(source, options) : options.format;
   // New sentences need no words; the tokenizer finds them.
   check_usage(
-      options.kind == RecordKind::kText || !options.need_label || format == FileFormat::kJsonl || format == FileFormat::kConll,
+      options.kind != RecordKind::kWords || !options.need_label || format == FileFormat::kJsonl || format == FileFormat::kConll,
       source.name.string(), ": words and tags are read from CoNLL files, JSON Lines and folders with seq.in and seq.out");
   switch (format) {
     case FileFormat::kJsonl:

@@ -10,7 +10,7 @@ namespace berth::data {
 inline constexpr int32_t kIgnoreIndex = -100;
 
 // B samples of S sequences with T tokens in all; the encoder sees sequences, a head makes samples of them. Most samples are one
-// sequence each; others are the windows of a long text. Sample b owns the sequences
+// sequence each; others are a long text's windows or a question's choices. Sample b owns the sequences
 // [cu_samples[b], cu_samples[b + 1]), sequence s the tokens [cu_seqlens[s], cu_seqlens[s + 1]).
 struct Batch {
   std::vector<int64_t> sample_ids;      // [B] index of the sample in its split; keys results

@@ -12,6 +12,7 @@ enum class RecordKind {
   kText,       // text, optionally a second one, labels
   kWords,      // words and their tags
   kQuestions,  // a question as the text, its context as the second, answers
+  kChoices,    // a text, what all choices begin with as the second, choices; the right one's number or letter as the label
 };
 
 struct Answer {
@@ -28,6 +29,7 @@ struct Record {
   std::vector<std::string> labels;  // class name(s) or the number of a regression; empty: not labelled …
   bool labelled_none = false;       // … or, if this says so, labelled with none (multi-label)
 
+  std::vector<std::string> choices;      // multiple choice
   std::vector<std::string> words, tags;  // token classification, of equal size
   std::string id;                        // question answering
   bool has_answers = false;              // the file says which answers there are, perhaps none

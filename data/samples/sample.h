@@ -19,12 +19,12 @@ struct Sequence {
 };
 
 struct Sample {
-  int64_t row = 0;                             // source row, 1-based, header not counted
-  std::vector<int32_t> input_ids = {};         // as a Sequence's: of its first one, which for most samples is the only one
-  int32_t segment_b = 0;                       //
-  std::vector<Sequence> further = {};          // those after it: the next windows of a long text
-  std::vector<int32_t> labels = {};            // kClass [1] | kTokenClass [T] | kSpan [2] | otherwise empty
-  std::vector<float> float_labels = {};        // kFloat [1] | kMultiHot [num_labels] | otherwise empty
+  int64_t row = 0;                       // source row, 1-based, header not counted
+  std::vector<int32_t> input_ids = {};   // as a Sequence's: of its first one, which for most samples is the only one
+  int32_t segment_b = 0;                 //
+  std::vector<Sequence> further = {};    // those after it: a long text's next windows, a question's other choices
+  std::vector<int32_t> labels = {};      // kClass, kChoice, kNextSentence [1] | kTokenClass [T] | kSpan [2] | otherwise empty
+  std::vector<float> float_labels = {};  // kFloat [1] | kMultiHot [num_labels] | otherwise empty
   AugmentKind augmented = AugmentKind::kNone;  // how it was made out of the text of that row
   // [T] code points [begin, end) of the record's text that each token above came from (of segment B, of text_pair; of words, of the
   // words joined by single spaces); {0, 0} for [CLS] and [SEP]. Made if FeatureOptions::offsets asks, and for questions, where

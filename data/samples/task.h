@@ -17,6 +17,8 @@ enum class TaskKind {
   kTokenClassification,
   kQuestionAnswering,
   kMaskedLm,
+  kMultipleChoice,
+  kNextSentencePrediction,
   kPretraining,  // masked-lm and next-sentence prediction together
 };
 
@@ -27,6 +29,7 @@ enum class LabelShape {
   kMultiHot,      // [B * num_labels] float, 0 or 1
   kTokenClass,    // [T] int32, kIgnoreIndex where there is no target
   kSpan,          // [2B] int32: first and last token of the answer within the sample (0, 0: none)
+  kChoice,        // [B] int32: which of the sample's sequences is the right one
   kNextSentence,  // [B] int32: 0 if the second text follows the first, else 1
   kNone           // made on the fly
 };

@@ -48,7 +48,7 @@ class Split {
   // Replaces `batch` by these samples, packed in this order. Throws Error(kBadInput) naming file, split and sample if the file is
   // damaged.
   virtual void read(std::span<const int64_t> samples, Batch& batch) const = 0;
-  // The same of samples [begin, end) with nothing but their labels; not for questions.
+  // The same of samples [begin, end) with nothing but their labels; not for questions and choices.
   virtual void read_labels(int64_t begin, int64_t end, Batch& batch) const = 0;
   // The source row (1-based, header not counted) of each of these samples.
   virtual std::vector<int64_t> rows(std::span<const int64_t> samples) const = 0;

@@ -68,15 +68,15 @@ class Hdf5Split final : public Split {
   }
 
   void read_labels(int64_t begin, int64_t end, Batch& batch) const override {
-    check_internal(begin >= 0 && begin <= end && end <= size() && shape_ != LabelShape::kSpan, "labels of samples ", begin,
-                   " to ", end, " of ", size(), " were asked for");
+    check_internal(begin >= 0 && begin <= end && end <= size() && shape_ != LabelShape::kSpan && shape_ != LabelShape::kChoice,
+                   "labels of samples ", begin, " to ", end, " of ", size(), " were asked for");
     begin_batch(batch);
     const bool of_tokens = shape_ == LabelShape::kTokenClass;
     const auto row = [&](int64_t sample) { return static_cast<uint64_t>(of_tokens ? first_token(sample) : sample); };
     const uint64_t first = row(begin), last = row(end);
     in_context([&] { return concat(file_->path.string(), ": ", name_, ": samples ", begin, " to ", end - 1); },
                [&] {
-                 if (labels_) append_labels(labels_->read(first, last - first), 0, batch);
+                 if (labels_) append_labels(labels_->read(first, last - first), label_values(begin), batch);
                  if (float_labels_) append_float_labels(float_labels_->read(first, last - first), batch);
                });
   }
@@ -161,7 +161,7 @@ class Hdf5Split final : public Split {
       lengths_[i] = static_cast<int32_t>(length);
     }
   }
-  bool may_have_several_sequences() const { return task_info(file_->info.task).pools_windows; }
+  bool may_have_several_sequences() const { return shape_ == LabelShape::kChoice || task_info(file_->info.task).pools_windows; }
 
   void open_labels() {
     if (shape_ == LabelShape::kNone) return;
@@ -194,12 +194,11 @@ class Hdf5Split final : public Split {
     const auto i = static_cast<uint64_t>(sample);
     data::append_sample(batch, sample);
     for (int64_t sequence = sequences_[i]; sequence < sequences_[i + 1]; ++sequence) append_sequence(sequence, batch);
-    const int32_t length = lengths_[i];
     if (labels_)
       append_labels(shape_ == LabelShape::kTokenClass
-                        ? labels_->read(static_cast<uint64_t>(first_token(sample)), static_cast<uint64_t>(length))
+                        ? labels_->read(static_cast<uint64_t>(first_token(sample)), static_cast<uint64_t>(lengths_[i]))
                         : labels_->read(i, 1),
-                    length, batch);
+                    label_values(sample), batch);
     if (float_labels_) append_float_labels(float_labels_->read(i, 1), batch);
   }
   int64_t first_token(int64_t sample) const { return offsets_[static_cast<size_t>(sequences_[static_cast<size_t>(sample)])]; }
@@ -215,13 +214,24 @@ class Hdf5Split final : public Split {
     data::append_sequence(batch, sequence, ids, segment_b);
   }
 
-  void append_labels(const std::vector<int32_t>& labels, int32_t length, Batch& batch) const {
-    const auto classes = shape_ == LabelShape::kNextSentence ? 2 : static_cast<int32_t>(file_->info.label_names.size());
-    for (int32_t label : labels) {
-      const int32_t end = shape_ == LabelShape::kSpan ? length : classes;
-      const bool known = label == kIgnoreIndex || (label >= 0 && label < end);
-      check(known, "label ", label, " is out of range");
+  // How many values a label may have.
+  int64_t label_values(int64_t sample) const {
+    const auto i = static_cast<size_t>(sample);
+    switch (shape_) {
+      case LabelShape::kSpan:
+        return lengths_[i];
+      case LabelShape::kChoice:
+        return sequences_[i + 1] - sequences_[i];
+      case LabelShape::kNextSentence:
+        return 2;
+      default:
+        return std::ssize(file_->info.label_names);
     }
+  }
+
+  void append_labels(const std::vector<int32_t>& labels, int64_t values, Batch& batch) const {
+    for (int32_t label : labels)
+      check(label == kIgnoreIndex || (label >= 0 && label < values), "label ", label, " is out of range");
     const bool half = shape_ == LabelShape::kSpan && (labels[0] == kIgnoreIndex) != (labels[1] == kIgnoreIndex);
     check(!half, "the answer's tokens are ", joined(labels, " to "), ", one of which is none");
     batch.labels.insert(batch.labels.end(), labels.begin(), labels.end());

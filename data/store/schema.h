@@ -16,6 +16,7 @@
 //                               kTokenClass int32   [T]     class index or -100
 //                               kSpan       int32   [N, 2]  first and last token of the answer within the sample; 0, 0: none;
 //                                                   -100, -100: not labelled (test split only)
+//                               kChoice     int32   [N]     index among the sample's sequences; -100: not labelled (test split only)
 //                               kNextSentence int32 [N]     0 if segment B follows segment A in its document, else 1
 //                               kNone       absent
 //     For kSpan only, E questions, each cut into consecutive samples:

@@ -43,7 +43,8 @@ struct SplitColumns {
         rows(group, schema::kRows, H5T_STD_I64LE) {
     if (options.augmented) augmented.emplace(group, schema::kAugmented, H5T_STD_U8LE);
     if (options.several_sequences) sequences.emplace(group, schema::kSequences, H5T_STD_I64LE).append(0);
-    if (shape == LabelShape::kClass || shape == LabelShape::kTokenClass || shape == LabelShape::kNextSentence)
+    if (shape == LabelShape::kClass || shape == LabelShape::kTokenClass || shape == LabelShape::kChoice ||
+        shape == LabelShape::kNextSentence)
       labels.emplace(group, schema::kLabels, H5T_STD_I32LE);
     if (shape == LabelShape::kSpan) {
       labels.emplace(group, schema::kLabels, H5T_STD_I32LE, 2);

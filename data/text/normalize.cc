@@ -135,6 +135,7 @@ void normalize(Record& record, const NormalizeOptions& options) {
   if (!options.any()) return;
   record.text = normalize(record.text, options);
   record.text_pair = normalize(record.text_pair, options);
+  for (std::string& choice : record.choices) choice = normalize(choice, options);
 }
 
 }  // namespace berth::data

@@ -39,6 +39,7 @@ inline Sample made_up_sample(int64_t i, LabelShape shape, int32_t vocab_size, in
   sample.segment_b = static_cast<int32_t>(i % 3 == 0 ? length - 1 : length);
   const auto label = static_cast<int32_t>(i % num_labels);
   if (shape == LabelShape::kClass) sample.labels = {label};
+  if (shape == LabelShape::kChoice) sample.labels = {0};
   if (shape == LabelShape::kNextSentence) sample.labels = {label % 2};
   if (shape == LabelShape::kTokenClass) sample.labels.assign(static_cast<size_t>(length), label), sample.labels[0] = kIgnoreIndex;
   if (shape == LabelShape::kSpan) {

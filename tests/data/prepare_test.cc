@@ -178,6 +178,71 @@ TEST_F(PrepareTest, ATextOfTooManyWindowsIsRefused) {
   EXPECT_NE(error.find("row 2: the text makes 1025 windows of 5 tokens, at most 1024"), std::string::npos) << error;
 }
 
+// As run_swag: the text with each choice, which stands behind what they all begin with.
+TEST_F(PrepareTest, ChoicesAreSequencesOfOneSample) {
+  auto with =
+      options(",sent1,sent2,ending0,ending1,ending2,label\n0,the film,was,good,bad,films,1\n1,bad film,the,good,not,,B\n");
+  with.task = "multiple-choice";
+  EXPECT_EQ(prepare(with).splits[0].columns,
+            "text: sent1, pair: sent2, choices: ending0 + ending1 + ending2, label: label (guessed)");
+  const Batch batch = read("train");
+  EXPECT_EQ(batch.cu_samples, (std::vector<int32_t>{0, 3, 5}));
+  EXPECT_EQ(batch.input_ids, (std::vector<int32_t>{2, 8, 7, 3, 9, 5, 3, 2, 8, 7, 3, 9, 6,  3, 2, 8, 7, 3, 9, 7, 10, 3,  //
+                                                   2, 6, 7, 3, 8, 5, 3, 2, 6, 7, 3, 8, 11, 3}));
+  EXPECT_EQ(std::vector<int32_t>(batch.token_type_ids.begin(), batch.token_type_ids.begin() + 7),
+            (std::vector<int32_t>{0, 0, 0, 0, 1, 1, 1}));
+  EXPECT_EQ(batch.labels, (std::vector<int32_t>{1, 1}));
+}
+
+TEST_F(PrepareTest, ChoicesComeFromLists) {
+  for (const char* row : {R"({"context": "the film", "question": "was", "choices": ["good", "bad"], "answer": "B"})",
+                          R"({"context": "the film", "question": "was", "endings": ["good", "bad"], "label": 1})",
+                          R"({"context": "the film", "question": "was", "answerKey": "7",
+                              "choices": {"text": ["good", "bad"], "label": ["3", "7"]}})"}) {
+    std::string line = row;
+    std::erase(line, '\n');
+    auto with = options(line + "\n", "train.jsonl");
+    with.task = "multiple-choice";
+    prepare(with);
+    const Batch batch = read("train");
+    EXPECT_EQ(batch.input_ids, (std::vector<int32_t>{2, 8, 7, 3, 9, 5, 3, 2, 8, 7, 3, 9, 6, 3})) << row;
+    EXPECT_EQ(batch.labels, (std::vector<int32_t>{1})) << row;
+  }
+}
+
+TEST_F(PrepareTest, ChoicesThatMakeNoSenseAreRefused) {
+  const auto error_of_row = [&](const std::string& row) {
+    auto with = options(row + "\n", "train.jsonl");
+    with.task = "multiple-choice";
+    return error_of([&] { prepare(with); });
+  };
+  for (const auto& [row, says] :
+       {std::pair(R"({"question": "the", "choices": ["good"], "label": 0})", "needs at least two choices"),
+        std::pair(R"({"question": "the", "choices": ["good", "bad"], "label": 2})", "the label '2' is none of the 2 choices"),
+        std::pair(R"({"question": "the", "choices": ["good", "bad"], "label": -1})", "the label '-1' is none"),
+        std::pair(R"({"question": "the", "choices": ["good", "bad"], "label": "C"})", "the label 'C' is none"),
+        std::pair(R"({"question": "the", "choices": ["good", "bad"], "label": [0, 1]})", "the row has 2 labels"),
+        std::pair(R"({"question": "the", "choices": {"text": ["good", "bad"], "label": ["x", "y"]}, "label": "z"})",
+                  "none of the choices' names, which are x, y"),
+        std::pair(R"({"question": "the", "choices": 3, "label": 0})", "'choices' is of type number, expected a list"),
+        std::pair(R"({"question": "the", "label": 0})", "no columns with usual names for the choices")}) {
+    EXPECT_NE(error_of_row(row).find(says), std::string::npos) << row << ": " << error_of_row(row);
+  }
+}
+
+TEST_F(PrepareTest, NextSentencesAreLabelledAsTransformersCountsThem) {
+  auto with = options("sentence1,sentence2,label\nthe film,was good,0\nbad,film,NotNext\n");
+  with.task = "nsp";
+  prepare(with);
+  const Batch batch = read("train");
+  EXPECT_EQ(batch.input_ids, (std::vector<int32_t>{2, 8, 7, 3, 9, 5, 3, 2, 6, 3, 7, 3}));
+  EXPECT_EQ(batch.labels, (std::vector<int32_t>{0, 1}));
+  write_bytes(with.train_file, "sentence1,sentence2,label\nthe film,was good,yes\n");
+  EXPECT_NE(error_of([&] { prepare(with); }).find("'yes' is neither 0 (IsNext"), std::string::npos);
+  write_bytes(with.train_file, "text,label\nthe film,1\n");
+  EXPECT_NE(error_of([&] { prepare(with); }).find("is about two texts"), std::string::npos);
+}
+
 TEST_F(PrepareTest, TheTestSplitNeedsNoLabels) {
   auto with = options("text,label\na,x\nb,y\n");
   with.test_file = write_bytes(folder_ / "test.csv", "text\nfilm\n");

@@ -72,7 +72,7 @@ TEST_P(EveryTask, GivesBackWhatWasWritten) {
     EXPECT_EQ(batch.labels.size(), token_labels);
     EXPECT_EQ(batch.float_labels.size(), float_labels);
 
-    if (GetParam().labels == LabelShape::kSpan) continue;
+    if (GetParam().labels == LabelShape::kSpan || GetParam().labels == LabelShape::kChoice) continue;
     std::vector<int64_t> last(100);
     std::iota(last.begin(), last.end(), 19900);
     Batch labels_alone;
@@ -328,6 +328,22 @@ TEST(Store, WhichSequencesASampleHasIsDistrusted) {
   for (const auto& [sequences, says] : cases) {
     const std::string error = error_with(sequences);
     EXPECT_NE(error.find(says), std::string::npos) << says << ": " << error;
+  }
+}
+
+TEST(Store, TheRightChoiceIsOneOfTheSamples) {
+  const TempDir folder;
+  for (int32_t label = 0; label < 3; ++label) {
+    const auto path = folder / std::to_string(label);
+    DatasetWriter writer(path, TaskKind::kMultipleChoice, 1000, 0);
+    writer.add_split("train", {.several_sequences = true});
+    Sample two = several_sequences(1);
+    two.labels = {label};
+    writer.append(0, two);
+    writer.append(0, several_sequences(3));
+    writer.commit(made_up_info(TaskKind::kMultipleChoice, 1000, 0));
+    const std::string error = error_of([&] { read_everything(path); });
+    EXPECT_EQ(error.find("sample 0: label 2 is out of range") != std::string::npos, label == 2) << error;
   }
 }
 

@@ -32,11 +32,12 @@ TEST(Tasks, AreAllInTheTableAndNoTwoShareAName) {
 TEST(Tasks, ColumnsFitTheShapeOfTheLabels) {
   const std::set<LabelShape> of_classes{LabelShape::kClass, LabelShape::kMultiHot, LabelShape::kTokenClass};
   const std::set<LabelShape> in_text{LabelShape::kTokenClass, LabelShape::kSpan};
-  const std::set<LabelShape> not_in_files{LabelShape::kNone, LabelShape::kNextSentence};
   for (const TaskInfo& task : tasks()) {
     EXPECT_EQ(task.has_label_names, of_classes.contains(task.labels)) << task.name;
     EXPECT_EQ(task.labels_point_into_text, in_text.contains(task.labels)) << task.name;
-    EXPECT_EQ(task.is_language_model, not_in_files.contains(task.labels)) << task.name;
+    EXPECT_TRUE(task.is_language_model || task.labels != LabelShape::kNone) << task.name;
+    EXPECT_EQ(task.labels == LabelShape::kChoice, task.records == RecordKind::kChoices) << task.name;
+    EXPECT_TRUE(!task.pools_windows || task.records == RecordKind::kText) << task.name;
     EXPECT_EQ(task.labels == LabelShape::kSpan, task.records == RecordKind::kQuestions) << task.name;
     EXPECT_EQ(task.labels == LabelShape::kTokenClass, task.records == RecordKind::kWords) << task.name;
     EXPECT_TRUE(task.is_language_model || !task.has_documents) << task.name;

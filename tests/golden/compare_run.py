@@ -60,6 +60,31 @@ def write_documents(work):
     return ["--task", "classification", "--train-file", DEMO / "train.csv", "--max-length", 16, "--doc-stride", 4], ["--input", DEMO / "test.csv"]
 
 
+def write_choices(work):
+    """Reviews with the endings of three of them, in two forms of file: which is this one's?"""
+    with open(DEMO / "train.csv", encoding="utf-8") as file:
+        texts = [row["text"].split() for row in list(csv.DictReader(file))[:120]]
+    rows = []
+    for i, words in enumerate(texts):
+        endings = [" ".join(texts[(i + k) % len(texts)][-3:]) for k in (5, 9)]
+        endings.insert(i % 3, " ".join(words[-3:]))
+        rows.append({"context": " ".join(words[:-4]), "question": words[-4] if len(words) > 4 else "", "choices": endings, "answer": "ABC"[i % 3]})
+    with open(work / "choices.csv", "w", encoding="utf-8", newline="") as out:
+        csv.writer(out).writerows([("sent1", "sent2", "ending0", "ending1", "ending2", "label"),
+                                   *((row["context"], row["question"], *row["choices"], "ABC".index(row["answer"])) for row in rows)])
+    (work / "choices.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return ["--task", "multiple-choice", "--train-file", work / "choices.csv"], ["--input", work / "choices.jsonl"]
+
+
+def write_next_sentences(work):
+    with open(DEMO / "train.csv", encoding="utf-8") as file:
+        texts = [row["text"].split() for row in list(csv.DictReader(file))[:160]]
+    rows = [(" ".join(words[:-3]), " ".join(texts[i - i % 2][-3:]), i % 2) for i, words in enumerate(texts)]
+    with open(work / "next.csv", "w", encoding="utf-8", newline="") as out:
+        csv.writer(out).writerows([("text", "text_pair", "label"), *rows])
+    return ["--task", "next-sentence-prediction", "--train-file", work / "next.csv"], ["--input", work / "next.csv"]
+
+
 def logits_of(model, tokenizer, row):
     with torch.no_grad():
         return model(**tokenizer(row["text"], truncation=True, max_length=128, return_tensors="pt")).logits[0]
@@ -81,6 +106,24 @@ def compare_document(model, tokenizer, row):
     with torch.no_grad():
         logits = model(**windows).logits.mean(0)
     assert row["label"] == model.config.id2label[int(logits.argmax())] or (logits[0] - logits[1]).abs() < TOLERANCE, row
+    return (logits - torch.tensor(row["logits"])).abs().max().item()
+
+
+def compare_choice(model, tokenizer, row):
+    choices = row["choices"]
+    pairs = tokenizer([row["text"]] * len(choices), [f"{row['text_pair']} {choice}" for choice in choices], padding=True, truncation=True,
+                      max_length=128, return_tensors="pt")
+    with torch.no_grad():
+        logits = model(**{key: values[None] for key, values in pairs.items()}).logits[0]
+    assert row["choice"] == choices[row["label"]] and row["label"] == int(torch.tensor(row["logits"]).argmax()), row
+    assert (logits.softmax(0) - torch.tensor(row["scores"])).abs().max() < TOLERANCE, row
+    return (logits - torch.tensor(row["logits"])).abs().max().item()
+
+
+def compare_next_sentence(model, tokenizer, row):
+    with torch.no_grad():
+        logits = model(**tokenizer(row["text"], row["text_pair"], truncation=True, max_length=128, return_tensors="pt")).logits[0]
+    assert row["label"] == ("IsNext", "NotNext")[int(logits.argmax())] or (logits[0] - logits[1]).abs() < TOLERANCE, row
     return (logits - torch.tensor(row["logits"])).abs().max().item()
 
 
@@ -125,6 +168,8 @@ TASKS = {
     "documents": (write_documents, transformers.AutoModelForSequenceClassification, compare_document, "single_label_classification"),
     "regression": (write_scores, transformers.AutoModelForSequenceClassification, compare_score, "regression"),
     "multi-label": (write_labels, transformers.AutoModelForSequenceClassification, compare_labels, "multi_label_classification"),
+    "multiple-choice": (write_choices, transformers.AutoModelForMultipleChoice, compare_choice, None),
+    "next-sentence-prediction": (write_next_sentences, transformers.AutoModelForNextSentencePrediction, compare_next_sentence, None),
     "ner": (write_entities, transformers.AutoModelForTokenClassification, compare_entities, None),
 }
 
@@ -144,7 +189,7 @@ def compare_outputs(run, predictions, task):
     model = load(TASKS[task][1], run)
     assert model.config.problem_type == TASKS[task][3], model.config.problem_type
     assert {v: k for k, v in model.config.id2label.items()} == model.config.label2id, model.config.label2id
-    assert task == "regression" or not any(name.startswith("LABEL_") for name in model.config.label2id), model.config.label2id
+    assert task in ("regression", "multiple-choice", "next-sentence-prediction") or not any(name.startswith("LABEL_") for name in model.config.label2id), model.config.label2id
     worst = max(TASKS[task][2](model, tokenizer, row) for row in predictions)
     assert task != "ner" or len({entity["type"] for row in predictions for entity in row["entities"]}) == 2, "no entities to compare"
     assert worst < TOLERANCE, worst

@@ -44,7 +44,8 @@ def variants(model_folder, work):
     (path / "model.safetensors").unlink()
     bare.save_pretrained(path, max_shard_size="20MB")
     yield "shards", path
-    for kind in ("BertForPreTraining", "BertForMaskedLM", "BertForSequenceClassification", "BertForQuestionAnswering"):
+    for kind in ("BertForPreTraining", "BertForMaskedLM", "BertLMHeadModel", "BertForNextSentencePrediction", "BertForSequenceClassification",
+                 "BertForMultipleChoice", "BertForTokenClassification", "BertForQuestionAnswering"):
         yield kind, folder(kind, getattr(transformers, kind).from_pretrained(model_folder))
 
 

@@ -90,6 +90,25 @@ def multi_label(path, tokenizer):
     return [], names, [{**tokenizer(row["text"]), "labels": labels} for row, labels in zip(reviews(), truth)]
 
 
+def multiple_choice(path, tokenizer):
+    texts = [row["text"].split() for row in reviews()]
+    rows, samples = [], []
+    for i, words in enumerate(texts):
+        endings = [" ".join(texts[i - k][-3:]) for k in (1, 2)]
+        endings.insert(i % 3, " ".join(words[-3:]))
+        rows.append((" ".join(words[:-3]), words[0], *endings, i % 3))
+        pairs = tokenizer([rows[-1][0]] * 3, [f"{words[0]} {ending}" for ending in endings])
+        samples.append({**pairs, "labels": i % 3})
+    write_csv(path, ["sent1", "sent2", "ending0", "ending1", "ending2", "label"], rows)
+    return [], None, samples
+
+
+def next_sentence(path, tokenizer):
+    rows = [(row["text"], reviews()[-1 - i]["text"], i % 2) for i, row in enumerate(reviews())]
+    write_csv(path, ["sentence1", "sentence2", "label"], rows)
+    return [], None, [{**tokenizer(first, second), "labels": label} for first, second, label in rows]
+
+
 def ner(path, tokenizer):
     names, rows = ["B-X", "I-X", "O"], []
     for row in reviews():
@@ -144,6 +163,8 @@ TASKS = {
                        {"num_labels": 1, "problem_type": "regression"}),
     "multi-label": Task(multi_label, "train.csv", transformers.AutoModelForSequenceClassification, transformers.DataCollatorWithPadding,
                         {"problem_type": "multi_label_classification"}),
+    "multiple-choice": Task(multiple_choice, "train.csv", transformers.AutoModelForMultipleChoice, transformers.DataCollatorForMultipleChoice),
+    "next-sentence-prediction": Task(next_sentence, "train.csv", transformers.AutoModelForNextSentencePrediction, transformers.DataCollatorWithPadding),
     "ner": Task(ner, "train.jsonl", transformers.AutoModelForTokenClassification, transformers.DataCollatorForTokenClassification),
     "qa": Task(qa, "train.jsonl", transformers.AutoModelForQuestionAnswering, transformers.DataCollatorWithPadding),
     "masked-lm": Task(masked_lm, "train.txt", transformers.AutoModelForMaskedLM, transformers.DataCollatorForTokenClassification,

@@ -63,6 +63,10 @@ table("data.csv", ["text", "label"], [[t, row[label]] for t, row in zip(texts, r
 table("regression.csv", ["text", "label"], [[t, len(t.split()) / 10] for t in texts[:800]])
 table("topics.csv", ["text", "labels"], [[t, ";".join(w for w in ("the", "and", "not", "it") if f" {w} " in t)] for t in texts[:800]])
 table("long.csv", ["text", "label"], [[" ".join(texts[(i * 7 + j) % len(texts)] for j in range(30)), rows[i][label]] for i in range(3000)])
+endings = [(" ".join(t.split()[:-3]), " ".join(t.split()[-3:])) for t in texts[:801]]
+table("choices.csv", ["sent1", "sent2", "ending0", "ending1", "label"],
+      [[begin, "so", *((end, endings[i + 1][1]) if i % 2 == 0 else (endings[i + 1][1], end)), i % 2] for i, (begin, end) in enumerate(endings[:800])])
+table("next.csv", ["text", "text_pair", "label"], [[begin, endings[i + i % 2][1], i % 2] for i, (begin, end) in enumerate(endings[:800])])
 tag = lambda word: "B-S" if word.endswith("s") else "O"
 write("ner.conll", ["\n".join(f"{word} {tag(word)}" for word in t.split()) + "\n" for t in texts[:800]])
 answers = [(t, t.split()[len(t.split()) // 2]) for t in texts[:600]]
@@ -80,6 +84,9 @@ prepare() { # NAME FILE OPTIONS…
 prepare data data.csv --validation-split 0.1
 prepare long128 long.csv --max-length 128
 prepare long384 long.csv --max-length 384 --max-train-samples 2500
+prepare documents data.csv --max-length 16 --doc-stride 4 --max-train-samples 800
+prepare choices choices.csv --task multiple-choice
+prepare next next.csv --task next-sentence-prediction
 prepare regression regression.csv --task regression
 prepare topics topics.csv --task multi-label --label-separator ';'
 prepare ner ner.conll --task token-classification

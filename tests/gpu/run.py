@@ -12,7 +12,7 @@ import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-TASKS = ("data", "regression", "topics", "ner", "qa", "mlm", "pretraining")
+TASKS = ("data", "documents", "choices", "next", "regression", "topics", "ner", "qa", "mlm", "pretraining")
 # Relative differences from the CPU over the first steps: losses, and norms of gradients.
 TOLERANCE = {"fp32": (1e-4, 1e-3), "bf16": (3e-2, 1e-1), "fp16": (4e-3, 2e-2)}
 FP16_TASKS = ("data", "ner", "mlm")

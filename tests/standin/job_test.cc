@@ -8,7 +8,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string cpu_program() { return std::string(BERTH_BINARY_DIR) + "/berth"; }
+std::string cpu_program() { return BERTH_BINARY_DIR "/berth"; }
 
 constexpr const char* kOptions =
     "--global-batch-size 12 --save-strategy no --ignore-mismatched-sizes --max-steps 8 "

@@ -9,7 +9,8 @@
 
 namespace berth::test {
 
-inline constexpr const char* kTasks[] = {"data", "documents", "regression", "topics", "ner", "qa", "mlm", "pretraining"};
+inline constexpr const char* kTasks[] = {"data",   "documents", "choices", "next", "regression",
+                                         "topics", "ner",       "qa",      "mlm",  "pretraining"};
 
 // <task>.h5 for each of kTasks, and model/.
 class StandinJob : public TinyJob {
@@ -18,19 +19,24 @@ class StandinJob : public TinyJob {
     ASSERT_NE(std::getenv("BERTH_PROGRAM"), nullptr) << "run by ctest, which says what the GPU program is";
     TinyJob::SetUpTestSuite();
     write_tiny_questions(at("questions.json"), 60);
-    std::ofstream numbers(at("numbers.csv")), topics(at("topics.csv")), words(at("words.conll")), documents(at("documents.txt"));
+    write_tiny_choices(at("choices.csv"), 60, 3);
+    std::ofstream next(at("next.csv")), numbers(at("numbers.csv")), topics(at("topics.csv")), words(at("words.conll")),
+        documents(at("documents.txt"));
+    next << "text,text_pair,label\n";
     numbers << "text,label\n";
     topics << "text,labels\n";
     for (int i = 0; i < 120; ++i) {
       const std::string text = i % 3 == 0 ? "ban bas" : i % 3 == 1 ? "tus tut dan" : "den";
+      next << text << ",ban tus," << i % 3 % 2 << "\n";
       numbers << text << "," << i % 3 << ".5\n";
       topics << text << (i % 3 == 0 ? ",sun; sea\n" : i % 3 == 1 ? ",snow\n" : ",\n");
       words << "tus O\nban B-PER\n" << (i % 3 == 0 ? "fan I-PER\n" : "dan B-LOC\ntus O\n") << "\n";
       documents << text << " " << text << (i % 10 == 9 ? "\n\n" : "\n");
     }
-    for (std::ofstream* file : {&numbers, &topics, &words, &documents}) file->close();
+    for (std::ofstream* file : {&next, &numbers, &topics, &words, &documents}) file->close();
     for (const auto& [name, task, file, options] :
          {std::array{"documents", "classification", "train.csv", "--max-length 12 --doc-stride 4"},
+          std::array{"choices", "multiple-choice", "choices.csv", ""}, std::array{"next", "nsp", "next.csv", ""},
           std::array{"regression", "regression", "numbers.csv", ""},
           std::array{"topics", "multi-label", "topics.csv", "--label-separator \";\""},
           std::array{"ner", "ner", "words.conll", ""}, std::array{"qa", "qa", "questions.json", "--doc-stride 16"},

@@ -108,6 +108,22 @@ void write_tiny_questions(const fs::path& json, int count, unsigned seed) {
   std::ofstream(json) << nlohmann::json{{"version", "v2.0"}, {"data", {{{"title", "t"}, {"paragraphs", paragraphs}}}}};
 }
 
+void write_tiny_choices(const fs::path& csv, int count, int choices, unsigned seed) {
+  std::mt19937 random(seed);
+  const auto word = [&] { return words()[random() % words().size()]; };
+  std::ofstream out(csv);
+  out << "sent1,sent2";
+  for (int choice = 0; choice < choices; ++choice) out << ",ending" << choice;
+  out << ",label\n";
+  for (int row = 0; row < count; ++row) {
+    const std::string right = word();
+    const int label = static_cast<int>(random() % static_cast<unsigned>(choices));
+    out << right << " " << right << "," << word();
+    for (int choice = 0; choice < choices; ++choice) out << "," << (choice == label ? right : word() + " " + word());
+    out << "," << label << "\n";
+  }
+}
+
 std::vector<nlohmann::json> read_jsonl(const fs::path& path) {
   std::istringstream in(read_bytes(path));
   std::vector<nlohmann::json> records;

@@ -20,6 +20,9 @@ void write_tiny_reviews(const std::filesystem::path& csv, int rows, unsigned see
 // several bytes. The question is a word; the answer are the two words behind it; of every fourth question there is none.
 void write_tiny_questions(const std::filesystem::path& json, int count, unsigned seed = 1);
 
+// `count` rows sent1, sent2, ending0 …, label, with `choices` endings: the right one is the word of the text; every text is a word twice.
+void write_tiny_choices(const std::filesystem::path& csv, int count, int choices, unsigned seed = 1);
+
 std::vector<nlohmann::json> read_jsonl(const std::filesystem::path& path);
 // The "loss" of each record of a metrics.jsonl that has one, by step.
 std::map<int64_t, double> losses(const std::filesystem::path& run);

@@ -1,6 +1,7 @@
 #include "trainer/model/heads.h"
 
 #include "data/check.h"
+#include "trainer/model/choice_heads.h"
 #include "trainer/model/losses.h"
 #include "trainer/model/ragged.h"
 #include "trainer/model/token_heads.h"
@@ -69,6 +70,8 @@ const Architecture kArchitectures[] = {
      "multi_label_classification"},
     token_classification_architecture(),
     question_answering_architecture(),
+    multiple_choice_architecture(),
+    next_sentence_architecture(),
     masked_lm_architecture(),
     pretraining_architecture(),
 };

@@ -38,6 +38,7 @@ class Model {
   Model(const BertConfig& config, ParameterStore& parameters) : encoder_(config, parameters) {}
   at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& labels) const;  // [1]
   double weight_of(std::span<const int32_t> labels) const;                             // of those that are targets
+  double label_smoothing() const { return loss_.label_smoothing; }
 
   BertEncoder encoder_;
   at::Tensor label_weights_;  // those of loss_ on the device; undefined if there are none

@@ -28,4 +28,16 @@ at::Tensor span_cross_entropy_sum(const at::Tensor& logits, const at::Tensor& sp
   return (first + last) / 2;
 }
 
+at::Tensor choice_cross_entropy_sum(const at::Tensor& logits, const at::Tensor& labels, const at::Tensor& cu_samples,
+                                    int64_t most_choices, double smoothing) {
+  const at::Tensor scores = padded_rows(logits, cu_samples, most_choices, -std::numeric_limits<double>::infinity()).squeeze(2);
+  if (smoothing == 0) return cross_entropy_sum(scores, labels, {}, 0);
+  const at::Tensor counts = row_counts(cu_samples).unsqueeze(1), log_p = scores.log_softmax(1);
+  const at::Tensor present = at::arange(most_choices, counts.options()) < counts;
+  const at::Tensor nll = -log_p.gather(1, labels.clamp_min(0).unsqueeze(1)),
+                   spread = -at::where(present, log_p, 0).sum(1, /*keepdim=*/true) / counts;
+  const at::Tensor losses = (1 - smoothing) * nll + smoothing * spread;
+  return (losses.squeeze(1) * (labels != data::kIgnoreIndex)).sum();
+}
+
 }  // namespace berth::train

@@ -22,4 +22,9 @@ at::Tensor binary_cross_entropy_sum(const at::Tensor& logits, const at::Tensor& 
 at::Tensor span_cross_entropy_sum(const at::Tensor& logits, const at::Tensor& spans, const at::Tensor& cu_seqlens,
                                   int64_t max_seqlen);
 
+// Multiple choice: logits [S, 1] of all choices, labels [B] int64 (which of a sample's own choices, or kIgnoreIndex), cu_samples [B + 1].
+// A sample's loss is the cross entropy over its own choices; smoothing is cross_entropy_sum's, over these.
+at::Tensor choice_cross_entropy_sum(const at::Tensor& logits, const at::Tensor& labels, const at::Tensor& cu_samples,
+                                    int64_t most_choices, double smoothing);
+
 }  // namespace berth::train

@@ -21,6 +21,7 @@ constexpr std::string_view kMark =
 // What the Hub calls a task; Trainer's words for it.
 struct HubTask {
   std::string_view task, tag, words;
+  bool has_pipeline = true;  // in transformers, that gives what the model was trained for
 };
 constexpr HubTask kHubTasks[] = {
     {"sequence-classification", "text-classification", "Text Classification"},
@@ -28,8 +29,9 @@ constexpr HubTask kHubTasks[] = {
     {"multi-label", "text-classification", "Text Classification"},
     {"token-classification", "token-classification", "Token Classification"},
     {"question-answering", "question-answering", "Question Answering"},
+    {"multiple-choice", "multiple-choice", "Multiple Choice", false},
     {"masked-lm", "fill-mask", "Masked Language Modeling"},
-    {"pretraining", "fill-mask", "Masked Language Modeling"},
+    {"pretraining", "fill-mask", "Masked Language Modeling", false},
 };
 
 // Null for tasks that the Hub has no name for.
@@ -118,7 +120,7 @@ std::string jobs_section(const Json& jobs) {
 std::string use_section(const ModelCard& card) {
   const std::string folder = card.name;
   std::string text = "## Use\n\n```python\n";
-  if (const HubTask* task = hub_task(card.task); task != nullptr && card.task != "pretraining")
+  if (const HubTask* task = hub_task(card.task); task != nullptr && task->has_pipeline)
     text += concat("from transformers import pipeline\n\nmodel = pipeline(\"", task->tag, "\", model=", quoted(folder), ")\n");
   else
     text += concat("from transformers import AutoTokenizer, ", card.model_class, "\n\nmodel = ", card.model_class,

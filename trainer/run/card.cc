@@ -83,6 +83,7 @@ std::vector<std::pair<std::string, std::string>> hyperparameters(const TrainOpti
   add(!setup.label_weights.empty(), "label_weights",
       data::dump_json(weights_by_name(setup.label_weights, setup.dataset->info().label_names)));
   add(options.batch.weighted_sampling, "weighted_sampling", "true");
+  if (const auto& windows = setup.model->config().windows) add(true, "document_pooling", document_pooling_name(windows->pooling));
   return all;
 }
 

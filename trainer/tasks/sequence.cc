@@ -42,7 +42,7 @@ void add_logits(Json& result, const std::vector<at::Tensor>& logits, int64_t b, 
   if (options.with_logits) result["logits"] = std::vector<float>(row.begin(), row.end());
 }
 
-class SequenceClassification final : public Task {
+class SequenceClassification : public Task {
   // Of more classes, the probabilities are not kept and ROC AUC is not reported.
   static constexpr int kMaxScored = 256;
 
@@ -112,6 +112,30 @@ class SequenceClassification final : public Task {
 
   std::string describe(const data::Record& record, const Json& prediction) const override {
     return concat(shown(record), "Label: ", prediction["label"].get<std::string>(), " (", four_digits(prediction["score"]), ")");
+  }
+};
+
+// Its classes have their names from here: config.json of transformers' class has none.
+class NextSentence final : public SequenceClassification {
+  static BertConfig with_names(BertConfig config) {
+    config.label_names = {"IsNext", "NotNext"};
+    return config;
+  }
+
+ public:
+  void configure(BertConfig& config, const std::vector<std::string>&) const override {
+    config.label_names.clear();
+    config.problem_type = "";
+  }
+
+  Evaluation evaluate(const std::vector<EvalRecord>& records, const EvalContext& context) const override {
+    return SequenceClassification::evaluate(records, {with_names(context.config), context.split, context.options});
+  }
+
+  std::vector<Json> predictions(const NewTexts& texts, const std::vector<at::Tensor>& probabilities,
+                                const std::vector<at::Tensor>& logits, const BertConfig& config,
+                                const PredictionOptions& options) const override {
+    return SequenceClassification::predictions(texts, probabilities, logits, with_names(config), options);
   }
 };
 
@@ -275,6 +299,11 @@ const Task& sequence_classification() {
 
 const Task& regression() {
   static const Regression task;
+  return task;
+}
+
+const Task& next_sentence() {
+  static const NextSentence task;
   return task;
 }
 

@@ -8,5 +8,7 @@ namespace berth::train {
 const Task& sequence_classification();
 const Task& regression();
 const Task& multi_label();
+// Whether the second text of a pair follows the first.
+const Task& next_sentence();
 
 }  // namespace berth::train

@@ -1,6 +1,7 @@
 #include "trainer/tasks/task.h"
 
 #include "data/check.h"
+#include "trainer/tasks/choices.h"
 #include "trainer/tasks/language_model.h"
 #include "trainer/tasks/question.h"
 #include "trainer/tasks/sequence.h"
@@ -20,6 +21,8 @@ constexpr Entry kTasks[] = {
     {data::TaskKind::kRegression, regression},
     {data::TaskKind::kMultiLabel, multi_label},
     {data::TaskKind::kQuestionAnswering, question_answering},
+    {data::TaskKind::kMultipleChoice, multiple_choice},
+    {data::TaskKind::kNextSentencePrediction, next_sentence},
     {data::TaskKind::kMaskedLm, masked_lm},
     {data::TaskKind::kPretraining, pretraining},
     {data::TaskKind::kTokenClassification, token_classification},

@@ -15,7 +15,8 @@ using Json = nlohmann::ordered_json;
 
 // What a result may depend on.
 Json to_json(const data::Record& r) {
-  return {{"row", r.row}, {"text", r.text}, {"pair", r.text_pair}, {"has_pair", r.has_pair}, {"words", r.words}, {"id", r.id}};
+  return {{"row", r.row},         {"text", r.text},   {"pair", r.text_pair}, {"has_pair", r.has_pair},
+          {"choices", r.choices}, {"words", r.words}, {"id", r.id}};
 }
 
 data::Record from_json(const Json& json) {
@@ -24,6 +25,7 @@ data::Record from_json(const Json& json) {
   record.text = json["text"];
   record.text_pair = json["pair"];
   record.has_pair = json["has_pair"];
+  record.choices = json["choices"].get<std::vector<std::string>>();
   record.words = json["words"].get<std::vector<std::string>>();
   record.id = json["id"];
   return record;
@@ -73,6 +75,7 @@ std::vector<std::vector<size_t>> make_groups(const std::vector<data::Record>& wi
 int64_t text_bytes(const data::Record& record) {
   size_t bytes = record.text.size() + record.text_pair.size();
   for (const std::string& word : record.words) bytes += word.size() + 1;
+  for (const std::string& choice : record.choices) bytes += record.text.size() + choice.size();
   return static_cast<int64_t>(bytes);
 }
 

@@ -39,7 +39,7 @@ void resave(const fs::path& model, const fs::path& folder) {
   BertConfig config = load_config(model);
   if (config.label_names.empty()) config.label_names = {"Negative", "Positive"};
   Classifier first(config, *comm);
-  const PretrainedReport report = load_pretrained(model, first.parameters, *comm);
+  const PretrainedReport report = load_pretrained(model, first.parameters, *comm, {.ignore_mismatched_sizes = true});
   print("missing", report.missing);
   print("unexpected", report.unexpected);
   const auto tokenizer = data::BertTokenizer::load(model);
