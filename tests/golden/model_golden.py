@@ -155,6 +155,23 @@ def adamw_steps(model, case, generator, tensors):
     return record
 
 
+def make_model(name, case, encoder, generator, tensors):
+    """The case's model, whose parameters are put into `tensors`, and the encoder of all cases: the first one's."""
+    model = getattr(transformers, case["architecture"])(transformers.BertConfig(**(CONFIG | case["config"]))).eval()
+    named = dict(model.named_parameters())
+    with torch.no_grad():  # biases and norms off their defaults
+        for parameter in named.values():
+            if parameter.dim() == 1:
+                parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+        if encoder is None:
+            encoder = {n: p.detach().clone() for n, p in named.items() if n.startswith("bert.") and "pooler" not in n}
+            tensors.update({f"encoder.{n}": p for n, p in encoder.items()})
+        for n, value in encoder.items():
+            named[n].copy_(value)
+    tensors.update({f"{name}.parameter.{n}": p.detach().clone() for n, p in named.items() if n not in encoder})
+    return model, encoder
+
+
 def main():
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(7)
@@ -163,19 +180,8 @@ def main():
     tensors, meta, encoder = {}, dict(config=transformers.BertConfig(**CONFIG).to_dict(), cases=CASES), None
     meta["made_with"] = dict(transformers=transformers.__version__, torch=torch.__version__)
     for name, case in CASES.items():
-        config = transformers.BertConfig(**(CONFIG | case["config"]))
-        model = getattr(transformers, case["architecture"])(config).eval()
-        named = {n: p for n, p in model.named_parameters()}
-        with torch.no_grad():  # biases and norms off their defaults, and one encoder for all cases
-            for parameter in named.values():
-                if parameter.dim() == 1:
-                    parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
-            if encoder is None:
-                encoder = {n: p.detach().clone() for n, p in named.items() if n.startswith("bert.") and "pooler" not in n}
-                tensors.update({f"encoder.{n}": p for n, p in encoder.items()})
-            for n, value in encoder.items():
-                named[n].copy_(value)
-        tensors.update({f"{name}.parameter.{n}": p.detach().clone() for n, p in named.items() if n not in encoder})
+        model, encoder = make_model(name, case, encoder, generator, tensors)
+        named = dict(model.named_parameters())
         batch = make_batch(case["task"], generator, LENGTHS)
         logits, loss = run(model, batch, case)
         loss.backward()

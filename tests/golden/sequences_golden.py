@@ -11,7 +11,7 @@ import pathlib
 
 import torch
 import transformers
-from model_golden import CONFIG, LABELS, ONE_LABEL, SEQUENCE, make_batch, pad
+from model_golden import CONFIG, LABELS, ONE_LABEL, SEQUENCE, make_batch, make_model, pad
 from safetensors.torch import save_file
 from transformers.trainer_pt_utils import LabelSmoother
 
@@ -86,24 +86,13 @@ def main():
     generator = torch.Generator().manual_seed(19)
     tensors, encoder = {}, None
     for name, case in CASES.items():
-        model = getattr(transformers, case["architecture"])(transformers.BertConfig(**(CONFIG | case["config"]))).eval()
-        named = dict(model.named_parameters())
-        with torch.no_grad():  # biases and norms off their defaults, and one encoder for all cases
-            for parameter in named.values():
-                if parameter.dim() == 1:
-                    parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
-            if encoder is None:
-                encoder = {n: p.detach().clone() for n, p in named.items() if n.startswith("bert.") and "pooler" not in n}
-                tensors.update({f"encoder.{n}": p for n, p in encoder.items()})
-            for n, value in encoder.items():
-                named[n].copy_(value)
-        tensors.update({f"{name}.parameter.{n}": p.detach().clone() for n, p in named.items() if n not in encoder})
+        model, encoder = make_model(name, case, encoder, generator, tensors)
         batch = batch_of(case, generator)
         logits, loss = run(model, batch, case)
         loss.backward()
         tensors.update({f"{name}.batch.{k}": v.clone() for k, v in batch.items()})
         tensors.update({f"{name}.logits": logits.detach().clone(), f"{name}.loss": loss.detach().clone()})
-        tensors.update({f"{name}.grad.{n}": p.grad.clone() for n, p in named.items()})
+        tensors.update({f"{name}.grad.{n}": p.grad.clone() for n, p in model.named_parameters()})
     meta = dict(config=transformers.BertConfig(**CONFIG).to_dict(), cases=CASES,
                 made_with=dict(transformers=transformers.__version__, torch=torch.__version__))
     save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "sequences.safetensors")
