@@ -87,7 +87,7 @@ std::string sentence(const std::vector<std::string>& words, const std::vector<st
 std::vector<OddFile> odd_files() {
   const std::string text = repeated("ban bas ", 60);
   const std::vector<std::string> fifty(50, "ban"), tags(50, "B-X");
-  return {{"qa",
+  return {{"qa --doc-stride 8",
            "odd.jsonl",
            question("good", "ban bas bat", "bas", 4) + question("shifted", "ban bas bat", "bas", 5) +
                question("long", text, text.substr(0, 400), 0) + question("empty", "", "bas", 0),
@@ -102,6 +102,18 @@ std::vector<OddFile> odd_files() {
            "odd.csv",
            "text,label\n,a\nban,b\n" + text + ",a\n",
            {"warning  1 row with an empty text", "1 sample (33.3%) cut to 24"}},
+          {"classification --doc-stride 8",
+           "odd.csv",
+           "text,label\n,a\nban,b\n" + text + ",a\n",
+           {"warning  1 row with an empty text", "windows  10 of 3 texts; 1 longer than 24 tokens, up to 8 windows of one"}},
+          {"multiple-choice",
+           "odd.csv",
+           "sent1,sent2,ending0,ending1,ending2,label\n,,ban,bas,,1\nban,bas," + text + ",bat,ben,2\n",
+           {"2 rows, 5 sequences", "warning  1 row with an empty text", "1 sample (50.0%) cut to 24"}},
+          {"next-sentence-prediction",
+           "odd.csv",
+           "text,text_pair,label\n,,0\nban," + text + ",1\n",
+           {"warning  1 row with an empty text", "1 sample (50.0%) cut to 24"}},
           {"mlm --line-by-line",
            "odd.csv",
            "text,label\n,a\nban,b\n" + text + ",a\n",
@@ -114,9 +126,8 @@ TEST_F(BadInput, OddRowsOfEachTaskAreCountedAndSaid) {
   for (const OddFile& odd : odd_files()) {
     const std::string file = at(odd.name), data = at("odd.h5");
     std::ofstream(file) << odd.content;
-    const JobResult prepared =
-        run_berth(std::string("prepare --max-length 24 --doc-stride 8 --task ") + odd.task + " --train-file " + file +
-                  " --validation-file " + file + " --tokenizer " + at("model") + " --output " + data);
+    const JobResult prepared = run_berth(std::string("prepare --max-length 24 --task ") + odd.task + " --train-file " + file +
+                                         " --validation-file " + file + " --tokenizer " + at("model") + " --output " + data);
     EXPECT_EQ(prepared.exit_code, 0) << odd.task << prepared.err;
     for (const std::string& text : odd.says)
       EXPECT_NE(prepared.out.find(text), std::string::npos) << odd.task << ": " << text << "\n" << prepared.out;
@@ -135,15 +146,15 @@ TEST_F(BadInput, FilesOfEachTaskThatCannotBeRead) {
       {"ner", "tags.jsonl", R"({"tokens": ["ban"], "pos": ["O"]})", {"no column with a usual name for the tags"}},
       {"ner", "words.conll", "ban\nbas\n", {"the file has one column, expected words and tags"}},
       {"ner", "more.jsonl", R"({"tokens": ["ban"], "ner_tags": ["O", "O"]})", {"there are 1 words and 2 tags"}},
-      {"qa", "room.jsonl", question("x", repeated("ban ", 40), "ban", 0), {"allow a greater maximum length"}},
+      {"qa --doc-stride 22", "room.jsonl", question("x", repeated("ban ", 40), "ban", 0), {"allow a greater maximum length"}},
       {"mlm", "short.txt", "ban\n", {"less than one block of 24: use a smaller --max-length, or --line-by-line"}},
       {"mlm --line-by-line", "blank.txt", "\n\n", {"there are no rows for the train split"}},
       {"pretraining", "one.txt", "ban\nbas\n", {"separate documents by blank lines"}}};
   for (const OddFile& odd : wrong) {
     std::ofstream(at(odd.name)) << odd.content;
     before_ = files();
-    expect_error(run_berth(std::string("prepare --max-length 24 --doc-stride 22 --task ") + odd.task + " --train-file " +
-                           at(odd.name) + " --tokenizer " + at("model") + " --output " + at("odd.h5")),
+    expect_error(run_berth(std::string("prepare --max-length 24 --task ") + odd.task + " --train-file " + at(odd.name) +
+                           " --tokenizer " + at("model") + " --output " + at("odd.h5")),
                  3, odd.says[0]);
     EXPECT_EQ(files(), before_);
     fs::remove(at(odd.name));
