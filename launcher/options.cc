@@ -186,6 +186,19 @@ void add_model(Parser& p, train::TrainOptions& o) {
   p.add("--hidden-dropout-prob", m.hidden_dropout_prob, "default: the model's");
   p.add("--attention-probs-dropout-prob", m.attention_probs_dropout_prob, "default: the model's");
   p.add("--classifier-dropout", m.classifier_dropout, "default: the model's");
+  p.add_named_list(
+      "--head-hidden-sizes",
+      "hidden layers of the head, as in 256,64, before its classifier; none: without; default: the model's. transformers loads "
+      "such a model with trust_remote_code=True",
+      [&m](const auto& sizes) { m.head_hidden_sizes = train::parse_hidden_sizes(sizes); });
+  p.add("--head-dropout", m.head_dropout, "after each of them; default: the model's, else 0.1");
+  p.add_named("--head-activation", "", "in each of them: relu, gelu, gelu_new, tanh; default: the model's, else relu",
+              [&m](const std::string& name) { m.head_activation = train::parse_head_activation(name); });
+  p.add_named("--pooling", "",
+              "what the head sees of a text: pooler (as transformers' classes), cls (the first token's hidden state), mean or "
+              "max of all tokens'; "
+              "default: the model's, else pooler",
+              [&m](const std::string& name) { m.pooling = train::parse_text_pooling(name); });
   p.add("--label-smoothing-factor", m.label_smoothing_factor, "share of the target that is spread over all classes; 0: off");
   p.add_list(
       "--class-weights", m.class_weights,

@@ -13,7 +13,7 @@ def berth(program, *arguments, ranks=1):
 
 def load(kind, folder):
     """The model of a folder, by transformers' class `kind`, which must find all its tensors there and no others."""
-    model, info = kind.from_pretrained(folder, output_loading_info=True)
+    model, info = kind.from_pretrained(folder, output_loading_info=True, trust_remote_code=True)  # of custom heads
     for key in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         assert not info[key], (folder, key, info[key])
     return model.eval()

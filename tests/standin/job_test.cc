@@ -48,6 +48,20 @@ INSTANTIATE_TEST_SUITE_P(Weights, EachTask,
                                          std::pair("ner", "--class-weights balanced"),
                                          std::pair("topics", "--pos-weight balanced"), std::pair("data", "--weighted-sampling")));
 
+TEST_F(StandinJob, ACustomHeadsLossesAreTheCpus) {
+  for (const std::string head :
+       {"--pooling=mean --head-hidden-sizes 24,16 --head-activation gelu", "--pooling=max --head-hidden-sizes 20"}) {
+    const std::string name = head.substr(10, 3), options = kOptions + ("--data " + at("data.h5 ")) + head;
+    const JobResult on_cpu = run_shell(cpu_program() + " train --device cpu --model " + at("model") + " --output-dir " +
+                                       at(name + "_cpu") + " --logging-steps 1 --learning-rate 1e-3 --disable-tqdm " + options);
+    ASSERT_EQ(on_cpu.exit_code, 0) << on_cpu.err;
+    const JobResult result = train(name, options, 2);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    ASSERT_EQ(losses(at(name)).size(), 8u);
+    expect_near(losses(at(name)), losses(at(name + "_cpu")), name);
+  }
+}
+
 nlohmann::json state_of(const std::string& folder) {
   return nlohmann::json::parse(read_bytes(folder + "/trainer_state.json"))["berth"];
 }

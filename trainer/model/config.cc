@@ -141,6 +141,7 @@ const char* activation_name(Activation activation) {
 BertConfig BertConfig::parse(const std::string& text, const std::string& origin) {
   json root = data::parse_json(text, origin);
   check(root.is_object(), origin, " must hold a JSON object");
+  const CustomHead head = CustomHead::take_from(root, origin);
   const Reader reader{root, origin};
 
   std::string model_type, positions = "absolute", activation = "gelu";
@@ -174,6 +175,7 @@ BertConfig BertConfig::parse(const std::string& text, const std::string& origin)
   config.label_names = read_label_names(reader);
   config.normalize = read_normalize(reader);
   config.windows = read_windows(reader);
+  config.head = head;
   config.original_json = text;
   config.validate(origin);
   return config;
@@ -247,6 +249,7 @@ std::string BertConfig::to_json(const std::string& architecture) const {
     root["id2label"][std::to_string(id)] = label_names[id];
     root["label2id"][label_names[id]] = id;
   }
+  head.put_into(root);
   check_internal(label_names.empty() || root["label2id"].size() == label_names.size(), "label names must be distinct");
   return data::dump_json(root, 2) + "\n";
 }

@@ -11,6 +11,7 @@
 
 #include "data/samples/normalize_options.h"
 #include "trainer/kernels/activation.h"
+#include "trainer/model/custom_head.h"
 
 namespace berth::train {
 
@@ -49,6 +50,7 @@ struct BertConfig {
   std::vector<std::string> label_names;    // id2label in order of id
   data::NormalizeOptions normalize;        // what the training texts went through: new ones must too ("berth_normalize")
   std::optional<DocumentWindows> windows;  // unset: long texts are cut
+  CustomHead head;                         // of classification and regression
   // The file's whole text, so that keys berth does not know survive a load and a save.
   std::string original_json;
 

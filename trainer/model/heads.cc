@@ -2,7 +2,9 @@
 
 #include "data/check.h"
 #include "trainer/model/choice_heads.h"
+#include "trainer/model/head_layers.h"
 #include "trainer/model/losses.h"
+#include "trainer/model/pooling.h"
 #include "trainer/model/ragged.h"
 #include "trainer/model/token_heads.h"
 #include "trainer/model/upload.h"
@@ -12,22 +14,26 @@ namespace {
 
 using Tensors = std::vector<at::Tensor>;
 
-// pooler -> dropout -> classifier of each sequence; pooled where samples are windows of long texts: [B, labels].
+// pooler, or another row of the text -> dropout -> hidden layers, if there are any -> classifier of each sequence; pooled where samples
+// are windows of long texts: [B, labels].
 class SequenceClassifier : public Model {
  public:
   SequenceClassifier(const BertConfig& config, ParameterStore& parameters)
-      : Model(config, parameters), classifier_(linear_at(parameters, "classifier")) {}
+      : Model(config, parameters), layers_(config, parameters), classifier_(linear_at(parameters, "classifier")) {}
 
   static std::vector<ParameterSpec> declare(const BertConfig& config, bool rows) {
-    std::vector<ParameterSpec> specs = encoder_parameters(config, /*with_pooler=*/true, rows);
-    declare_linear(specs, "classifier", config.hidden_size, label_count(config));
+    std::vector<ParameterSpec> specs = encoder_parameters(config, config.head.pooling == TextPooling::kPooler, rows);
+    HeadLayers::declare(specs, config);
+    declare_linear(specs, "classifier", config.head.width(config.hidden_size), label_count(config));
     return specs;
   }
 
   Tensors logits(const DeviceBatch& batch, const ForwardContext& context) const override {
-    const at::Tensor pooled = encoder_.pool(encoder_.forward(batch, context, /*first_tokens_only=*/true));
+    const at::Tensor pooled = pooled_texts(encoder_, batch, context, encoder_.config().head.pooling);
     const Dropout dropout = context.dropout(encoder_.config().classifier_dropout_prob(), Purpose::kClassifierDropout);
-    const at::Tensor logits = linear(encoder_.parameters(), drop(pooled, dropout, first_token_rows(batch)), classifier_);
+    const RowIds rows = first_token_rows(batch);
+    const at::Tensor logits =
+        linear(encoder_.parameters(), layers_.forward(drop(pooled, dropout, rows), context, rows), classifier_);
     const std::optional<DocumentWindows>& windows = encoder_.config().windows;
     check_internal(windows || batch.most_sequences == 1, "samples of several windows, which this model does not pool");
     return {windows ? pool_documents(logits, batch.cu_samples, batch.most_sequences, windows->pooling) : logits};
@@ -39,6 +45,7 @@ class SequenceClassifier : public Model {
   std::vector<double> target_weights(const data::Batch& batch) const override { return {weight_of(batch.labels)}; }
 
  private:
+  HeadLayers layers_;
   Linear classifier_;
 };
 

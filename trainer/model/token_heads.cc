@@ -1,6 +1,7 @@
 #include "trainer/model/token_heads.h"
 
 #include "data/check.h"
+#include "trainer/model/head_layers.h"
 #include "trainer/model/losses.h"
 
 namespace berth::train {
@@ -17,18 +18,20 @@ std::span<const int32_t> labels_of(const data::Batch& batch, int64_t begin, int6
 class TokenClassifier final : public Model {
  public:
   TokenClassifier(const BertConfig& config, ParameterStore& parameters)
-      : Model(config, parameters), classifier_(linear_at(parameters, "classifier")) {}
+      : Model(config, parameters), layers_(config, parameters), classifier_(linear_at(parameters, "classifier")) {}
 
   static std::vector<ParameterSpec> declare(const BertConfig& config, bool rows) {
     std::vector<ParameterSpec> specs = encoder_parameters(config, /*with_pooler=*/false, rows);
-    declare_linear(specs, "classifier", config.hidden_size, label_count(config));
+    HeadLayers::declare(specs, config);
+    declare_linear(specs, "classifier", config.head.width(config.hidden_size), label_count(config));
     return specs;
   }
 
   Tensors logits(const DeviceBatch& batch, const ForwardContext& context) const override {
     const at::Tensor hidden = encoder_.forward(batch, context, /*first_tokens_only=*/false);
     const Dropout dropout = context.dropout(encoder_.config().classifier_dropout_prob(), Purpose::kClassifierDropout);
-    return {linear(encoder_.parameters(), drop(hidden, dropout, {batch.token_sequences, batch.position_ids}), classifier_)};
+    const RowIds rows{batch.token_sequences, batch.position_ids};
+    return {linear(encoder_.parameters(), layers_.forward(drop(hidden, dropout, rows), context, rows), classifier_)};
   }
 
   at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch) const override {
@@ -39,6 +42,7 @@ class TokenClassifier final : public Model {
   }
 
  private:
+  HeadLayers layers_;
   Linear classifier_;
 };
 

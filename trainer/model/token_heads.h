@@ -5,7 +5,7 @@
 
 namespace berth::train {
 
-// dropout -> classifier: [T, labels].
+// dropout -> hidden layers, if there are any -> classifier: [T, labels].
 Architecture token_classification_architecture();
 // [T, 2]: logits of an answer's first and last token. Padding being absent, it has no share in the softmax.
 Architecture question_answering_architecture();

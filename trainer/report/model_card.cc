@@ -118,10 +118,11 @@ std::string jobs_section(const Json& jobs) {
 }
 
 std::string use_section(const ModelCard& card) {
-  const std::string folder = card.name;
+  const std::string folder = card.name, trust = card.remote_code ? ", trust_remote_code=True" : "";
   std::string text = "## Use\n\n```python\n";
   if (const HubTask* task = hub_task(card.task); task != nullptr && task->has_pipeline)
-    text += concat("from transformers import pipeline\n\nmodel = pipeline(\"", task->tag, "\", model=", quoted(folder), ")\n");
+    text +=
+        concat("from transformers import pipeline\n\nmodel = pipeline(\"", task->tag, "\", model=", quoted(folder), trust, ")\n");
   else
     text += concat("from transformers import AutoTokenizer, ", card.model_class, "\n\nmodel = ", card.model_class,
                    ".from_pretrained(", quoted(folder), ")\ntokenizer = AutoTokenizer.from_pretrained(", quoted(folder), ")\n");

@@ -15,6 +15,7 @@ namespace berth::train {
 struct ModelCard {
   std::string name;                                      // the run's
   std::string model_class;                               // in transformers: "BertForSequenceClassification"
+  bool remote_code = false;                              // which transformers has not: modeling_berth.py
   std::string task;                                      // berth's name
   std::string base_model;                                // as --model names it; "": the weights were random
   bool base_is_hub_name = false;                         // and not a folder of this machine

@@ -76,6 +76,11 @@ std::vector<std::pair<std::string, std::string>> hyperparameters(const TrainOpti
   add(horizon.warmup_steps > 0, "lr_scheduler_warmup_steps", number(horizon.warmup_steps));
   add(options.max_steps > 0, "training_steps", number(horizon.total_steps));
   add(options.max_steps <= 0, "num_epochs", number(options.num_train_epochs));
+  if (const CustomHead& head = setup.model->config().head; !head.is_standard()) {
+    add(true, "pooling", std::string(text_pooling_name(head.pooling)));
+    add(!head.hidden_sizes.empty(), "head_hidden_sizes",
+        concat(number(head.hidden_sizes), " (", activation_name(head.activation), ", dropout ", number(head.dropout), ")"));
+  }
   const PrecisionOptions& precision = options.model_options.precision;
   add(precision.bf16 || precision.fp16, "mixed_precision_training", precision.bf16 ? "bf16" : "fp16");
   add(options.model_options.label_smoothing_factor > 0, "label_smoothing_factor",
@@ -119,6 +124,8 @@ ModelCard make_card(const TrainOptions& options, const TrainSetup& setup, const 
   ModelCard card;
   card.name = (folder.has_filename() ? folder : folder.parent_path()).filename().string();
   card.model_class = setup.model->architecture().name;
+  card.remote_code = !setup.model->config().head.is_standard();
+  if (card.remote_code) card.model_class = custom_class(card.model_class);
   card.task = data::task_info(info.task).name;
   if (!options.from_scratch) card.base_model = options.model;
   card.base_is_hub_name = !card.base_model.empty() && !std::filesystem::exists(card.base_model);

@@ -75,6 +75,10 @@ Json fixed_options(const TrainOptions& options, const Horizon& horizon, const da
   fixed["hidden_dropout_prob"] = config->hidden_dropout_prob;
   fixed["attention_probs_dropout_prob"] = config->attention_probs_dropout_prob;
   fixed["classifier_dropout"] = config->classifier_dropout_prob();
+  fixed["head_hidden_sizes"] = config->head.hidden_sizes;
+  fixed["head_dropout"] = config->head.dropout;
+  fixed["head_activation"] = activation_name(config->head.activation);
+  fixed["pooling"] = text_pooling_name(config->head.pooling);
   if (config->windows) fixed["document_pooling"] = document_pooling_name(config->windows->pooling);
   return fixed;
 }

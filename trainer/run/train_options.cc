@@ -91,6 +91,7 @@ void TrainOptions::validate() const {
   check_probability(model_options.hidden_dropout_prob, "--hidden-dropout-prob");
   check_probability(model_options.attention_probs_dropout_prob, "--attention-probs-dropout-prob");
   check_probability(model_options.classifier_dropout, "--classifier-dropout");
+  check_probability(model_options.head_dropout, "--head-dropout");
   check_usage(model_options.label_smoothing_factor >= 0 && model_options.label_smoothing_factor < 1,
               "--label-smoothing-factor must lie in [0, 1), got ", model_options.label_smoothing_factor);
   check_usage(!batch.weighted_sampling || model_options.class_weights.empty(),

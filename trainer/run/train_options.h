@@ -10,6 +10,7 @@
 
 #include "data/pipeline/masking.h"
 #include "trainer/model/config.h"
+#include "trainer/model/custom_head.h"
 #include "trainer/optim/adamw_options.h"
 #include "trainer/optim/schedule.h"
 #include "trainer/run/best_model.h"
@@ -64,6 +65,11 @@ struct BatchOptions {
 
 struct ModelOptions {
   std::optional<double> hidden_dropout_prob, attention_probs_dropout_prob, classifier_dropout;  // unset: the config's
+  // Of the head's hidden layers and what they see (model/custom_head.h); unset: the config's.
+  std::optional<std::vector<int64_t>> head_hidden_sizes;
+  std::optional<double> head_dropout;
+  std::optional<Activation> head_activation;
+  std::optional<TextPooling> pooling;
   std::vector<std::string> freeze;  // "embeddings", "encoder", "layer.3", or a number N: embeddings and the first N layers
   PrecisionOptions precision;
   bool gradient_checkpointing = false;

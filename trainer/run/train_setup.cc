@@ -126,6 +126,27 @@ std::optional<DocumentWindows> windows_of(const data::DatasetInfo& info, const s
                          .pooling = asked.value_or(own.value_or(DocumentWindows{}).pooling)};
 }
 
+// The head that the options ask for, else the config's, as far as the task has it.
+CustomHead choose_head(CustomHead head, const ModelOptions& options, data::TaskKind task) {
+  using enum data::LabelShape;
+  const data::LabelShape labels = data::task_info(task).labels;
+  const bool of_texts = labels == kClass || labels == kFloat || labels == kMultiHot, of_tokens = labels == kTokenClass;
+  if (!of_texts && !of_tokens) head = {};
+  if (!of_texts) head.pooling = TextPooling::kPooler;
+  check_usage(of_texts || !options.pooling, "--pooling is for the classification and regression of texts, not for ",
+              data::task_info(task).name);
+  check_usage(of_texts || of_tokens || !options.head_hidden_sizes,
+              "--head-hidden-sizes is for classification and regression, not for ", data::task_info(task).name);
+  if (options.head_hidden_sizes) head.hidden_sizes = *options.head_hidden_sizes;
+  if (options.pooling) head.pooling = *options.pooling;
+  check_usage(
+      !head.hidden_sizes.empty() || (!options.head_dropout && !options.head_activation),
+      "--head-dropout and --head-activation are of the hidden layers that --head-hidden-sizes gives the head: there are none");
+  if (options.head_dropout) head.dropout = *options.head_dropout;
+  if (options.head_activation) head.activation = *options.head_activation;
+  return head;
+}
+
 BertConfig load_config(TrainSetup& setup, const TrainOptions& options, comm::Communicator& comm) {
   std::string text;
   const std::string origin = (setup.model_folder / "config.json").string();
@@ -154,6 +175,7 @@ BertConfig load_config(TrainSetup& setup, const TrainOptions& options, comm::Com
           config.max_position_embeddings);
     find_task(info.task).configure(config, info.label_names);
     config.normalize = info.normalize;
+    config.head = choose_head(config.head, o, info.task);
     config.windows = windows_of(info, o.document_pooling, config.windows);
   });
   return config;

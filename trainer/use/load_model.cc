@@ -18,7 +18,8 @@ data::TaskKind task_of(const std::string& text, const std::string& origin) {
   const auto json = data::parse_json(text, origin);
   check(json.is_object(), origin, ": not a JSON object");
   const auto classes = json.value("architectures", nlohmann::json::array());
-  const std::string name = classes.is_array() && !classes.empty() && classes[0].is_string() ? classes[0].get<std::string>() : "";
+  const std::string name =
+      bert_class(classes.is_array() && !classes.empty() && classes[0].is_string() ? classes[0].get<std::string>() : "");
   const std::string problem =
       json.contains("problem_type") && json["problem_type"].is_string() ? json["problem_type"].get<std::string>() : "";
   for (const data::TaskInfo& info : data::tasks()) {

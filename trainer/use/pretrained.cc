@@ -13,6 +13,7 @@
 #include "trainer/checkpoint/hf_names.h"
 #include "trainer/checkpoint/model_weights.h"
 #include "trainer/comm/agree.h"
+#include "trainer/use/modeling_berth.h"
 
 namespace berth::train {
 namespace {
@@ -27,6 +28,10 @@ bool belongs_to_encoder(std::string_view name) {
 
 // What to do about a tensor whose shape is not the model's.
 std::string shape_advice(const std::string& name, at::IntArrayRef found, at::IntArrayRef expected) {
+  const bool other_width = name == "classifier.weight" && found.size() == 2 && expected.size() == 2 && found[1] != expected[1];
+  if (name.starts_with("head.") || other_width)
+    return "the hidden layers of this model's head have other sizes: give those with --head-hidden-sizes, or pass "
+           "--ignore-mismatched-sizes to begin with a new head";
   const auto rows = [](at::IntArrayRef shape) { return shape.empty() ? int64_t{0} : shape[0]; };
   if (!belongs_to_encoder(name) && !name.starts_with("cls.") && !name.starts_with("bert.")) {
     return concat("the data has ", rows(expected), " labels, this model was trained for ", rows(found),
@@ -163,6 +168,7 @@ std::vector<data::FileDigest> save_pretrained(const fs::path& folder, const Bert
   fs::create_directories(folder);
   std::vector<data::FileDigest> files = write_tokenizer(folder);
   files.push_back(data::write_durably(folder / "config.json", config.to_json(architecture)));
+  if (!config.head.is_standard()) files.push_back(data::write_durably(folder / kModelingFile, kModelingBerth));
   NamedTensors tensors;
   for (const Parameter& parameter : parameters.parameters())
     tensors.emplace_back(name_in_file(parameter.name, architecture), parameter.value);

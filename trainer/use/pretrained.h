@@ -44,7 +44,7 @@ PretrainedReport load_pretrained(const std::filesystem::path& folder, ParameterS
                                  const PretrainedOptions& options = {});
 
 using TokenizerWriter = std::function<std::vector<data::FileDigest>(const std::filesystem::path& folder)>;
-// Writes a folder that transformers' from_pretrained loads: config.json naming `architecture`, model.safetensors, and the files
+// Writes a folder that transformers' from_pretrained loads: config.json naming `architecture`, of a custom head kModelingFile, model.safetensors, and the files
 // of `write_tokenizer` (BertTokenizer::save), which gets the folder. Each file is there whole or not at all; files of the same
 // names are replaced. For rank 0 alone. Throws Error(kInternal) if a file cannot be written.
 std::vector<data::FileDigest> save_pretrained(const std::filesystem::path& folder, const BertConfig& config,
