@@ -188,11 +188,11 @@ TEST_F(RunOwnerTest, AnOutputFolderThatCannotBeMadeIsRefused) {
 TEST(Provenance, ListsTheJobsOfTheChain) {
   const TempDir run;
   const auto record = [&](const std::string& job, int64_t from_step) {
-    write_provenance(run.path(), {"0.1.0",
-                                  {{"learning_rate", 5e-5}},
-                                  {{"d.h5", "abc"}},
-                                  {{"model.safetensors", "def"}},
-                                  {job, {"n1", "n2"}, "cpu", 4, 16, "now", from_step}});
+    write_provenance(run.path(), {.berth_version = "0.1.0",
+                                  .options = {{"learning_rate", 5e-5}},
+                                  .data_sha256 = {{"d.h5", "abc"}},
+                                  .model_sha256 = {{"model.safetensors", "def"}},
+                                  .job = {job, {"n1", "n2"}, "cpu", 4, 16, "now", from_step}});
     return nlohmann::json::parse(read_bytes(run / "provenance.json"));
   };
   record("0", 0);
