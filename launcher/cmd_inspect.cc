@@ -101,11 +101,13 @@ Json describe_tokenizer(const fs::path& folder) {
 }
 
 // What all that is saved as a model has: the folder of a model, of a checkpoint, and of a finished run.
-void describe_model(const fs::path& folder, Json& out) {
+train::BertConfig describe_model(const fs::path& folder, Json& out) {
   const train::BertConfig config = train::load_config(folder);
   const Json original = data::parse_json<Json>(config.original_json, (folder / "config.json").string());
   out["architecture"] = original.value("architectures", Json::array());
-  out["config"] = {{"layers", config.num_hidden_layers},
+  out["config"] = {{"type", config.family->model_type},
+                   {"layers", config.num_hidden_layers},
+                   {"embedding", config.embedding_columns()},
                    {"hidden", config.hidden_size},
                    {"heads", config.num_attention_heads},
                    {"intermediate", config.intermediate_size},
@@ -122,10 +124,11 @@ void describe_model(const fs::path& folder, Json& out) {
   out["tokenizer"] = describe_tokenizer(folder);
   const bool has_one = fs::exists(folder / "vocab.txt") || fs::exists(folder / "tokenizer.json");
   if (has_one && out["tokenizer"].is_string()) out["problem"] = out["tokenizer"];
+  return config;
 }
 
-void describe_weights(const fs::path& folder, Json& out) {
-  const train::ModelWeights weights = train::ModelWeights::open(folder);
+void describe_weights(const fs::path& folder, const train::Family& family, Json& out) {
+  const train::ModelWeights weights = train::ModelWeights::open(folder, family.class_prefix);
   int64_t parameters = 0;
   Json tensors = Json::array();
   for (const auto& [name, entry] : weights.tensors()) {
@@ -247,8 +250,7 @@ Json inspect_dataset(const fs::path& path) {
 
 Json inspect_model(const fs::path& folder) {
   Json out = {{"kind", "model"}, {"path", folder.string()}};
-  describe_model(folder, out);
-  describe_weights(folder, out);
+  describe_weights(folder, *describe_model(folder, out).family, out);
   return out;
 }
 
@@ -260,8 +262,7 @@ Json inspect_checkpoint(const fs::path& folder) {
     return out;
   }
   describe_state(folder / train::kTrainerStateFile, out);
-  describe_model(folder, out);
-  describe_weights(folder, out);
+  describe_weights(folder, *describe_model(folder, out).family, out);
   return out;
 }
 

@@ -125,7 +125,8 @@ void add_decisions(Parser& p, train::PredictionOptions& o) {
 
 void add_train_data(Parser& p, train::TrainOptions& o) {
   p.group("Run");
-  p.add("--model,--model-name-or-path", o.model, "pretrained BERT: a folder, or a name in the local Hugging Face cache");
+  p.add("--model,--model-name-or-path", o.model,
+        "pretrained BERT, DistilBERT or ELECTRA: a folder, or a name in the local Hugging Face cache");
   p.add("--data", o.data, "the .h5 file that berth prepare wrote");
   p.add("--output-dir", o.output_dir, "the run folder: final model, checkpoints, results, logs");
   p.add("--overwrite-output-dir", o.overwrite_output_dir, "start afresh over an existing run");
@@ -185,7 +186,7 @@ void add_model(Parser& p, train::TrainOptions& o) {
   train::ModelOptions& m = o.model_options;
   p.add("--hidden-dropout-prob", m.hidden_dropout_prob, "default: the model's");
   p.add("--attention-probs-dropout-prob", m.attention_probs_dropout_prob, "default: the model's");
-  p.add("--classifier-dropout", m.classifier_dropout, "default: the model's");
+  p.add("--classifier-dropout", m.classifier_dropout, "DistilBERT's seq_classif_dropout; default: the model's");
   p.add_named_list(
       "--head-hidden-sizes",
       "hidden layers of the head, as in 256,64, before its classifier; none: without; default: the model's. transformers loads "
@@ -396,7 +397,7 @@ void add_prepare(CLI::App& app, PrepareCommand& c) {
   p.add("--augment-copies", o.augment.copies, "copies of each training row");
   p.add("--augment-fraction", o.augment.fraction, "share of a text's words to change, at least one");
   p.add("--augment-model", c.augment_model,
-        "for substitute: a BertForMaskedLM folder, or a name in the local Hugging Face cache");
+        "for substitute: a masked language model's folder, or its name in the local Hugging Face cache");
   add_reader(p, o.reader);
   p.add("--label-column,--label-column-name", o.reader.columns.label, "column of the label; guessed");
   p.add("--label-separator", o.reader.label_separator,

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "data/store/hdf5.h"
+#include "data/hdf5/hdf5.h"
 
 namespace berth::data {
 

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "data/store/hdf5.h"
+#include "data/hdf5/hdf5.h"
 #include "data/store/schema.h"
 
 namespace berth::data {
@@ -17,7 +17,9 @@ template <class T>
 class ColumnWriter {
  public:
   ColumnWriter(hid_t group, std::string name, hid_t stored, uint64_t width = 0)
-      : name_(std::move(name)), width_(width), dataset_(h5::create_dataset(group, name_.c_str(), stored, width)) {}
+      : name_(std::move(name)),
+        width_(width),
+        dataset_(h5::create_dataset(group, name_.c_str(), stored, width, schema::kChunkRows)) {}
 
   void append(std::span<const T> values) {
     buffer_.insert(buffer_.end(), values.begin(), values.end());

@@ -7,11 +7,11 @@
 #include <utility>
 
 #include "data/check.h"
+#include "data/hdf5/hdf5.h"
 #include "data/samples/collate.h"
 #include "data/samples/sample.h"
 #include "data/store/column_reader.h"
 #include "data/store/dataset.h"
-#include "data/store/hdf5.h"
 #include "data/store/question_reader.h"
 #include "data/store/schema.h"
 #include "data/words.h"

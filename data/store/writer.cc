@@ -12,8 +12,8 @@
 
 #include "data/check.h"
 #include "data/files/files.h"
+#include "data/hdf5/hdf5.h"
 #include "data/store/column_writer.h"
-#include "data/store/hdf5.h"
 #include "data/store/question_writer.h"
 #include "data/store/schema.h"
 

@@ -46,8 +46,10 @@ class BertTokenizer {
   // The same but for do_lower_case (and strip_accents, where it follows that).
   BertTokenizer with_lower_case(bool do_lower_case) const;
   // Writes vocab.txt, tokenizer_config.json and special_tokens_map.json into an existing folder, for transformers and for load();
-  // each is there whole, on disk, or not at all. Throws Error(kInternal).
-  std::vector<FileDigest> save(const std::filesystem::path& folder, int model_max_length) const;
+  // each is there whole, on disk, or not at all. `tokenizer_class`: transformers' name of it, of a relative of BERT its own. Throws
+  // Error(kInternal).
+  std::vector<FileDigest> save(const std::filesystem::path& folder, int model_max_length,
+                               const std::string& tokenizer_class = "BertTokenizer") const;
 
   // Appends the WordPieces of `text` (valid UTF-8, below 1 GiB), without [CLS] and [SEP]. Special tokens written in the text
   // ("[MASK]") become their ids, as in Hugging Face.

@@ -110,7 +110,8 @@ Settings read_settings(const json& config, const fs::path& config_path, const js
 std::vector<std::string> tokens_of(const json& full, const fs::path& path) {
   const json& model = member(full, "model");
   const json& type = member(model, "type");
-  check(type.is_null() || type == "WordPiece", path, ": the model is ", dump_json(type), ", but WordPiece is needed");
+  check(type.is_null() || type == "WordPiece", path, ": the model is ", dump_json(type),
+        ", but WordPiece is needed, as BERT, DistilBERT and ELECTRA have it");
   const json& vocab = member(model, "vocab");
   check(vocab.is_object() && !vocab.empty(), path, " has no model.vocab: it is not a WordPiece tokenizer");
   std::vector<std::string> tokens(vocab.size());
@@ -156,7 +157,8 @@ BertTokenizer BertTokenizer::load(const fs::path& path) {
   return BertTokenizer(Vocab(std::move(tokens), origin), settings.options, std::move(added));
 }
 
-std::vector<FileDigest> BertTokenizer::save(const fs::path& folder, int model_max_length) const {
+std::vector<FileDigest> BertTokenizer::save(const fs::path& folder, int model_max_length,
+                                            const std::string& tokenizer_class) const {
   std::vector<FileDigest> files;
   const auto write = [&](const char* name, const std::string& text) { files.push_back(write_durably(folder / name, text)); };
   const size_t model_size = vocab_.tokens().size() - added_tokens_.size();
@@ -182,7 +184,7 @@ std::vector<FileDigest> BertTokenizer::save(const fs::path& folder, int model_ma
   config["strip_accents"] = options_.strip_accents ? ordered_json(*options_.strip_accents) : ordered_json();
   config["tokenize_chinese_chars"] = options_.tokenize_chinese_chars;
   config["model_max_length"] = model_max_length;
-  config["tokenizer_class"] = "BertTokenizer";
+  config["tokenizer_class"] = tokenizer_class;
   write("tokenizer_config.json", dump_json(config, 2) + "\n");
   return files;
 }

@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "data/check.h"
-#include "data/store/hdf5.h"
+#include "data/hdf5/hdf5.h"
 #include "tests/support/temp_dir.h"
 
 namespace berth::data {

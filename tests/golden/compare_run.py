@@ -1,9 +1,10 @@
 """Compares a run folder of berth with what transformers and TensorBoard make of it, live.
 
-    compare_run.py BERTH MODEL
+    compare_run.py BERTH MODEL [FAMILY]
 
-Fine-tunes MODEL for a few steps on 2 MPI ranks, task by task. Then the run folder must load with transformers' Auto class, label names
-included, and give what `berth predict` gives (logits to 1e-4, fp32), TensorBoard's reader must find the losses of metrics.jsonl, and huggingface_hub the results in the model card.
+Fine-tunes MODEL (or a small random distilbert or electra with its vocabulary) for a few steps on 2 MPI ranks, task by task. Then the run folder must
+load with transformers' Auto class, label names included, and give what `berth predict` gives (logits to 1e-4, fp32), TensorBoard's reader must find
+the losses of metrics.jsonl, and huggingface_hub the results in the model card.
 """
 import csv
 import json
@@ -14,7 +15,7 @@ import tempfile
 import torch
 import transformers
 from huggingface_hub import ModelCard
-from live import berth, load
+from live import begin, berth, load
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 DEMO = pathlib.Path(__file__).resolve().parents[2] / "data" / "demo"
@@ -180,8 +181,13 @@ TASKS = {
 }
 
 
-def fine_tune(program, model, work, task):
+def fine_tune(program, model, family, work, task):
     data, run = work / "data.h5", work / "run"
+    if family != "bert":
+        start = work / "start"
+        begin(TASKS[task][1], family, model).base_model.save_pretrained(start)
+        transformers.AutoTokenizer.from_pretrained(model).save_pretrained(start)
+        model = start
     prepare, predict = TASKS[task][0](work)
     berth(program, "prepare", *prepare, "--validation-split", 0.2, "--tokenizer", model, "--output", data)
     berth(program, "train", "--model", model, "--data", data, "--output-dir", run, "--max-steps", STEPS, "--logging-steps", 1,
@@ -228,11 +234,13 @@ def compare_card(run, model, task):
 
 def main():
     transformers.logging.set_verbosity_error()
-    for task in TASKS:
+    program, model, family = sys.argv[1], pathlib.Path(sys.argv[2]), (sys.argv[3:] or ["bert"])[0]
+    some = {"distilbert": ("classification", "ner", "multiple-choice"), "electra": ("classification", "ner")}  # the others' heads are the same
+    for task in some.get(family, TASKS):
         with tempfile.TemporaryDirectory() as work:
-            run, predictions = fine_tune(sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(work), task)
+            run, predictions = fine_tune(program, model, family, pathlib.Path(work), task)
             compare_outputs(run, predictions, task)
-            compare_card(run, sys.argv[2], task)
+            compare_card(run, model if family == "bert" else pathlib.Path(work) / "start", task)
             compare_events(run)
 
 

@@ -1,6 +1,8 @@
 """Compares berth's training with Hugging Face's Trainer step by step, live: one real encoder, every task but pretraining, and weighted losses.
 
-    compare_training.py BERTH MODEL
+    compare_training.py BERTH MODEL [FAMILY]
+
+FAMILY: distilbert or electra, of which a small random model with MODEL's vocabulary is taken instead of MODEL.
 
 Both begin with the same weights, heads included, and take the same steps with AdamW, weight decay, warm-up, a linear schedule and clipping, in fp32.
 Dropout is off and each step holds the whole data set, so that nothing is left to chance: losses, gradient norms and learning rates must agree step by
@@ -17,13 +19,15 @@ import tempfile
 
 import torch
 import transformers
-from live import berth, load
+from live import begin, berth, dropout, load
 
 DEMO = pathlib.Path(__file__).resolve().parents[2] / "data" / "demo"
-ROWS, STEPS, DRAWS = 16, 8, 50
-DROPOUT = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
-WITH_DRAWS = ("classification", "ner")  # the heads that have dropout of their own
-LOSS, NORM, MOVED = 1e-4, 5e-3, 1e-3  # relative differences: loss and gradient norm of each step, all weights' way (length of the difference)
+ROWS, STEPS, DRAWS, DROPOUT = 16, 8, 50, 0.1
+WITH_DRAWS = {"bert": ("classification", "ner"), "electra": ("classification", "ner"), "distilbert": ("classification", "ner", "qa")}  # heads with dropout
+WITHOUT = {"distilbert": ("documents", "next-sentence-prediction"), "electra": ("documents", "next-sentence-prediction", "multiple-choice")}  # classes of BERT's
+# Relative differences: loss and gradient norm of each step, all weights' way (length of the difference; gradients that are zero but for rounding, of a
+# key's bias and the like, become steps of AdamW, too).
+LOSS, NORM, MOVED = 1e-4, 5e-3, 2e-3
 
 
 def reviews():
@@ -229,7 +233,7 @@ def train_with_berth(program, task, start, preparation, path, work):
 
 def draws_of_transformers(task, start, samples, tokenizer):
     """Loss and gradient norm of the samples, DRAWS times with other dropout."""
-    model = task.kind.from_pretrained(start, **DROPOUT).train()
+    model = task.kind.from_pretrained(start).train()
     batch = task.collator(tokenizer)([dict(sample) for sample in samples])
     drawn = []
     for _ in range(DRAWS):
@@ -242,9 +246,8 @@ def draws_of_transformers(task, start, samples, tokenizer):
 
 def draws_of_berth(program, task, start, work):
     run = work / "draws"
-    options = [word for name, value in DROPOUT.items() for word in ("--" + name.replace("_", "-"), value)]
     berth(program, "train", "--model", start, "--data", work / "data.h5", "--output-dir", run, "--global-batch-size", ROWS, "--max-steps", DRAWS,
-          "--learning-rate", 0, "--logging-steps", 1, "--save-strategy", "no", *options, *task.train, ranks=2)
+          "--learning-rate", 0, "--logging-steps", 1, "--save-strategy", "no", *task.train, ranks=2)
     return [(r["loss"], r["grad_norm"]) for r in map(json.loads, (run / "metrics.jsonl").open()) if "grad_norm" in r]
 
 
@@ -262,7 +265,13 @@ def apart(ours, theirs):
     return max(abs(a - b) / abs(b) if a != b else 0.0 for a, b in zip(ours, theirs, strict=True))
 
 
-def compare(program, model_folder, name, work):
+def with_dropout(family, folder):
+    config = json.loads((folder / "config.json").read_text()) | dropout(family, DROPOUT)
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def compare(program, model_folder, family, name, work):
     task, start = TASKS[name], work / "start"
     tokenizer = transformers.AutoTokenizer.from_pretrained(model_folder)
     preparation, labels, samples = task.make(work / task.file, tokenizer)
@@ -275,7 +284,7 @@ def compare(program, model_folder, name, work):
         model = load(task.kind, start)
     else:
         transformers.set_seed(1)
-        model = task.kind.from_pretrained(model_folder, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, **config)
+        model = begin(task.kind, family, model_folder, **dropout(family, 0.0), **config)
         model.save_pretrained(start)
         tokenizer.save_pretrained(start)
     theirs = train_with_transformers(task, start, samples, tokenizer, work)
@@ -287,18 +296,22 @@ def compare(program, model_folder, name, work):
     loss, norm, rate = (apart(a, b) for a, b in zip(ours[:3], theirs[:3]))
     print(f"{name}: {STEPS} steps, loss {theirs[0][0]:.4f} to {theirs[0][-1]:.4f}; largest relative differences: loss {loss:.1e}, gradient norm {norm:.1e}, "
           f"learning rate {rate:.1e}; the weights' way {moved:.1e}")
-    assert len(theirs[0]) == STEPS and theirs[0][-1] < (0.99 if task.head else 0.9) * theirs[0][0], theirs[0]
+    assert len(theirs[0]) == STEPS and theirs[0][-1] < (0.99 if task.head else 0.96) * theirs[0][0], theirs[0]
     assert loss < LOSS and norm < NORM and rate < 1e-6 and moved < MOVED, (ours[:3], theirs[:3])
-    if name in WITH_DRAWS:
-        compare_draws(name, draws_of_berth(program, task, work / "ours", work), draws_of_transformers(task, work / "ours", samples, tokenizer))
+    if name in WITH_DRAWS[family]:
+        end = with_dropout(family, work / "ours")
+        compare_draws(name, draws_of_berth(program, task, end, work), draws_of_transformers(task, end, samples, tokenizer))
 
 
 def main():
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+    family = (sys.argv[3:] or ["bert"])[0]
     for task in TASKS:
+        if task in WITHOUT.get(family, ()) or (family != "bert" and TASKS[task].head):
+            continue
         with tempfile.TemporaryDirectory() as work:
-            compare(sys.argv[1], pathlib.Path(sys.argv[2]), task, pathlib.Path(work))
+            compare(sys.argv[1], pathlib.Path(sys.argv[2]), family, task, pathlib.Path(work))
 
 
 if __name__ == "__main__":

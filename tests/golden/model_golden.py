@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Tiny random BERTs: what transformers computes, for tests/trainer/model_golden_test.cc and the training step's test.
+"""Tiny random BERTs and relatives: what transformers computes, for tests/trainer/model_golden_test.cc and the training step's test.
 
-    python3 tests/golden/model_golden.py        # writes model.safetensors and model.json beside itself
+    python3 tests/golden/model_golden.py [FAMILY …]     # writes FAMILY.safetensors and FAMILY.json beside itself; all: model distilbert electra
 
-model.json
+FAMILY.json
   config      config.json shared by all cases; a case's "config" overrides some keys
   cases       name -> {task, architecture, config, label_smoothing}
-  adamw       ten steps of the case "classification": {lr, betas, eps, weight_decay, clip, warmup_steps, total_steps,
+  adamw       (model.json) ten steps of the case "classification": {lr, betas, eps, weight_decay, clip, warmup_steps, total_steps,
               no_decay (names that end with one of these get no weight decay), losses, learning_rates, grad_norms (before clipping)}
 
-model.safetensors (fp32 and int64)
+FAMILY.safetensors (fp32 and int64)
   encoder.NAME             the encoder's parameters, the same in all cases (NAME as in the saved model: "bert....")
   CASE.parameter.NAME      the head's parameters (and the pooler's, where the class has one)
   CASE.batch.*             the packed batch: sample_ids, cu_seqlens, input_ids, token_type_ids, position_ids, labels, float_labels,
@@ -23,6 +23,7 @@ sample by sample without padding, because BertForQuestionAnswering lets the logi
 """
 import json
 import pathlib
+import sys
 
 import torch
 import transformers
@@ -50,6 +51,32 @@ CASES = {
     "answers": dict(task="question-answering", architecture="BertForQuestionAnswering", config={}),
     "masked_lm": dict(task="masked-lm", architecture="BertForMaskedLM", config={}),
     "pretraining": dict(task="pretraining", architecture="BertForPreTraining", config={}),
+}
+
+
+def cases_of(prefix, config):
+    """One of each class, some with another activation: heads may have their own."""
+    sequence = prefix + "ForSequenceClassification"
+    return {
+        "classification": dict(task="sequence-classification", architecture=sequence, config=LABELS),
+        "multi_label": dict(task="multi-label", architecture=sequence, config=LABELS | dict(problem_type="multi_label_classification")),
+        "tokens": dict(task="token-classification", architecture=prefix + "ForTokenClassification", config=LABELS | config),
+        "answers": dict(task="question-answering", architecture=prefix + "ForQuestionAnswering", config={}),
+        "masked_lm": dict(task="masked-lm", architecture=prefix + "ForMaskedLM", config=config),
+    }
+
+
+# Of each: the config's class, the config that all cases share, the cases.
+FAMILIES = {
+    "model": (transformers.BertConfig, CONFIG, CASES),
+    "distilbert": (transformers.DistilBertConfig,
+                   dict(vocab_size=61, dim=16, n_layers=2, n_heads=4, hidden_dim=24, max_position_embeddings=24, dropout=0.0,
+                        attention_dropout=0.0, qa_dropout=0.0, seq_classif_dropout=0.0, initializer_range=0.15, sinusoidal_pos_embds=True),
+                   cases_of("DistilBert", dict(activation="gelu_new"))),
+    "electra": (transformers.ElectraConfig,
+                dict(vocab_size=61, embedding_size=12, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24,
+                     max_position_embeddings=24, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, initializer_range=0.15),
+                cases_of("Electra", dict(hidden_act="gelu_new"))),
 }
 LENGTHS = [7, 2, 13, 21, 5, 16]
 NO_DECAY = ["bias", "LayerNorm.weight"]
@@ -94,18 +121,19 @@ def run(model, batch, case):
     """(list of packed logits, mean loss)."""
     cu, task = batch["cu_seqlens"], case["task"]
     n = len(cu) - 1
+    types = dict(token_type_ids=batch["token_type_ids"]) if hasattr(model.config, "type_vocab_size") else {}
     if task == "question-answering":
         outputs, losses = [], []
         for b in range(n):
             part = slice(cu[b], cu[b + 1])
             first, last = batch["labels"].view(n, 2)[b]
-            out = model(input_ids=batch["input_ids"][part][None], token_type_ids=batch["token_type_ids"][part][None],
+            out = model(input_ids=batch["input_ids"][part][None], **{k: v[part][None] for k, v in types.items()},
                         start_positions=first[None], end_positions=last[None])
             outputs.append(torch.stack([out.start_logits[0], out.end_logits[0]], -1))
             losses.append(out.loss)
         return [torch.cat(outputs)], torch.stack(losses).mean()
     present = pad(torch.ones(cu[-1]).long(), cu, 0)
-    inputs = dict(input_ids=pad(batch["input_ids"], cu, 0), token_type_ids=pad(batch["token_type_ids"], cu, 0), attention_mask=present)
+    inputs = dict(input_ids=pad(batch["input_ids"], cu, 0), attention_mask=present, **{k: pad(v, cu, 0) for k, v in types.items()})
     if task == "sequence-classification":
         inputs["labels"] = batch["labels"]
     elif task == "regression":
@@ -155,16 +183,18 @@ def adamw_steps(model, case, generator, tensors):
     return record
 
 
-def make_model(name, case, encoder, generator, tensors):
+def make_model(name, case, encoder, generator, tensors, family="model"):
     """The case's model, whose parameters are put into `tensors`, and the encoder of all cases: the first one's."""
-    model = getattr(transformers, case["architecture"])(transformers.BertConfig(**(CONFIG | case["config"]))).eval()
+    kind, shared, _ = FAMILIES[family]
+    config = kind(**(shared | case["config"]))
+    model = getattr(transformers, case["architecture"])(config).eval()
     named = dict(model.named_parameters())
     with torch.no_grad():  # biases and norms off their defaults
         for parameter in named.values():
             if parameter.dim() == 1:
                 parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
         if encoder is None:
-            encoder = {n: p.detach().clone() for n, p in named.items() if n.startswith("bert.") and "pooler" not in n}
+            encoder = {n: p.detach().clone() for n, p in named.items() if n.startswith(config.model_type + ".") and "pooler" not in n}
             tensors.update({f"encoder.{n}": p for n, p in encoder.items()})
         for n, value in encoder.items():
             named[n].copy_(value)
@@ -172,15 +202,14 @@ def make_model(name, case, encoder, generator, tensors):
     return model, encoder
 
 
-def main():
-    torch.use_deterministic_algorithms(True)
+def make(family, folder):
     torch.manual_seed(7)
-    folder = pathlib.Path(__file__).parent
     generator = torch.Generator().manual_seed(11)
-    tensors, meta, encoder = {}, dict(config=transformers.BertConfig(**CONFIG).to_dict(), cases=CASES), None
+    kind, shared, cases = FAMILIES[family]
+    tensors, meta, encoder = {}, dict(config=kind(**shared).to_dict(), cases=cases), None
     meta["made_with"] = dict(transformers=transformers.__version__, torch=torch.__version__)
-    for name, case in CASES.items():
-        model, encoder = make_model(name, case, encoder, generator, tensors)
+    for name, case in cases.items():
+        model, encoder = make_model(name, case, encoder, generator, tensors, family)
         named = dict(model.named_parameters())
         batch = make_batch(case["task"], generator, LENGTHS)
         logits, loss = run(model, batch, case)
@@ -189,10 +218,16 @@ def main():
         tensors.update({f"{name}.logits{i + 1 if i else ''}": x.detach().clone() for i, x in enumerate(logits)})
         tensors[f"{name}.loss"] = loss.detach().clone()
         tensors.update({f"{name}.grad.{n}": p.grad.clone() for n, p in named.items()})
-        if name == "classification":
+        if family == "model" and name == "classification":
             meta["adamw"] = adamw_steps(model, case, generator, tensors)
-    save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "model.safetensors")
-    (folder / "model.json").write_text(json.dumps(meta, indent=1, sort_keys=True) + "\n")
+    save_file({k: v.contiguous() for k, v in tensors.items()}, folder / f"{family}.safetensors")
+    (folder / f"{family}.json").write_text(json.dumps(meta, indent=1, sort_keys=True) + "\n")
+
+
+def main():
+    torch.use_deterministic_algorithms(True)
+    for family in sys.argv[1:] or FAMILIES:
+        make(family, pathlib.Path(__file__).parent)
 
 
 if __name__ == "__main__":

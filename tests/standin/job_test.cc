@@ -1,6 +1,7 @@
 // Whole jobs of the GPU program on the stand-ins, beside the CPU program, and with an NCCL that is late, hangs or fails.
 #include <regex>
 
+#include "data/check.h"
 #include "tests/standin/standin_job.h"
 
 namespace berth::test {
@@ -61,6 +62,25 @@ TEST_F(StandinJob, ACustomHeadsLossesAreTheCpus) {
     expect_near(losses(at(name)), losses(at(name + "_cpu")), name);
   }
 }
+
+// A relative's model_type and a task.
+class EachRelative : public StandinJob, public testing::WithParamInterface<std::tuple<const char*, const char*>> {};
+
+TEST_P(EachRelative, LossesAreTheCpus) {
+  const auto [model_type, task] = GetParam();
+  const std::string model = at(model_type), name = concat(model_type, "_", task);
+  if (!fs::exists(model)) write_tiny_model(model, model_type);
+  const std::string options =
+      concat(" train --model ", model, " --data ", at(task), ".h5 --logging-steps 1 --learning-rate 1e-3 ", "--disable-tqdm ",
+             kOptions, " --output-dir ");
+  const JobResult on_cpu = run_shell(cpu_program() + options + at(name + "_cpu") + " --device cpu"),
+                  result = run_berth(options + at(name), 2);
+  ASSERT_EQ(on_cpu.exit_code, 0) << on_cpu.err;
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  expect_near(losses(at(name)), losses(at(name + "_cpu")), name);
+}
+INSTANTIATE_TEST_SUITE_P(Tasks, EachRelative,
+                         testing::Combine(testing::Values("distilbert", "electra"), testing::Values("data", "ner", "qa", "mlm")));
 
 nlohmann::json state_of(const std::string& folder) {
   return nlohmann::json::parse(read_bytes(folder + "/trainer_state.json"))["berth"];

@@ -23,7 +23,6 @@ LINKED_ONLY = {"launcher": {"mpi"}, "trainer/kernels/cuda": {"cudart"}}
 
 # Headers for a few files of a room: where they may be included at all.
 NARROW = [
-    (re.compile(r"data/store/hdf5\.h"), re.compile(r"data/store/")),
     (re.compile(r"mpi\.h"), re.compile(r"trainer/comm/mpi/mpi_check\.h")),
     (re.compile(r"boost/log/(sinks|utility/setup)"), re.compile(r"launcher/logging\.")),
 ]

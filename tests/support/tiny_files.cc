@@ -28,7 +28,7 @@ const std::vector<std::string>& words() {
 
 }  // namespace
 
-void write_tiny_model(const fs::path& folder) {
+void write_tiny_model(const fs::path& folder, const std::string& model_type) {
   fs::create_directories(folder);
   std::ofstream vocab(folder / "vocab.txt");
   int size = 0;
@@ -45,7 +45,10 @@ void write_tiny_model(const fs::path& folder) {
   for (const char* mark : {".", ",", "!", "?"}) token(mark);
   vocab.close();
   train::BertConfig config;
+  config.family = &train::find_family(model_type, "tiny model");
+  config.family->set_defaults(config);
   config.vocab_size = size;
+  if (config.embedding_size > 0) config.embedding_size = 24;
   config.hidden_size = 32;
   config.num_hidden_layers = 2;
   config.num_attention_heads = 4;
@@ -58,7 +61,7 @@ void write_tiny_model(const fs::path& folder) {
   model.initialize(7);
   const data::BertTokenizer tokenizer = data::BertTokenizer::load(folder / "vocab.txt");
   train::save_pretrained(folder, config, model.architecture().name, model.parameters(), [&](const fs::path& to) {
-    return tokenizer.save(to, static_cast<int>(config.max_position_embeddings));
+    return tokenizer.save(to, static_cast<int>(config.max_position_embeddings), config.class_name("BertTokenizer"));
   });
 }
 

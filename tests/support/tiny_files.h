@@ -9,8 +9,9 @@
 
 namespace berth::test {
 
-// A BERT of 2 layers and hidden size 32 with random weights and a vocabulary of a few hundred words, as a Hugging Face folder.
-void write_tiny_model(const std::filesystem::path& folder);
+// A BERT of 2 layers and hidden size 32 with random weights and a vocabulary of a few hundred words, as a Hugging Face folder; or a
+// relative ("distilbert", "electra") with the same vocabulary.
+void write_tiny_model(const std::filesystem::path& folder, const std::string& model_type = "bert");
 
 // `rows` rows "text,label" with texts of 3 to 40 words of that vocabulary; the label (negative or positive) can be learned from
 // the words.

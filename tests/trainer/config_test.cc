@@ -91,9 +91,49 @@ TEST(BertConfig, KeepsHowLongTextsAreCut) {
   EXPECT_FALSE(BertConfig::parse(config.to_json("X"), "config.json").windows);
 }
 
+TEST(BertConfig, RelativesHaveTheirOwnKeysAndDefaults) {
+  BertConfig distilbert =
+      BertConfig::parse(R"({"model_type": "distilbert", "dim": 48, "n_heads": 3, "hidden_dim": 100, "dropout": 0.3,
+      "activation": "relu", "attention_dropout": 0.4, "hidden_size": 7, "type_vocab_size": 5, "tie_weights_": true})",
+                        "f");
+  EXPECT_EQ(distilbert.hidden_size, 48);
+  EXPECT_EQ(distilbert.num_attention_heads, 3);
+  EXPECT_EQ(distilbert.num_hidden_layers, 6);
+  EXPECT_EQ(distilbert.intermediate_size, 100);
+  EXPECT_EQ(distilbert.hidden_act, Activation::kRelu);
+  EXPECT_EQ(distilbert.type_vocab_size, 0);
+  EXPECT_EQ(distilbert.classifier_dropout_prob(), 0.2);
+  EXPECT_EQ(distilbert.token_dropout_prob(), 0.3);
+  EXPECT_EQ(distilbert.qa_dropout, 0.1);
+  EXPECT_EQ(distilbert.attention_output_dropout_prob(), 0);
+  distilbert.classifier_dropout = 0.5;
+  const json saved = json::parse(distilbert.to_json("BertForQuestionAnswering"));
+  EXPECT_EQ(saved["architectures"], json({"DistilBertForQuestionAnswering"}));
+  EXPECT_EQ(saved["model_type"], "distilbert");
+  EXPECT_EQ(saved["seq_classif_dropout"], 0.5);
+  EXPECT_EQ(saved["activation"], "relu");
+  EXPECT_EQ(saved["tie_weights_"], true);
+  for (const char* absent : {"num_hidden_layers", "classifier_dropout", "embedding_size", "layer_norm_eps"})
+    EXPECT_FALSE(saved.contains(absent)) << absent;
+  EXPECT_EQ(BertConfig::parse(saved.dump(), "saved").to_json("BertForQuestionAnswering"),
+            distilbert.to_json("BertForQuestionAnswering"));
+
+  const BertConfig electra = BertConfig::parse(R"({"model_type": "electra", "num_attention_heads": 8})", "f");
+  EXPECT_EQ(electra.embedding_size, 128);
+  EXPECT_EQ(electra.hidden_size, 256);
+  EXPECT_EQ(electra.token_dropout_prob(), 0.1);
+  EXPECT_EQ(json::parse(electra.to_json("BertForMaskedLM"))["architectures"], json({"ElectraForMaskedLM"}));
+  EXPECT_EQ(BertConfig::parse(R"({"model_type": "bert", "embedding_size": 5, "qa_dropout": 0.5})", "f").embedding_columns(), 768);
+}
+
 TEST(BertConfig, RefusesWhatItCannotCompute) {
   const std::pair<const char*, const char*> cases[] = {
-      {R"({"model_type": "roberta"})", "\"roberta\""},
+      {R"({"model_type": "roberta"})", "model_type is \"roberta\"; berth fine-tunes models of type bert, distilbert, electra"},
+      {R"({"model_type": "distilbert", "dim": "768"})", "dim must be an integer"},
+      {R"({"model_type": "distilbert", "dim": 100})", "dim 100 is not a multiple of n_heads 12"},
+      {R"({"model_type": "distilbert", "qa_dropout": 1.5})", "qa_dropout is 1.5"},
+      {R"({"model_type": "distilbert", "sinusoidal_pos_embds": 1})", "sinusoidal_pos_embds must be true or false"},
+      {R"({"model_type": "electra", "embedding_size": -1})", "embedding_size is -1"},
       {R"({})", "model_type"},
       {R"([])", "object"},
       {R"({"model_type": "bert", )", "not valid JSON"},

@@ -176,19 +176,20 @@ TEST_P(KernelsTest, AddNormEqualsItsReference) {
 }
 
 TEST_P(KernelsTest, EmbeddingsEqualTheirReference) {
-  for (const int64_t columns : {5, 32, 384})
+  for (const auto& [columns, segments] : {std::pair<int64_t, bool>{5, true}, {32, true}, {384, true}, {5, false}, {384, false}})
     for (const float p : {0.f, 0.1f}) {
       const int64_t n = 50, skipped = 3;
       const RowIds rows = some_rows(n);
       const Dropout dropout = some_dropout(p);
-      const at::Tensor words = at::randn({20, columns}), positions = at::randn({9, columns}), types = at::randn({2, columns});
+      const at::Tensor words = at::randn({20, columns}), positions = at::randn({9, columns}),
+                       types = segments ? at::randn({2, columns}) : at::zeros({2, columns});
       const at::Tensor gamma = at::randn({columns}) + 1, beta = at::randn({columns}), d_out = random({n, columns});
       const at::Tensor word_ids = at::randint(20, {n}, at::kInt), position_ids = at::randint(9, {n}, at::kInt),
                        type_ids = at::randint(2, {n}, at::kInt);
       NormState state;
-      const at::Tensor out =
-          kernels.embed_forward({words, positions, types, table_rows(word_ids), table_rows(position_ids), table_rows(type_ids)},
-                                gamma, beta, 1e-12, dropout, rows, type(), state);
+      const at::Tensor out = kernels.embed_forward({words, positions, segments ? types : at::Tensor(), table_rows(word_ids),
+                                                    table_rows(position_ids), table_rows(type_ids)},
+                                                   gamma, beta, 1e-12, dropout, rows, type(), state);
       const at::Tensor gamma_grad = at::zeros({columns}), beta_grad = at::zeros({columns}), word_grad = at::zeros({20, columns});
       const at::Tensor d = kernels.embed_backward(d_out, state, gamma, dropout, rows, gamma_grad, beta_grad);
       kernels.add_rows(d, table_rows(word_ids), skipped, word_grad);

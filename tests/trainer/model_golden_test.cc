@@ -5,6 +5,7 @@
 
 #include "tests/support/golden.h"
 #include "tests/trainer/checkpoint/tensor_test_util.h"
+#include "trainer/checkpoint/hf_names.h"
 #include "trainer/model/heads.h"
 #include "trainer/use/pretrained.h"
 
@@ -25,41 +26,39 @@ const std::map<std::string, TaskKind> kTasks = {
     {"pretraining", TaskKind::kPretraining},
 };
 
+// What model_golden.py wrote of BERT ("model") or a relative, or sequences_golden.py.
 struct Golden {
-  explicit Golden(const std::string& name)
-      : meta(nlohmann::json::parse(test::read_golden(name + ".json"))), tensors(test::load_golden(name + ".safetensors")) {}
   nlohmann::json meta;
   test::TensorMap tensors;
 };
-
-const std::vector<Golden>& goldens() {
-  static const std::vector<Golden> all{Golden("model"), Golden("sequences")};
-  return all;
-}
-
-// That which has the case.
-const Golden& golden(const std::string& name) {
-  const auto& all = goldens();
-  return *std::find_if(all.begin(), all.end(), [&](const Golden& one) { return one.meta["cases"].contains(name); });
+const Golden& golden(const std::string& family) {
+  static std::map<std::string, Golden> all;
+  const auto [entry, is_new] = all.try_emplace(family);
+  if (is_new)
+    entry->second = {nlohmann::json::parse(test::read_golden(family + ".json")), test::load_golden(family + ".safetensors")};
+  return entry->second;
 }
 
 struct Case {
-  explicit Case(const std::string& name)
-      : name(name), info(golden(name).meta["cases"][name]), parts(test::under(golden(name).tensors, name + ".")) {
-    nlohmann::json json = golden(name).meta["config"];
+  explicit Case(const std::string& name, const std::string& family = "model")
+      : info(golden(family).meta["cases"][name]), parts(test::under(golden(family).tensors, name + ".")) {
+    nlohmann::json json = golden(family).meta["config"];
     json.update(info["config"]);
     config = BertConfig::parse(json.dump(), name);
     task = kTasks.at(info["task"]);
+    class_name = config.class_name(architecture_of(task).name);
     store = std::make_unique<ParameterStore>(architecture_of(task).parameters(config, true), *comm, 1 << 14);
-    auto weights = test::under(golden(name).tensors, "encoder.");
+    auto weights = test::under(golden(family).tensors, "encoder.");
     weights.merge(test::under(parts, "parameter."));
     EXPECT_EQ(weights.size(), store->parameters().size());
-    EXPECT_EQ(architecture_of(task).name, info["architecture"].get<std::string>());
+    EXPECT_EQ(class_name, info["architecture"].get<std::string>());
     at::NoGradGuard no_grad;
-    for (Parameter& parameter : store->parameters()) parameter.value.copy_(weights.at(parameter.name));
+    for (Parameter& parameter : store->parameters()) parameter.value.copy_(weights.at(name_of(parameter)));
     model = architecture_of(task).make(config, *store);
     model->set_loss({.label_smoothing = smoothing});
   }
+
+  std::string name_of(const Parameter& parameter) const { return name_in_file(parameter.name, class_name); }
 
   // (loss, logits), gradients in the store
   std::pair<at::Tensor, std::vector<at::Tensor>> run(const ForwardContext& context) {
@@ -74,18 +73,22 @@ struct Case {
     return {loss, logits};
   }
 
-  std::string name;
   nlohmann::json info;
   double smoothing = info.value("label_smoothing", 0.0);
   test::TensorMap parts;
   BertConfig config;
   TaskKind task;
+  std::string class_name;  // Hugging Face's
   std::unique_ptr<comm::Communicator> comm = comm::make_local_communicator();
   std::unique_ptr<ParameterStore> store;
   std::unique_ptr<Model> model;
 };
 
-class ModelGolden : public ::testing::TestWithParam<std::string> {};
+// A family's file and a case in it.
+class ModelGolden : public ::testing::TestWithParam<std::pair<std::string, std::string>> {
+ protected:
+  Case c{GetParam().second, GetParam().first};
+};
 
 void expect_matches(Case& c, const ForwardContext& context, double tolerance, double gradient_tolerance) {
   const auto [loss, logits] = c.run(context);
@@ -94,17 +97,13 @@ void expect_matches(Case& c, const ForwardContext& context, double tolerance, do
     EXPECT_LT(test::relative_error(logits[i], c.parts.at(i ? "logits" + std::to_string(i + 1) : "logits")), tolerance) << i;
   for (const Parameter& parameter : c.store->parameters())
     // A key's bias has no influence on the softmax: its gradient is rounding noise around zero, hence the floor.
-    EXPECT_LT(test::relative_error(parameter.grad, c.parts.at("grad." + parameter.name), 1e-2), gradient_tolerance)
+    EXPECT_LT(test::relative_error(parameter.grad, c.parts.at("grad." + c.name_of(parameter)), 1e-2), gradient_tolerance)
         << parameter.name;
 }
 
-TEST_P(ModelGolden, LogitsLossAndEveryGradientEqualTransformers) {
-  Case c(GetParam());
-  expect_matches(c, {}, 2e-5, 2e-5);
-}
+TEST_P(ModelGolden, LogitsLossAndEveryGradientEqualTransformers) { expect_matches(c, {}, 2e-5, 2e-5); }
 
 TEST_P(ModelGolden, CheckpointedLayersGiveTheSame) {
-  Case c(GetParam());
   ForwardContext context;
   context.gradient_checkpointing = true;
   expect_matches(c, context, 2e-5, 2e-5);
@@ -112,7 +111,6 @@ TEST_P(ModelGolden, CheckpointedLayersGiveTheSame) {
 
 // With the very tensors that transformers' class has: a pooler or none.
 TEST_P(ModelGolden, IsSavedAsTheClassHasItAndReadBack) {
-  Case c(GetParam());
   const Architecture& architecture = architecture_of(c.task);
   const TempDir folder;
   save_pretrained(folder.path(), c.config, architecture.name, *c.store,
@@ -121,15 +119,15 @@ TEST_P(ModelGolden, IsSavedAsTheClassHasItAndReadBack) {
   for (const TensorInfo& tensor : parse_safetensors(open_bytes(folder / "model.safetensors")).tensors) saved.insert(tensor.name);
   for (const auto& [name, gradient] : test::under(c.parts, "grad.")) expected.insert(name);
   EXPECT_EQ(saved, expected);
-  const bool pooler =
-      !std::set<std::string>{"BertForTokenClassification", "BertForQuestionAnswering", "BertForMaskedLM"}.contains(
-          architecture.name);
+  const std::set<std::string> without{"BertForTokenClassification", "BertForQuestionAnswering", "BertForMaskedLM"};
+  const bool pooler = c.config.family == &kBert && !without.contains(c.class_name);
   EXPECT_EQ(saved.contains("bert.pooler.dense.weight"), pooler);
   {
     at::NoGradGuard no_grad;
     for (Parameter& parameter : c.store->parameters()) parameter.value.zero_();
   }
-  const PretrainedReport report = load_pretrained(folder.path(), *c.store, *c.comm, {.allow_new_head = false});
+  const PretrainedReport report =
+      load_pretrained(folder.path(), *c.store, *c.comm, {.family = c.config.family->class_prefix, .allow_new_head = false});
   EXPECT_TRUE(report.missing.empty() && report.unexpected.empty());
   expect_matches(c, {}, 2e-5, 2e-5);
 }
@@ -181,7 +179,7 @@ TEST(ModelGoldenWeights, TheLossIsTorchsWeightedMean) {
 
 // What is trained on pairs alone begins where pretraining ended.
 TEST(ModelGoldenNextSentence, TakesThePretrainersHead) {
-  Case pretraining("pretraining"), alone("next_sentence");
+  Case pretraining("pretraining"), alone("next_sentence", "sequences");
   const TempDir folder;
   save_pretrained(folder.path(), pretraining.config, "BertForPreTraining", *pretraining.store,
                   [](const auto&) { return std::vector<data::FileDigest>(); });
@@ -190,13 +188,22 @@ TEST(ModelGoldenNextSentence, TakesThePretrainersHead) {
     EXPECT_TRUE(at::equal(parameter.value, (*pretraining.store)[parameter.name].value)) << parameter.name;
 }
 
-std::vector<std::string> case_names() {
-  std::vector<std::string> names;
-  for (const Golden& one : goldens())
-    for (const auto& [name, info] : one.meta["cases"].items()) names.push_back(name);
-  return names;
+// With what the table of positions begins where it is not read from a file: as transformers makes it.
+TEST(ModelGoldenPositions, ANewTableOfPositionsHoldsSinusoidsIfTheConfigSaysSo) {
+  Case c("classification", "distilbert");
+  c.store->initialize(architecture_of(c.task).parameters(c.config, true), c.config.initializer_range, 1);
+  const at::Tensor expected = golden("distilbert").tensors.at("encoder.distilbert.embeddings.position_embeddings.weight");
+  EXPECT_LT(test::relative_error((*c.store)["bert.embeddings.position_embeddings.weight"].value, expected), 1e-6);
 }
-INSTANTIATE_TEST_SUITE_P(Cases, ModelGolden, ::testing::ValuesIn(case_names()), [](const auto& i) { return i.param; });
+
+std::vector<std::pair<std::string, std::string>> cases() {
+  std::vector<std::pair<std::string, std::string>> all;
+  for (const char* family : {"model", "sequences", "distilbert", "electra"})
+    for (const auto& [name, info] : golden(family).meta["cases"].items()) all.emplace_back(family, name);
+  return all;
+}
+INSTANTIATE_TEST_SUITE_P(Cases, ModelGolden, ::testing::ValuesIn(cases()),
+                         [](const auto& i) { return i.param.first + "_" + i.param.second; });
 
 }  // namespace
 }  // namespace berth::train

@@ -1,8 +1,8 @@
-// Names of BERT's tensors in the files people have, and in berth: one table, read in both directions.
+// Names of a model's tensors in the files people have, and in berth: one table, read in both directions.
 //
-// berth's names are those that transformers gives to a model with a head: "bert.encoder.layer.0.attention.self.query.weight",
-// "classifier.weight". Files differ: a bare BertModel has no "bert.", old ones say gamma and beta, wrapped ones begin with
-// "module.", and some carry buffers or second copies of tied tensors.
+// berth's names are those that transformers gives to a BERT with a head: "bert.encoder.layer.0.attention.self.query.weight",
+// "classifier.weight". Files differ: relatives of BERT call the same things otherwise, a bare BertModel has no "bert.", old files say gamma and
+// beta, wrapped ones begin with "module.", and some carry buffers or second copies of tied tensors.
 #pragma once
 
 #include <string>
@@ -17,9 +17,11 @@ struct CanonicalName {
   bool redundant = false;
 };
 
-CanonicalName canonical_name(std::string_view in_file);
+// `family`: what the names of its classes begin with, "Bert", "DistilBert" or "Electra".
+CanonicalName canonical_name(std::string_view in_file, std::string_view family);
 
-// What berth's parameter `name` is called in a file of class `architecture`: BertModel's names have no "bert.".
+// What berth's parameter `name` is called in a file of class `architecture`, e.g. "DistilBertForMaskedLM": a bare model's names have no
+// "distilbert.".
 std::string name_in_file(std::string_view name, std::string_view architecture);
 
 }  // namespace berth::train

@@ -7,6 +7,7 @@
 #include "data/files/files.h"
 #include "data/json/json.h"
 #include "trainer/checkpoint/hf_names.h"
+#include "trainer/checkpoint/keras_h5.h"
 #include "trainer/checkpoint/pytorch_bin.h"
 #include "trainer/checkpoint/safetensors.h"
 
@@ -16,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kCandidates[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
-                                       "pytorch_model.bin.index.json"};
+                                       "pytorch_model.bin.index.json", "tf_model.h5"};
 constexpr uint64_t kMaxIndex = 100'000'000;
 constexpr size_t kMaxShards = 1000;
 
@@ -39,7 +40,7 @@ std::map<std::string, std::string> read_weight_map(const fs::path& index) {
 }
 
 std::string found_instead(const fs::path& folder) {
-  for (const char* other : {"tf_model.h5", "flax_model.msgpack", "model.onnx", "adapter_model.safetensors"}) {
+  for (const char* other : {"tf_model.h5.index.json", "flax_model.msgpack", "model.onnx", "adapter_model.safetensors"}) {
     if (fs::exists(folder / other))
       return concat("; it has ", other, ", which berth does not read: convert it with transformers first");
   }
@@ -48,10 +49,10 @@ std::string found_instead(const fs::path& folder) {
 
 }  // namespace
 
-ModelWeights ModelWeights::open(const fs::path& folder) {
+ModelWeights ModelWeights::open(const fs::path& folder, std::string_view family) {
   check(fs::is_directory(folder), folder.string(),
         ": is not a folder; a model is a folder with config.json and model.safetensors");
-  ModelWeights weights;
+  ModelWeights weights(family);
   for (const char* candidate : kCandidates) {
     const fs::path path = folder / candidate;
     if (!fs::exists(path)) continue;
@@ -70,22 +71,23 @@ ModelWeights ModelWeights::open(const fs::path& folder) {
       weights.add_file(folder / shard);
     }
     for (const auto& [tensor, shard] : map) {
-      const auto found = weights.tensors_.find(canonical_name(tensor).name);
+      const auto found = weights.tensors_.find(canonical_name(tensor, family).name);
       check(found != weights.tensors_.end(), (folder / shard).string(), ": lacks the tensor ", tensor, ", which ", candidate,
             " says it holds");
     }
     return weights;
   }
-  fail(ExitCode::kBadInput, folder.string(), ": has no model.safetensors (nor its index of shards, nor pytorch_model.bin)",
-       found_instead(folder));
+  fail(ExitCode::kBadInput, folder.string(),
+       ": has no model.safetensors (nor its index of shards, pytorch_model.bin or tf_model.h5)", found_instead(folder));
 }
 
 void ModelWeights::add_file(const fs::path& path) {
-  const bool safetensors = path.extension() == ".safetensors";
-  files_.push_back(safetensors ? parse_safetensors(open_bytes(path)) : parse_pytorch_bin(open_bytes(path)));
+  files_.push_back(path.extension() == ".h5"            ? parse_keras_h5(path)
+                   : path.extension() == ".safetensors" ? parse_safetensors(open_bytes(path))
+                                                        : parse_pytorch_bin(open_bytes(path)));
   paths_.push_back(path);
   for (const TensorInfo& tensor : files_.back().tensors) {
-    CanonicalName canonical = canonical_name(tensor.name);
+    CanonicalName canonical = canonical_name(tensor.name, family_);
     const Entry entry{tensor.name, canonical.redundant, files_.size() - 1, &tensor};
     const auto [at, inserted] = tensors_.emplace(std::move(canonical.name), entry);
     if (inserted) continue;

@@ -163,7 +163,7 @@ at::Tensor CpuKernels::embed_forward(const EmbeddingTables& tables, const at::Te
   at::Tensor out = at::empty({n, columns}, type);
   const cpu::EmbeddingArgs embeddings = {tables.words.const_data_ptr<float>(),
                                          tables.positions.const_data_ptr<float>(),
-                                         tables.types.const_data_ptr<float>(),
+                                         tables.types.defined() ? tables.types.const_data_ptr<float>() : nullptr,
                                          tables.word_rows.ids.const_data_ptr<int32_t>(),
                                          tables.position_rows.ids.const_data_ptr<int32_t>(),
                                          tables.type_rows.ids.const_data_ptr<int32_t>()};

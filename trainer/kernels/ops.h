@@ -37,7 +37,7 @@ struct TableRows {
 };
 
 struct EmbeddingTables {
-  at::Tensor words, positions, types;  // [*, H] fp32
+  at::Tensor words, positions, types;  // [*, H] fp32; types may be undefined, of no segments
   TableRows word_rows, position_rows, type_rows;
 };
 

@@ -1,4 +1,4 @@
-// BERT's encoder over packed tokens ([T, H], no padding).
+// The encoder of BERT and its relatives over packed tokens ([T, H], no padding).
 #pragma once
 
 #include "data/philox.h"
@@ -23,7 +23,8 @@ struct ForwardContext {
   Dropout dropout(double p, Purpose purpose, uint32_t layer = 0) const;
 };
 
-// Declares bert.embeddings.*, bert.encoder.* and, if with_pooler, bert.pooler.*. `rows`: word embeddings get GradKind::kRows.
+// Declares bert.embeddings.*, bert.encoder.* and, if with_pooler, bert.pooler.*, by these names in every family. `rows`: word embeddings
+// get GradKind::kRows.
 std::vector<ParameterSpec> encoder_parameters(const BertConfig& config, bool with_pooler, bool rows);
 
 class BertEncoder {
@@ -34,7 +35,7 @@ class BertEncoder {
   // Last hidden state [T, H], in compute_type. If first_tokens_only, only the first token of each sequence is needed: [S, H] (the
   // last layer then computes nothing else). Throws Error(kBadInput) if an id lies outside its table.
   at::Tensor forward(const DeviceBatch& batch, const ForwardContext& context, bool first_tokens_only) const;
-  // tanh(W x + b) of the first tokens' hidden states: [S, H] -> [S, H].
+  // f(W x + b) of the first tokens' hidden states, f being Family::pooler_act: [S, H] -> [S, H].
   at::Tensor pool(const at::Tensor& first_tokens) const;
 
   const BertConfig& config() const { return config_; }
@@ -46,6 +47,7 @@ class BertEncoder {
   BertConfig config_;
   ParameterStore& parameters_;
   Embeddings embeddings_;
+  std::optional<Linear> projection_;  // of embeddings that are not as wide as the layers
   std::vector<Layer> layers_;
 };
 

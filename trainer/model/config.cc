@@ -30,37 +30,39 @@ bool known_activation(const std::string& name, Activation& activation) {
   return false;
 }
 
-// One config.json being read: null and missing keys leave the default.
+// One config.json being read, asked by BERT's keys: null and missing keys leave the default.
 struct Reader {
   const json& root;
   const std::string& origin;
+  const Family& family = kBert;
 
-  const json* find(const char* key) const {
-    const auto found = root.find(key);
+  const json* find(std::string_view key) const {
+    const std::string_view here = family.key(key);
+    const auto found = here.empty() ? root.end() : root.find(here);
     return found == root.end() || found->is_null() ? nullptr : &*found;
   }
-  void read(const char* key, int64_t& value) const {
+  void read(std::string_view key, int64_t& value) const {
     if (const json* found = find(key)) {
       check(found->is_number_integer() && (!found->is_number_unsigned() || found->get<uint64_t>() <= INT64_MAX), origin, ": ",
-            key, " must be an integer, but is ", excerpt(*found));
+            family.key(key), " must be an integer, but is ", excerpt(*found));
       value = found->get<int64_t>();
     }
   }
-  void read(const char* key, double& value) const {
+  void read(std::string_view key, double& value) const {
     if (const json* found = find(key)) {
-      check(found->is_number(), origin, ": ", key, " must be a number, but is ", excerpt(*found));
+      check(found->is_number(), origin, ": ", family.key(key), " must be a number, but is ", excerpt(*found));
       value = found->get<double>();
     }
   }
-  void read(const char* key, std::string& value) const {
+  void read(std::string_view key, std::string& value) const {
     if (const json* found = find(key)) {
-      check(found->is_string(), origin, ": ", key, " must be a string, but is ", excerpt(*found));
+      check(found->is_string(), origin, ": ", family.key(key), " must be a string, but is ", excerpt(*found));
       value = found->get<std::string>();
     }
   }
-  bool read_flag(const char* key) const {
+  bool read_flag(std::string_view key) const {
     const json* found = find(key);
-    check(!found || found->is_boolean(), origin, ": ", key, " must be true or false");
+    check(!found || found->is_boolean(), origin, ": ", family.key(key), " must be true or false");
     return found && found->get<bool>();
   }
   static std::string excerpt(const json& value) {
@@ -118,6 +120,12 @@ std::optional<DocumentWindows> read_windows(const Reader& reader) {
   return windows;
 }
 
+const Family& family_of(const Reader& reader) {
+  std::string model_type;
+  reader.read("model_type", model_type);
+  return model_type.empty() && reader.find("hidden_size") ? kBert : find_family(model_type, reader.origin);
+}
+
 }  // namespace
 
 DocumentPooling parse_document_pooling(const std::string& name) {
@@ -142,22 +150,22 @@ BertConfig BertConfig::parse(const std::string& text, const std::string& origin)
   json root = data::parse_json(text, origin);
   check(root.is_object(), origin, " must hold a JSON object");
   const CustomHead head = CustomHead::take_from(root, origin);
-  const Reader reader{root, origin};
+  BertConfig config;
+  config.family = &family_of({root, origin});
+  config.family->set_defaults(config);
+  const Reader reader{root, origin, *config.family};
 
-  std::string model_type, positions = "absolute", activation = "gelu";
-  reader.read("model_type", model_type);
-  check(model_type == "bert" || (model_type.empty() && reader.find("hidden_size")), origin, ": model_type is \"", model_type,
-        "\"; berth fine-tunes models of type \"bert\"");
+  std::string positions = "absolute", activation = "gelu";
   reader.read("position_embedding_type", positions);
   check(positions == "absolute", origin, ": position_embedding_type is \"", positions, "\"; only \"absolute\" is supported");
   check(!reader.read_flag("is_decoder") && !reader.read_flag("add_cross_attention"), origin,
         ": the model is a decoder (is_decoder or add_cross_attention); berth fine-tunes encoders");
 
-  BertConfig config;
   reader.read("hidden_act", activation);
-  check(known_activation(activation, config.hidden_act), origin, ": hidden_act \"", activation,
+  check(known_activation(activation, config.hidden_act), origin, ": ", config.family->key("hidden_act"), " \"", activation,
         "\" is not supported; known are gelu, gelu_new, relu and tanh");
   reader.read("vocab_size", config.vocab_size);
+  reader.read("embedding_size", config.embedding_size);
   reader.read("hidden_size", config.hidden_size);
   reader.read("num_hidden_layers", config.num_hidden_layers);
   reader.read("num_attention_heads", config.num_attention_heads);
@@ -165,7 +173,9 @@ BertConfig BertConfig::parse(const std::string& text, const std::string& origin)
   reader.read("hidden_dropout_prob", config.hidden_dropout_prob);
   reader.read("attention_probs_dropout_prob", config.attention_probs_dropout_prob);
   reader.read("classifier_dropout", config.classifier_dropout);
+  reader.read("qa_dropout", config.qa_dropout);
   reader.read("max_position_embeddings", config.max_position_embeddings);
+  config.sinusoidal_pos_embds = reader.read_flag("sinusoidal_pos_embds");
   reader.read("type_vocab_size", config.type_vocab_size);
   reader.read("initializer_range", config.initializer_range);
   reader.read("layer_norm_eps", config.layer_norm_eps);
@@ -183,24 +193,26 @@ BertConfig BertConfig::parse(const std::string& text, const std::string& origin)
 
 void BertConfig::validate(const std::string& origin) const {
   const auto in_range = [&](const char* key, int64_t value, int64_t low, int64_t high) {
-    check(value >= low && value <= high, origin, ": ", key, " is ", value, "; expected ", low, " to ", high);
+    check(value >= low && value <= high, origin, ": ", family->key(key), " is ", value, "; expected ", low, " to ", high);
   };
   in_range("vocab_size", vocab_size, 1, 1 << 26);
+  in_range("embedding_size", embedding_size, 0, 1 << 16);
   in_range("hidden_size", hidden_size, 1, 1 << 16);
   in_range("num_hidden_layers", num_hidden_layers, 1, 1024);
   in_range("num_attention_heads", num_attention_heads, 1, 1024);
   in_range("intermediate_size", intermediate_size, 1, 1 << 20);
   in_range("max_position_embeddings", max_position_embeddings, 1, 1 << 20);
-  in_range("type_vocab_size", type_vocab_size, 1, 1 << 16);
+  in_range("type_vocab_size", type_vocab_size, family->key("type_vocab_size").empty() ? 0 : 1, 1 << 16);
   in_range("pad_token_id", pad_token_id, -1, vocab_size - 1);
-  check(hidden_size % num_attention_heads == 0, origin, ": hidden_size ", hidden_size,
-        " is not a multiple of num_attention_heads ", num_attention_heads);
+  check(hidden_size % num_attention_heads == 0, origin, ": ", family->key("hidden_size"), " ", hidden_size,
+        " is not a multiple of ", family->key("num_attention_heads"), " ", num_attention_heads);
   const auto probability = [&](const char* key, double value) {
-    check(value >= 0 && value < 1, origin, ": ", key, " is ", value, "; expected at least 0 and below 1");
+    check(value >= 0 && value < 1, origin, ": ", family->key(key), " is ", value, "; expected at least 0 and below 1");
   };
   probability("hidden_dropout_prob", hidden_dropout_prob);
   probability("attention_probs_dropout_prob", attention_probs_dropout_prob);
   if (classifier_dropout != -1) probability("classifier_dropout", classifier_dropout);
+  probability("qa_dropout", qa_dropout);
   check(layer_norm_eps > 0 && layer_norm_eps < 1, origin, ": layer_norm_eps is ", layer_norm_eps,
         "; expected above 0 and below 1");
   check(initializer_range >= 0 && std::isfinite(initializer_range), origin, ": initializer_range is ", initializer_range);
@@ -210,28 +222,39 @@ void BertConfig::validate(const std::string& origin) const {
         "\"; known are single_label_classification, multi_label_classification and regression");
 }
 
+std::string BertConfig::class_name(std::string_view bert_class) const {
+  if (family == &kBert) return std::string(bert_class);
+  return concat(family->class_prefix, bert_class.substr(kBert.class_prefix.size()));
+}
+
 std::string BertConfig::to_json(const std::string& architecture) const {
   json root = original_json.empty() ? json::object() : data::parse_json(original_json, "config.json");
-  root["architectures"] = {architecture};
-  root["model_type"] = "bert";
-  root["vocab_size"] = vocab_size;
-  root["hidden_size"] = hidden_size;
-  root["num_hidden_layers"] = num_hidden_layers;
-  root["num_attention_heads"] = num_attention_heads;
-  root["intermediate_size"] = intermediate_size;
-  root["hidden_dropout_prob"] = hidden_dropout_prob;
-  root["attention_probs_dropout_prob"] = attention_probs_dropout_prob;
-  root["classifier_dropout"] = classifier_dropout < 0 ? json() : json(classifier_dropout);
-  root["max_position_embeddings"] = max_position_embeddings;
-  root["type_vocab_size"] = type_vocab_size;
-  root["initializer_range"] = initializer_range;
-  root["layer_norm_eps"] = layer_norm_eps;
-  root["pad_token_id"] = pad_token_id < 0 ? json() : json(pad_token_id);
+  root["architectures"] = {class_name(architecture)};
+  root["model_type"] = family->model_type;
+  const auto set = [&](std::string_view key, const json& value) {
+    if (const std::string_view here = family->key(key); !here.empty()) root[here] = value;
+  };
+  set("vocab_size", vocab_size);
+  set("embedding_size", embedding_columns());
+  set("hidden_size", hidden_size);
+  set("num_hidden_layers", num_hidden_layers);
+  set("num_attention_heads", num_attention_heads);
+  set("intermediate_size", intermediate_size);
+  set("hidden_dropout_prob", hidden_dropout_prob);
+  set("attention_probs_dropout_prob", attention_probs_dropout_prob);
+  set("classifier_dropout", classifier_dropout < 0 ? json() : json(classifier_dropout));
+  set("qa_dropout", qa_dropout);
+  set("max_position_embeddings", max_position_embeddings);
+  set("sinusoidal_pos_embds", sinusoidal_pos_embds);
+  set("type_vocab_size", type_vocab_size);
+  set("initializer_range", initializer_range);
+  set("layer_norm_eps", layer_norm_eps);
+  set("pad_token_id", pad_token_id < 0 ? json() : json(pad_token_id));
   // The file may name the activation by one of its other names.
   Activation written;
-  if (!root.contains("hidden_act") || !root["hidden_act"].is_string() ||
-      !known_activation(root["hidden_act"].get<std::string>(), written) || written != hidden_act)
-    root["hidden_act"] = activation_name(hidden_act);
+  const json& act = root[family->key("hidden_act")];
+  if (!act.is_string() || !known_activation(act.get<std::string>(), written) || written != hidden_act)
+    set("hidden_act", activation_name(hidden_act));
   // from_pretrained loads in the type that is named here.
   for (const char* key : {"dtype", "torch_dtype"})
     if (root.contains(key)) root[key] = "float32";

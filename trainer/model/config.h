@@ -1,4 +1,5 @@
-// A BERT model's hyper-parameters: Hugging Face's config.json, as transformers 4 and 5 write it.
+// The hyper-parameters of a BERT model or one of its relatives (family.h), under BERT's names: Hugging Face's config.json, as transformers 4
+// and 5 write it.
 //
 // The file comes from outside: types and sizes are checked, keys that berth does not know are kept, and keys that would change
 // what the model computes (relative positions, a decoder's causal mask) are refused.
@@ -12,6 +13,7 @@
 #include "data/samples/normalize_options.h"
 #include "trainer/kernels/activation.h"
 #include "trainer/model/custom_head.h"
+#include "trainer/model/family.h"
 
 namespace berth::train {
 
@@ -32,7 +34,9 @@ struct DocumentWindows {
 };
 
 struct BertConfig {
+  const Family* family = &kBert;
   int64_t vocab_size = 30522;
+  int64_t embedding_size = 0;  // 0: as hidden_size; otherwise a linear layer makes hidden_size of it
   int64_t hidden_size = 768;
   int64_t num_hidden_layers = 12;
   int64_t num_attention_heads = 12;
@@ -41,8 +45,10 @@ struct BertConfig {
   double hidden_dropout_prob = 0.1;
   double attention_probs_dropout_prob = 0.1;
   double classifier_dropout = -1;  // < 0: as hidden_dropout_prob
+  double qa_dropout = 0;
   int64_t max_position_embeddings = 512;
-  int64_t type_vocab_size = 2;
+  bool sinusoidal_pos_embds = false;  // what a new table of positions begins with
+  int64_t type_vocab_size = 2;        // 0: segments make no difference
   double initializer_range = 0.02;
   double layer_norm_eps = 1e-12;
   int64_t pad_token_id = 0;                // -1: none
@@ -55,12 +61,19 @@ struct BertConfig {
   std::string original_json;
 
   int64_t head_size() const { return hidden_size / num_attention_heads; }
+  int64_t embedding_columns() const { return embedding_size > 0 ? embedding_size : hidden_size; }
   double classifier_dropout_prob() const { return classifier_dropout < 0 ? hidden_dropout_prob : classifier_dropout; }
 
-  // Throws Error(kBadInput) naming the file and key on wrong types, impossible sizes or a model_type other than bert.
+  double attention_output_dropout_prob() const { return family->drops_attention_output ? hidden_dropout_prob : 0; }
+  double token_dropout_prob() const { return family->drops_tokens_as_hidden ? hidden_dropout_prob : classifier_dropout_prob(); }
+
+  // What the family calls BERT's class: of "BertForMaskedLM", "DistilBertForMaskedLM".
+  std::string class_name(std::string_view bert_class) const;
+
+  // Throws Error(kBadInput) naming the file and key on wrong types, impossible sizes or a model_type of no family.
   static BertConfig parse(const std::string& json, const std::string& origin);
-  // config.json for a model of class `architecture` (e.g. BertForSequenceClassification), its weights saved as fp32. Label names
-  // must be distinct.
+  // config.json for a model of the family's class for `architecture` (BERT's, e.g. BertForSequenceClassification), its weights saved as
+  // fp32. Label names must be distinct.
   std::string to_json(const std::string& architecture) const;
   void validate(const std::string& origin) const;
 };

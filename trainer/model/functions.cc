@@ -107,9 +107,9 @@ struct EmbedFunction : Function<EmbedFunction> {
     NormState state;
     const at::Tensor out =
         kernels_of(e.words->value)
-            .embed_forward(
-                {e.words->value, e.positions->value, e.types->value, call.ids.words, call.ids.positions, call.ids.types},
-                e.norm.gamma->value, e.norm.beta->value, e.norm.eps, call.dropout, call.rows, type, state);
+            .embed_forward({e.words->value, e.positions->value, e.types ? e.types->value : at::Tensor(), call.ids.words,
+                            call.ids.positions, call.ids.types},
+                           e.norm.gamma->value, e.norm.beta->value, e.norm.eps, call.dropout, call.rows, type, state);
     ctx->save_for_backward({state.normalized, state.rstd});
     keep(ctx, call);
     return out;
@@ -123,7 +123,7 @@ struct EmbedFunction : Function<EmbedFunction> {
                                                 call.rows, e.norm.gamma->grad, e.norm.beta->grad);
     for (const Parameter* parameter : {e.norm.gamma, e.norm.beta}) announce(*call.store, *parameter);
     const auto add = [&](const Parameter* table, const TableRows& rows, int64_t skipped) {
-      if (table->frozen) return;
+      if (!table || table->frozen) return;
       kernels.add_rows(d, rows, skipped, table->grad);
       announce(*call.store, *table);
     };
@@ -171,7 +171,7 @@ at::Tensor value_in(const Parameter& parameter, at::ScalarType type) {
 
 at::Tensor link_to(const ParameterStore& store, std::initializer_list<const Parameter*> parameters) {
   for (const Parameter* parameter : parameters)
-    if (!parameter->frozen) return store.anchor();
+    if (parameter && !parameter->frozen) return store.anchor();
   return store.anchor().detach();
 }
 

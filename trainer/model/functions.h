@@ -38,7 +38,7 @@ at::Tensor layer_norm(const ParameterStore& store, const at::Tensor& x, const No
 struct Embeddings {
   const Parameter* words;  // [V, H]
   const Parameter* positions;
-  const Parameter* types;
+  const Parameter* types;  // null: no segments
   Norm norm;
   int64_t padding_id;  // its word row takes no gradient; -1: none
 };
@@ -55,7 +55,7 @@ at::Tensor drop(const at::Tensor& x, const Dropout& dropout, const RowIds& rows)
 
 // The value in `type`: the parameter's compute copy. Throws Error(kInternal) if that has another type.
 at::Tensor value_in(const Parameter& parameter, at::ScalarType type);
-// An input that requires a gradient iff one of the parameters takes one: see ParameterStore::anchor().
+// An input that requires a gradient iff one of the parameters (null: none) takes one: see ParameterStore::anchor().
 at::Tensor link_to(const ParameterStore& store, std::initializer_list<const Parameter*> parameters);
 void announce(const ParameterStore& store, const Parameter& parameter);
 // What an autograd node keeps that is no tensor or number.

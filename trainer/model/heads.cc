@@ -15,26 +15,32 @@ namespace {
 using Tensors = std::vector<at::Tensor>;
 
 // pooler, or another row of the text -> dropout -> hidden layers, if there are any -> classifier of each sequence; pooled where samples
-// are windows of long texts: [B, labels].
+// are windows of long texts: [B, labels]. Some families have dropout before the pooler, too.
 class SequenceClassifier : public Model {
  public:
   SequenceClassifier(const BertConfig& config, ParameterStore& parameters)
-      : Model(config, parameters), layers_(config, parameters), classifier_(linear_at(parameters, "classifier")) {}
+      : Model(config, parameters),
+        layers_(config, parameters),
+        classifier_(linear_at(parameters, std::string(config.family->classifier))) {}
 
   static std::vector<ParameterSpec> declare(const BertConfig& config, bool rows) {
     std::vector<ParameterSpec> specs = encoder_parameters(config, config.head.pooling == TextPooling::kPooler, rows);
     HeadLayers::declare(specs, config);
-    declare_linear(specs, "classifier", config.head.width(config.hidden_size), label_count(config));
+    declare_linear(specs, std::string(config.family->classifier), config.head.width(config.hidden_size), label_count(config));
     return specs;
   }
 
   Tensors logits(const DeviceBatch& batch, const ForwardContext& context) const override {
-    const at::Tensor pooled = pooled_texts(encoder_, batch, context, encoder_.config().head.pooling);
-    const Dropout dropout = context.dropout(encoder_.config().classifier_dropout_prob(), Purpose::kClassifierDropout);
+    const BertConfig& config = encoder_.config();
     const RowIds rows = first_token_rows(batch);
-    const at::Tensor logits =
-        linear(encoder_.parameters(), layers_.forward(drop(pooled, dropout, rows), context, rows), classifier_);
-    const std::optional<DocumentWindows>& windows = encoder_.config().windows;
+    const auto dropped = [&](const at::Tensor& x, uint32_t layer) {
+      return drop(x, context.dropout(config.classifier_dropout_prob(), Purpose::kClassifierDropout, layer), rows);
+    };
+    const at::Tensor pooled = config.family->drops_pooler_input
+                                  ? encoder_.pool(dropped(encoder_.forward(batch, context, /*first_tokens_only=*/true), 1))
+                                  : pooled_texts(encoder_, batch, context, config.head.pooling);
+    const at::Tensor logits = linear(encoder_.parameters(), layers_.forward(dropped(pooled, 0), context, rows), classifier_);
+    const std::optional<DocumentWindows>& windows = config.windows;
     check_internal(windows || batch.most_sequences == 1, "samples of several windows, which this model does not pool");
     return {windows ? pool_documents(logits, batch.cu_samples, batch.most_sequences, windows->pooling) : logits};
   }
@@ -114,6 +120,15 @@ const Architecture& architecture_of(data::TaskKind task) {
   for (const Architecture& architecture : kArchitectures)
     if (architecture.task == task) return architecture;
   fail(ExitCode::kInternal, "no model for task ", static_cast<int>(task));
+}
+
+void check_has_class(const BertConfig& config, data::TaskKind task, const std::string& origin) {
+  const auto& without = config.family->without;
+  check(std::find(without.begin(), without.end(), architecture_of(task).name) == without.end(), origin, ": models of type ",
+        config.family->model_type, " have no class for ", data::task_info(task).name, " in berth; take a model of type ",
+        kBert.model_type);
+  check(config.head.is_standard() || config.family == &kBert, origin, ": models of type ", config.family->model_type,
+        " have no custom head (--head-hidden-sizes, --pooling) in berth; take a model of type ", kBert.model_type);
 }
 
 }  // namespace berth::train

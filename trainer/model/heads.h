@@ -1,4 +1,5 @@
-// A BERT with a head: what the tasks train. One class per Hugging Face architecture; make_model looks the task up in one table.
+// A BERT, or a relative, with a head: what the tasks train. One class per Hugging Face architecture; architecture_of looks the task up in one
+// table.
 #pragma once
 
 #include <memory>
@@ -50,7 +51,7 @@ class Model {
 // What a task's model is made of.
 struct Architecture {
   data::TaskKind task;
-  const char* name;  // Hugging Face's class, e.g. "BertForSequenceClassification"
+  const char* name;  // Hugging Face's class, e.g. "BertForSequenceClassification"; a relative's: BertConfig::class_name
   // All parameters, in forward order. The config's label_names say how many classes there are. `rows`: word embeddings get
   // GradKind::kRows where they are not tied to an output layer.
   std::vector<ParameterSpec> (*parameters)(const BertConfig& config, bool rows);
@@ -58,6 +59,8 @@ struct Architecture {
   const char* problem_type = "";  // of several with one class: what config.json says; one without this takes the first
 };
 const Architecture& architecture_of(data::TaskKind task);
+// Throws Error(kBadInput), beginning with `origin`, if the config's family has no class for the task.
+void check_has_class(const BertConfig& config, data::TaskKind task, const std::string& origin);
 
 // For the files that define heads.
 template <class Head>

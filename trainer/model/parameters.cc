@@ -57,6 +57,19 @@ void fill_normal(float* values, int64_t n, int64_t first, int64_t last, double s
   }
 }
 
+// [positions, columns]
+at::Tensor sinusoids(at::IntArrayRef shape) {
+  at::Tensor values = at::empty(shape, at::kFloat);
+  auto value = values.accessor<float, 2>();
+  for (int64_t position = 0; position < shape[0]; ++position)
+    for (int64_t c = 0; c < shape[1]; ++c) {
+      const double angle =
+          static_cast<double>(position) / std::pow(10000.0, static_cast<double>(c / 2 * 2) / static_cast<double>(shape[1]));
+      value[position][c] = static_cast<float>(c % 2 == 0 ? std::sin(angle) : std::cos(angle));
+    }
+  return values;
+}
+
 }  // namespace
 
 ParameterStore::ParameterStore(const std::vector<ParameterSpec>& specs, comm::Communicator& comm, int64_t bucket_bytes,
@@ -154,6 +167,10 @@ void ParameterStore::initialize(const std::vector<ParameterSpec>& specs, double 
     at::Tensor value = (*this)[spec.name].value.variable_data();
     if (spec.init == Init::kZeros || spec.init == Init::kOnes) {
       value.fill_(spec.init == Init::kOnes ? 1 : 0);
+      continue;
+    }
+    if (spec.init == Init::kSinusoids) {
+      value.copy_(sinusoids(value.sizes()));
       continue;
     }
     const PhiloxKey key = philox_key(seed, Purpose::kInit, hash_name(spec.name));

@@ -25,8 +25,9 @@ enum class GradKind {
   kRows
 };
 
-// kNormal: mean 0, the config's initializer_range. kNormalPadded: the same, but row `padding_row` is zero and takes no gradient.
-enum class Init { kNormal, kNormalPadded, kZeros, kOnes };
+// kNormal: mean 0, the config's initializer_range. kNormalPadded: the same, but row `padding_row` is zero and takes no gradient. kSinusoids:
+// rows are positions (Vaswani et al., "Attention Is All You Need", 2017, section 3.5).
+enum class Init { kNormal, kNormalPadded, kZeros, kOnes, kSinusoids };
 
 // What a model declares of one parameter. Names are Hugging Face's, e.g. "bert.encoder.layer.0.attention.self.query.weight".
 struct ParameterSpec {

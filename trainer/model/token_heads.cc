@@ -29,7 +29,7 @@ class TokenClassifier final : public Model {
 
   Tensors logits(const DeviceBatch& batch, const ForwardContext& context) const override {
     const at::Tensor hidden = encoder_.forward(batch, context, /*first_tokens_only=*/false);
-    const Dropout dropout = context.dropout(encoder_.config().classifier_dropout_prob(), Purpose::kClassifierDropout);
+    const Dropout dropout = context.dropout(encoder_.config().token_dropout_prob(), Purpose::kClassifierDropout);
     const RowIds rows{batch.token_sequences, batch.position_ids};
     return {linear(encoder_.parameters(), layers_.forward(drop(hidden, dropout, rows), context, rows), classifier_)};
   }
@@ -58,7 +58,9 @@ class QuestionAnswerer final : public Model {
   }
 
   Tensors logits(const DeviceBatch& batch, const ForwardContext& context) const override {
-    return {linear(encoder_.parameters(), encoder_.forward(batch, context, /*first_tokens_only=*/false), outputs_)};
+    const at::Tensor hidden = encoder_.forward(batch, context, /*first_tokens_only=*/false);
+    const Dropout dropout = context.dropout(encoder_.config().qa_dropout, Purpose::kClassifierDropout);
+    return {linear(encoder_.parameters(), drop(hidden, dropout, {batch.token_sequences, batch.position_ids}), outputs_)};
   }
 
   at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch) const override {
@@ -110,16 +112,16 @@ class MaskedLm : public Model {
  protected:
   static std::vector<ParameterSpec> declare_with(const BertConfig& config, bool with_pooler) {
     std::vector<ParameterSpec> specs = encoder_parameters(config, with_pooler, /*rows=*/false);
-    declare_linear(specs, "cls.predictions.transform.dense", config.hidden_size, config.hidden_size);
-    declare_norm(specs, "cls.predictions.transform.LayerNorm", config.hidden_size);
+    declare_linear(specs, "cls.predictions.transform.dense", config.hidden_size, config.embedding_columns());
+    declare_norm(specs, "cls.predictions.transform.LayerNorm", config.embedding_columns());
     specs.push_back({"cls.predictions.bias", {config.vocab_size}, false, GradKind::kDense, Init::kZeros});
     return specs;
   }
 
   at::Tensor predict(const at::Tensor& hidden, const DeviceBatch& batch) const {
     const ParameterStore& store = encoder_.parameters();
-    const at::Tensor inner =
-        linear_activated(store, hidden.index_select(0, batch.targets), transform_, encoder_.config().hidden_act);
+    const Activation activation = encoder_.config().family->masked_lm_act.value_or(encoder_.config().hidden_act);
+    const at::Tensor inner = linear_activated(store, hidden.index_select(0, batch.targets), transform_, activation);
     return linear(store, layer_norm(store, inner, norm_), decoder_);
   }
 

@@ -7,7 +7,7 @@ namespace berth::train {
 
 // dropout -> hidden layers, if there are any -> classifier: [T, labels].
 Architecture token_classification_architecture();
-// [T, 2]: logits of an answer's first and last token. Padding being absent, it has no share in the softmax.
+// [dropout ->] [T, 2]: logits of an answer's first and last token. Padding being absent, it has no share in the softmax.
 Architecture question_answering_architecture();
 // Scores of the vocabulary at the tokens that have a label, in order: [targets, V]. The decoder's weight is the word embeddings'.
 Architecture masked_lm_architecture();

@@ -123,7 +123,7 @@ ModelCard make_card(const TrainOptions& options, const TrainSetup& setup, const 
   const std::filesystem::path folder = std::filesystem::absolute(options.output_dir).lexically_normal();
   ModelCard card;
   card.name = (folder.has_filename() ? folder : folder.parent_path()).filename().string();
-  card.model_class = setup.model->architecture().name;
+  card.model_class = setup.model->config().class_name(setup.model->architecture().name);
   card.remote_code = !setup.model->config().head.is_standard();
   if (card.remote_code) card.model_class = custom_class(card.model_class);
   card.task = data::task_info(info.task).name;

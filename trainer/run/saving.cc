@@ -142,7 +142,9 @@ void Saving::load_best() {
     model_step_ = chosen.step;
   });
   comm_.broadcast(folder, 0);
-  if (!folder.empty()) load_pretrained(folder, setup_.model->parameters(), comm_, {.allow_new_head = false});
+  if (folder.empty()) return;
+  const ModelInstance& model = *setup_.model;
+  load_pretrained(folder, model.parameters(), comm_, {.family = model.config().family->class_prefix, .allow_new_head = false});
 }
 
 void Saving::write_final_model() const {
@@ -170,7 +172,8 @@ std::string Saving::write_checkpoint(const RunState& state, const AdamW::State& 
 std::vector<data::FileDigest> Saving::write_model(const fs::path& folder) const {
   const ModelInstance& model = *setup_.model;
   return save_pretrained(folder, model.config(), model.architecture().name, model.parameters(), [&](const fs::path& to) {
-    return setup_.tokenizer->save(to, static_cast<int>(model.config().max_position_embeddings));
+    return setup_.tokenizer->save(to, static_cast<int>(model.config().max_position_embeddings),
+                                  model.config().class_name("BertTokenizer"));
   });
 }
 

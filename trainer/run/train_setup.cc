@@ -149,10 +149,13 @@ CustomHead choose_head(CustomHead head, const ModelOptions& options, data::TaskK
 
 BertConfig load_config(TrainSetup& setup, const TrainOptions& options, comm::Communicator& comm) {
   std::string text;
+  BertConfig config;
   const std::string origin = (setup.model_folder / "config.json").string();
+  comm::agree_on_root(comm, [&] { text = data::read_file(origin); });
+  comm.broadcast(text, 0);
+  comm::agree(comm, [&] { config = BertConfig::parse(text, origin); });
   setup.tokenizer = share_tokenizer(setup.model_folder, comm);
   comm::agree_on_root(comm, [&] {
-    text = data::read_file(origin);
     const data::DatasetInfo& info = setup.dataset->info();
     check(setup.tokenizer->vocab().sha256() == info.vocab_sha256, options.data.string(),
           ": was prepared with another vocabulary (", info.vocab_size, " tokens) than the model's in ",
@@ -160,8 +163,6 @@ BertConfig load_config(TrainSetup& setup, const TrainOptions& options, comm::Com
           " tokens): run berth prepare again with --tokenizer ", setup.model_folder.string());
   });
   keep_letter_case(setup, comm);
-  comm.broadcast(text, 0);
-  BertConfig config = BertConfig::parse(text, origin);
   const ModelOptions& o = options.model_options;
   if (o.hidden_dropout_prob) config.hidden_dropout_prob = *o.hidden_dropout_prob;
   if (o.attention_probs_dropout_prob) config.attention_probs_dropout_prob = *o.attention_probs_dropout_prob;
@@ -176,6 +177,7 @@ BertConfig load_config(TrainSetup& setup, const TrainOptions& options, comm::Com
     find_task(info.task).configure(config, info.label_names);
     config.normalize = info.normalize;
     config.head = choose_head(config.head, o, info.task);
+    check_has_class(config, info.task, origin);
     config.windows = windows_of(info, o.document_pooling, config.windows);
   });
   return config;
@@ -216,7 +218,8 @@ ParameterStore::Updates updates_of(const TrainOptions& options, const std::vecto
 void make_model(TrainSetup& setup, const BertConfig& config, const TrainOptions& options, comm::Communicator& comm) {
   const data::TaskKind task = setup.dataset->info().task;
   const bool from_files = !options.from_scratch || setup.resumed;
-  const PretrainedOptions taking{.allow_new_head = !setup.resumed,
+  const PretrainedOptions taking{.family = config.family->class_prefix,
+                                 .allow_new_head = !setup.resumed,
                                  .ignore_mismatched_sizes = options.model_options.ignore_mismatched_sizes};
   const std::vector<ParameterSpec> specs = architecture_of(task).parameters(config, true);
   if (from_files)

@@ -128,7 +128,7 @@ SentenceEncoder load_sentence_encoder(const std::string& name, const EmbedOption
         std::min<int64_t>(options.max_length ? *options.max_length : said["max_length"].get<int64_t>(), longest));
   });
   const std::vector<ParameterSpec> specs = encoder_parameters(model.config, /*with_pooler=*/false, /*rows=*/false);
-  const PretrainedOptions all_of_it{.allow_new_head = false};
+  const PretrainedOptions all_of_it{.family = model.config.family->class_prefix, .allow_new_head = false};
   check_pretrained(folder, specs, comm, all_of_it);
   std::vector<std::string> names;
   for (const ParameterSpec& spec : specs) names.push_back(spec.name);

@@ -14,7 +14,7 @@ namespace berth::train {
 namespace {
 
 // The task that a config.json names: its class, and for sequence classification its problem_type.
-data::TaskKind task_of(const std::string& text, const std::string& origin) {
+data::TaskKind task_of(const BertConfig& config, const std::string& text, const std::string& origin) {
   const auto json = data::parse_json(text, origin);
   check(json.is_object(), origin, ": not a JSON object");
   const auto classes = json.value("architectures", nlohmann::json::array());
@@ -25,7 +25,7 @@ data::TaskKind task_of(const std::string& text, const std::string& origin) {
   for (const data::TaskInfo& info : data::tasks()) {
     const Architecture& architecture = architecture_of(info.kind);
     const std::string_view own = architecture.problem_type;
-    if (name == architecture.name && (own.empty() || problem.empty() || own == problem)) return info.kind;
+    if (name == config.class_name(architecture.name) && (own.empty() || problem.empty() || own == problem)) return info.kind;
   }
   fail(ExitCode::kBadInput, origin, ": architectures names ", name.empty() ? "no class" : name,
        problem.empty() ? "" : " with the problem_type " + problem,
@@ -64,8 +64,9 @@ LoadedModel fill(const BertConfig& config, const std::filesystem::path& folder, 
           config.vocab_size, " is smaller than the vocabulary of ", loaded.tokenizer->vocab().size(), " tokens beside it");
     check(!has_labels(task) || !config.label_names.empty(), (folder / "config.json").string(),
           ": names no labels (id2label): there is no head for ", data::task_info(task).name, "; train it first");
+    check_has_class(config, task, (folder / "config.json").string());
   });
-  const PretrainedOptions all_of_it{.allow_new_head = false};
+  const PretrainedOptions all_of_it{.family = config.family->class_prefix, .allow_new_head = false};
   check_pretrained(folder, architecture_of(task).parameters(config, true), comm, all_of_it);
   loaded.model = std::make_shared<ModelInstance>(config, task, comm);
   load_pretrained(folder, loaded.model->parameters(), comm, all_of_it);
@@ -80,7 +81,7 @@ LoadedModel load_model(const std::string& name, const PrecisionOptions& precisio
   data::TaskKind task{};
   comm::agree(comm, [&] {
     config = BertConfig::parse(found.config, origin);
-    task = task_of(found.config, origin);
+    task = task_of(config, found.config, origin);
   });
   return fill(config, found.folder, task, precision, comm);
 }

@@ -77,15 +77,11 @@ bool fits(const ModelWeights& weights, const ModelWeights::Entry& entry, const W
   return false;
 }
 
-void check_missing(const ModelWeights& weights, const PretrainedReport& report, const PretrainedOptions& options) {
-  std::vector<std::string> needed;
-  for (const std::string& name : report.missing) {
-    if (belongs_to_encoder(name) || !options.allow_new_head) needed.push_back(name);
-  }
+void check_missing(const ModelWeights& weights, const std::vector<std::string>& needed, const PretrainedOptions& options) {
   if (needed.empty()) return;
   fail(ExitCode::kBadInput, listed(weights.files(), 2, [](const fs::path& file) { return file.string(); }), ": lacks ",
        counted(needed.size(), "tensor"), " that the model needs (", listed(needed, 3),
-       "): these are not the weights of the BERT model that its config.json describes",
+       "): these are not the weights of the model that its config.json describes",
        options.allow_new_head ? "" : " with this task's head");
 }
 
@@ -93,15 +89,18 @@ void check_missing(const ModelWeights& weights, const PretrainedReport& report, 
 std::vector<const ModelWeights::Entry*> match(const ModelWeights& weights, const std::vector<Wanted>& parameters,
                                               const PretrainedOptions& options, PretrainedReport& report) {
   std::set<std::string> used;
+  std::vector<std::string> needed;
   std::vector<const ModelWeights::Entry*> matches;
   for (const Wanted& parameter : parameters) {
     const auto found = weights.tensors().find(parameter.name);
     const bool there = found != weights.tensors().end();
     if (there) used.insert(parameter.name);
     matches.push_back(there && fits(weights, found->second, parameter, options, report) ? &found->second : nullptr);
-    if (matches.back() == nullptr) report.missing.push_back(parameter.name);
+    if (matches.back() != nullptr) continue;
+    report.missing.push_back(name_in_file(parameter.name, options.family));
+    if (belongs_to_encoder(parameter.name) || !options.allow_new_head) needed.push_back(report.missing.back());
   }
-  check_missing(weights, report, options);
+  check_missing(weights, needed, options);
   for (const auto& [name, entry] : weights.tensors()) {
     if (!entry.redundant && !used.contains(name)) report.unexpected.push_back(entry.in_file);
   }
@@ -109,7 +108,7 @@ std::vector<const ModelWeights::Entry*> match(const ModelWeights& weights, const
 }
 
 PretrainedReport read_folder(const fs::path& folder, ParameterStore& store, const PretrainedOptions& options) {
-  const ModelWeights weights = ModelWeights::open(folder);
+  const ModelWeights weights = ModelWeights::open(folder, options.family);
   PretrainedReport report;
   std::vector<Wanted> wanted;
   for (const Parameter& parameter : store.parameters()) wanted.push_back({parameter.name, parameter.value.sizes().vec()});
@@ -140,7 +139,7 @@ void check_pretrained(const fs::path& folder, const std::vector<ParameterSpec>& 
     std::vector<Wanted> wanted;
     for (const ParameterSpec& spec : specs) wanted.push_back({spec.name, spec.shape});
     PretrainedReport report;
-    match(ModelWeights::open(folder), wanted, options, report);
+    match(ModelWeights::open(folder, options.family), wanted, options, report);
   });
 }
 
@@ -171,7 +170,7 @@ std::vector<data::FileDigest> save_pretrained(const fs::path& folder, const Bert
   if (!config.head.is_standard()) files.push_back(data::write_durably(folder / kModelingFile, kModelingBerth));
   NamedTensors tensors;
   for (const Parameter& parameter : parameters.parameters())
-    tensors.emplace_back(name_in_file(parameter.name, architecture), parameter.value);
+    tensors.emplace_back(name_in_file(parameter.name, config.class_name(architecture)), parameter.value);
   data::DurableFile file(folder / "model.safetensors");
   write_safetensors(HostTensors(tensors).views(), [&](std::string_view bytes) { file.write(bytes); });
   files.push_back(file.commit());

@@ -17,6 +17,7 @@
 namespace berth::train {
 
 struct PretrainedOptions {
+  std::string_view family = kBert.class_prefix;  // whose names the files have
   // A head or pooler that the files lack keeps the values it has (newly initialised). Without it everything must be there. The
   // encoder always must.
   bool allow_new_head = true;
@@ -25,7 +26,7 @@ struct PretrainedOptions {
 };
 
 struct PretrainedReport {
-  std::vector<std::string> missing;     // parameters that kept their values
+  std::vector<std::string> missing;     // parameters that kept their values, by the files' names
   std::vector<std::string> mismatched;  // those of them that the files have in another shape, "classifier.weight: [2, 384] in the
                                         // file, [4, 384] in the model"
   std::vector<std::string> unexpected;  // tensors of the files that no parameter takes, under the files' names
@@ -44,7 +45,7 @@ PretrainedReport load_pretrained(const std::filesystem::path& folder, ParameterS
                                  const PretrainedOptions& options = {});
 
 using TokenizerWriter = std::function<std::vector<data::FileDigest>(const std::filesystem::path& folder)>;
-// Writes a folder that transformers' from_pretrained loads: config.json naming `architecture`, of a custom head kModelingFile, model.safetensors, and the files
+// Writes a folder that transformers' from_pretrained loads: config.json naming the family's class for `architecture`, of a custom head kModelingFile, model.safetensors, and the files
 // of `write_tokenizer` (BertTokenizer::save), which gets the folder. Each file is there whole or not at all; files of the same
 // names are replaced. For rank 0 alone. Throws Error(kInternal) if a file cannot be written.
 std::vector<data::FileDigest> save_pretrained(const std::filesystem::path& folder, const BertConfig& config,

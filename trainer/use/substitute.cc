@@ -44,7 +44,7 @@ class Substitution {
     const std::vector<ParameterSpec> specs = architecture.parameters(config_, false);
     std::vector<std::string> frozen;
     for (const ParameterSpec& spec : specs) frozen.push_back(spec.name);
-    const PretrainedOptions all_of_it{.allow_new_head = false};
+    const PretrainedOptions all_of_it{.family = config_.family->class_prefix, .allow_new_head = false};
     check_pretrained(folder, specs, *comm_, all_of_it);
     parameters_ = std::make_unique<ParameterStore>(specs, *comm_, 25 << 20, frozen);
     load_pretrained(folder, *parameters_, *comm_, all_of_it);

@@ -15,6 +15,7 @@ TEST(HfNames, OneNameForEveryTensorOfEveryKindOfFile) {
   const struct {
     std::string in_file, ours;
     bool redundant;
+    std::string family = "Bert";
   } cases[] = {
       {"encoder.layer.0.attention.self.query.weight", "bert.encoder.layer.0.attention.self.query.weight", false},
       {"bert.encoder.layer.0.attention.self.query.weight", "bert.encoder.layer.0.attention.self.query.weight", false},
@@ -28,9 +29,19 @@ TEST(HfNames, OneNameForEveryTensorOfEveryKindOfFile) {
       {"cls.predictions.decoder.bias", "cls.predictions.bias", true},
       {"cls.predictions.decoder.weight", "cls.predictions.decoder.weight", true},
       {"qa_outputs.weight", "qa_outputs.weight", false},
+      {"classifier.dense.weight", "classifier.dense.weight", false},
+      {"module.distilbert.transformer.layer.1.ffn.lin2.bias", "bert.encoder.layer.1.output.dense.bias", false, "DistilBert"},
+      {"transformer.layer.0.attention.out_lin.weight", "bert.encoder.layer.0.attention.output.dense.weight", false, "DistilBert"},
+      {"embeddings.LayerNorm.weight", "bert.embeddings.LayerNorm.weight", false, "DistilBert"},
+      {"vocab_projector.weight", "cls.predictions.decoder.weight", true, "DistilBert"},
+      {"electra.embeddings.position_ids", "bert.embeddings.position_ids", true, "Electra"},
+      {"embeddings_project.bias", "bert.embeddings.project.bias", false, "Electra"},
+      {"classifier.dense.weight", "bert.pooler.dense.weight", false, "Electra"},
+      {"classifier.out_proj.weight", "classifier.out_proj.weight", false, "Electra"},
+      {"discriminator_predictions.dense.weight", "discriminator_predictions.dense.weight", false, "Electra"},
   };
   for (const auto& c : cases) {
-    const CanonicalName name = canonical_name(c.in_file);
+    const CanonicalName name = canonical_name(c.in_file, c.family);
     EXPECT_EQ(name.name, c.ours);
     EXPECT_EQ(name.redundant, c.redundant) << c.in_file;
   }
@@ -40,8 +51,12 @@ TEST(HfNames, ABareModelIsSavedWithoutPrefixAndReadBack) {
   for (const char* name :
        {"bert.embeddings.word_embeddings.weight", "bert.encoder.layer.3.output.LayerNorm.weight", "bert.pooler.dense.bias"}) {
     EXPECT_EQ("bert." + name_in_file(name, "BertModel"), name);
-    EXPECT_EQ(canonical_name(name_in_file(name, "BertModel")).name, name);
+    EXPECT_EQ(canonical_name(name_in_file(name, "BertModel"), "Bert").name, name);
     EXPECT_EQ(name_in_file(name, "BertForSequenceClassification"), name);
+    for (const char* relative : {"DistilBertModel", "ElectraModel"})
+      EXPECT_EQ(
+          canonical_name(name_in_file(name, relative), std::string(relative).substr(0, std::string(relative).size() - 5)).name,
+          name);
   }
 }
 
@@ -53,7 +68,7 @@ class ModelWeightsTest : public ::testing::Test {
   void index(const std::string& weight_map) {
     write_bytes(folder_ / "model.safetensors.index.json", R"({"weight_map":)" + weight_map + "}");
   }
-  ModelWeights open() { return ModelWeights::open(folder_.path()); }
+  ModelWeights open() { return ModelWeights::open(folder_.path(), "Bert"); }
   std::vector<float> values(const ModelWeights& weights, const std::string& name) {
     const ModelWeights::Entry& entry = weights.tensors().at(name);
     std::vector<float> out(static_cast<size_t>(*element_count(entry.tensor->shape)));
@@ -107,9 +122,9 @@ TEST_F(ModelWeightsTest, ReadsPytorchModelBin) {
 
 TEST_F(ModelWeightsTest, SaysWhatIsThereInstead) {
   expect_refused([&] { open(); }, {folder_.path().string(), "has no model.safetensors"});
-  write_bytes(folder_ / "tf_model.h5", "x");
-  expect_refused([&] { open(); }, {"it has tf_model.h5, which berth does not read"});
-  expect_refused([&] { ModelWeights::open(folder_ / "nowhere"); }, {"nowhere", "is not a folder"});
+  write_bytes(folder_ / "flax_model.msgpack", "x");
+  expect_refused([&] { open(); }, {"it has flax_model.msgpack, which berth does not read"});
+  expect_refused([&] { ModelWeights::open(folder_ / "nowhere", "Bert"); }, {"nowhere", "is not a folder"});
 }
 
 // --model, with all caches of this process's environment inside a temporary folder.

@@ -38,7 +38,7 @@ struct NormArgs {
   float* rstd;    // [N]
 };
 
-// Word, position and segment tables [*, H] and the rows to add up.
+// Word, position and segment tables [*, H] and the rows to add up. types may be null: no segments.
 struct EmbeddingArgs {
   const float *words, *positions, *types;
   const int32_t *word_ids, *position_ids, *type_ids;

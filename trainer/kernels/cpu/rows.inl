@@ -107,9 +107,12 @@ void embed_forward(const NormArgs<T>& args, const EmbeddingArgs& tables, T* out,
   for (int64_t row = begin; row < end; ++row) {
     const float* word = tables.words + tables.word_ids[row] * n;
     const float* position = tables.positions + tables.position_ids[row] * n;
-    const float* type = tables.types + tables.type_ids[row] * n;
-    for (int64_t c = 0; c < n; c += kLanes)
-      store(scratch + c, load_upto(word + c, n - c) + load_upto(type + c, n - c) + load_upto(position + c, n - c));
+    const float* type = tables.types ? tables.types + tables.type_ids[row] * n : nullptr;
+    for (int64_t c = 0; c < n; c += kLanes) {
+      F sum = load_upto(word + c, n - c);
+      if (type) sum = sum + load_upto(type + c, n - c);
+      store(scratch + c, sum + load_upto(position + c, n - c));
+    }
     if (args.dropout.threshold == 0) {
       normalize(args, row, scratch, [&](int64_t c, F y) { store_upto(out + row * n + c, y, n - c); });
       continue;

@@ -12,14 +12,14 @@ __global__ void __launch_bounds__(kNormThreads)
   if (row >= rows) return;
   const float* words = tables.words + tables.word_ids[row] * n;
   const float* positions = tables.positions + tables.position_ids[row] * n;
-  const float* types = tables.types + tables.type_ids[row] * n;
+  const float* types = tables.types ? tables.types + tables.type_ids[row] * n : nullptr;
   const Place place = place_of(args.rows, args.dropout, row);
   float values[Layout::kChunks][8];
   BERTH_UNROLL
   for (int k = 0; k < Layout::kChunks; ++k) {
     const int64_t c = 8 * Layout::unit(k);
-    const auto word = load8<kVectors>(words, c, n), type = load8<kVectors>(types, c, n),
-               position = load8<kVectors>(positions, c, n);
+    const auto word = load8<kVectors>(words, c, n), position = load8<kVectors>(positions, c, n),
+               type = types ? load8<kVectors>(types, c, n) : Numbers<float, 8>{};
     BERTH_UNROLL
     for (int i = 0; i < 8; ++i) values[k][i] = word.at[i] + type.at[i] + position.at[i];
   }

@@ -267,7 +267,7 @@ at::Tensor CudaKernels::embed_forward(const EmbeddingTables& tables, const at::T
   at::Tensor out = at::empty({n, columns}, options);
   const kernels::EmbeddingArgs embeddings = {tables.words.const_data_ptr<float>(),
                                              tables.positions.const_data_ptr<float>(),
-                                             tables.types.const_data_ptr<float>(),
+                                             tables.types.defined() ? tables.types.const_data_ptr<float>() : nullptr,
                                              tables.word_rows.ids.const_data_ptr<int32_t>(),
                                              tables.position_rows.ids.const_data_ptr<int32_t>(),
                                              tables.type_rows.ids.const_data_ptr<int32_t>()};

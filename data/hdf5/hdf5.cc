@@ -1,17 +1,17 @@
-#include "data/store/hdf5.h"
+#include "data/hdf5/hdf5.h"
 
 #include <algorithm>
 #include <array>
 #include <mutex>
 
 #include "data/check.h"
-#include "data/store/schema.h"
 
 namespace berth::data::h5 {
 namespace {
 
 constexpr uint64_t kMaxAttributeBytes = uint64_t{64} << 20;
 constexpr uint64_t kMaxStrings = 1'000'000;  // of an attribute: label names, source files
+constexpr size_t kMaxNames = 100'000;        // of a group
 constexpr uint64_t kMaxChunkBytes = uint64_t{16} << 20;
 constexpr size_t kMaxNumberBytes = 8;
 
@@ -203,12 +203,12 @@ std::vector<std::string> read_strings(hid_t object, const char* name) {
   return read_fixed_strings(open_attribute(object, name, H5T_STRING), name);
 }
 
-Handle create_dataset(hid_t parent, const char* name, hid_t type, uint64_t width) {
+Handle create_dataset(hid_t parent, const char* name, hid_t type, uint64_t width, uint64_t chunk_rows) {
   set_up();
   const std::string what = concat("cannot create the dataset '", name, "'");
   const int rank = width == 0 ? 1 : 2;
   const std::array<hsize_t, 2> empty{0, width}, unlimited{H5S_UNLIMITED, width};
-  const std::array<hsize_t, 2> chunk{width == 0 ? schema::kChunkRows : std::max<uint64_t>(1, schema::kChunkRows / width), width};
+  const std::array<hsize_t, 2> chunk{width == 0 ? chunk_rows : std::max<uint64_t>(1, chunk_rows / width), width};
   Handle space(H5Screate_simple(rank, empty.data(), unlimited.data()), what);
   Handle creation = without_times(H5P_DATASET_CREATE);
   ok(H5Pset_chunk(creation, rank, chunk.data()), what);
@@ -283,6 +283,46 @@ void read_rows(hid_t dataset, const char* name, hid_t memory_type, uint64_t at, 
   set_up();
   with_rows(dataset, at, rows, concat("cannot read the dataset '", name, "'"),
             [&](hid_t memory, hid_t file) { return H5Dread(dataset, memory_type, memory, file, H5P_DEFAULT, values); });
+}
+
+std::vector<std::string> names_in(hid_t group) {
+  set_up();
+  struct Found {
+    std::vector<std::string> names;
+    std::string elsewhere;
+  } found;
+  const auto add = [](hid_t, const char* name, const H5L_info_t* link, void* out) -> herr_t {
+    auto& all = *static_cast<Found*>(out);
+    (link->type == H5L_TYPE_HARD ? all.names.emplace_back() : all.elsewhere) = name;
+    return link->type == H5L_TYPE_HARD && all.names.size() <= kMaxNames ? 0 : 1;
+  };
+  ok(H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, nullptr, add, &found), "cannot list what is in a group");
+  check(found.elsewhere.empty(), "'", found.elsewhere, "' is a link to elsewhere");
+  check(found.names.size() <= kMaxNames, "a group of more than ", kMaxNames, " objects");
+  return std::move(found.names);
+}
+
+bool is_group(hid_t parent, const char* name) {
+  set_up();
+  check_hard(parent, name);
+  const Handle object(H5Oopen(parent, name, H5P_DEFAULT), concat("cannot open '", name, "'"));
+  return H5Iget_type(object) == H5I_GROUP;
+}
+
+Piece float_piece(hid_t parent, const char* name) {
+  set_up();
+  const std::string what = concat("cannot open the dataset '", name, "'");
+  check_hard(parent, name);
+  const Handle dataset(H5Dopen2(parent, name, H5P_DEFAULT), what);
+  const Handle type(H5Dget_type(dataset), what), space(H5Dget_space(dataset), what), creation(H5Dget_create_plist(dataset), what);
+  check(H5Tequal(type, H5T_IEEE_F32LE) > 0, "the dataset '", name, "' does not hold floats of 32 bits");
+  check(H5Pget_layout(creation) == H5D_CONTIGUOUS && H5Pget_external_count(creation) == 0, "the dataset '", name,
+        "' does not lie in one piece of the file");
+  std::array<hsize_t, H5S_MAX_RANK> dims{};
+  const int rank = ok(H5Sget_simple_extent_dims(space, dims.data(), nullptr), what);
+  const haddr_t begin = H5Dget_offset(dataset);
+  check(begin != HADDR_UNDEF, "the values of the dataset '", name, "' are not in the file");
+  return {begin, {dims.begin(), dims.begin() + rank}};
 }
 
 }  // namespace berth::data::h5
