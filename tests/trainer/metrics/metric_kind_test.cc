@@ -30,6 +30,8 @@ data::Batch batch_of(const data::TaskInfo& task, const data::Split& split) {
 // Of the shapes that the task's head gives, all zero.
 std::vector<at::Tensor> logits_of(const data::TaskInfo& task, const data::Batch& batch, const BertConfig& config) {
   if (task.is_language_model) return {at::zeros({1, kVocabSize}), at::zeros({batch.size(), 2})};
+  if (task.labels == data::LabelShape::kChoice) return {at::zeros({batch.sequences(), 1})};
+  if (task.labels == data::LabelShape::kNextSentence) return {at::zeros({batch.size(), 2})};
   return {at::zeros({task.labels_point_into_text ? batch.tokens() : batch.size(), std::ssize(config.label_names)})};
 }
 
