@@ -29,7 +29,9 @@ std::vector<ConfigOption> from_json(const std::string& text, const std::string& 
   std::vector<ConfigOption> options;
   for (const auto& [name, value] : file.items()) {
     if (value.is_null()) continue;  // as transformers writes what was not set
-    check_usage(!value.is_object(), path, ": option ", name, " is an object; expected a value or a list of values");
+    const bool takes_object = name == "lr_scheduler_kwargs" || name == "lr-scheduler-kwargs";
+    check_usage(!value.is_object() || takes_object, path, ": option ", name,
+                " is an object; expected a value or a list of values");
     check_usage(!value.is_array() || !value.empty(), path, ": option ", name, " is an empty list: give a value, or leave it out");
     ConfigOption& option = options.emplace_back(ConfigOption{.name = name, .values = {}});
     for (const nlohmann::json& one : value.is_array() ? value : nlohmann::json::array({value}))

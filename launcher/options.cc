@@ -162,15 +162,25 @@ void add_batch(Parser& p, train::TrainOptions& o) {
 
 void add_optimizer(Parser& p, train::TrainOptions& o) {
   p.group("Optimizer and schedule");
+  p.add_named("--optim", "adamw", "adamw or lamb",
+              [&o](const std::string& name) { o.optimizer.optim = train::parse_optim(name); });
   p.add("--learning-rate", o.optimizer.learning_rate, "peak learning rate");
+  p.add("--layerwise-lr-decay", o.optimizer.layerwise_lr_decay,
+        "each layer learns at so many times the rate of the one above it, embeddings below the first; 1: all alike");
+  p.add("--head-learning-rate", o.optimizer.head_learning_rate, "peak of what is not the encoder; default: the learning rate");
   p.add("--weight-decay", o.optimizer.weight_decay, "never on biases and LayerNorm");
   p.add("--adam-beta1", o.optimizer.beta1, "decay of the mean of the gradients");
   p.add("--adam-beta2", o.optimizer.beta2, "decay of the mean of their squares");
   p.add("--adam-epsilon", o.optimizer.epsilon, "added to the root of that mean, against division by zero");
+  p.add("--ema-decay", o.optimizer.ema_decay,
+        "evaluate and save an exponential moving average of the weights: so much of it stays in each step; 0: off");
   p.add("--max-grad-norm", o.optimizer.max_grad_norm, "clip the global gradient norm; 0: off");
   p.add_named("--lr-scheduler-type", "linear",
-              "linear, cosine, cosine_with_restarts, polynomial, constant, constant_with_warmup, inverse_sqrt",
+              "linear, cosine, cosine_with_restarts, polynomial, constant, constant_with_warmup, inverse_sqrt, "
+              "reduce_lr_on_plateau, cosine_with_min_lr, cosine_warmup_with_min_lr, warmup_stable_decay",
               [&o](const std::string& name) { o.lr_scheduler_type = train::parse_schedule(name); });
+  p.add_named("--lr-scheduler-kwargs", "{}", "what else the schedule is told, as transformers has it: '{\"min_lr_rate\": 0.1}'",
+              [&o](const std::string& json) { o.lr_scheduler_kwargs = train::parse_schedule_kwargs(json); });
   p.add("--warmup-steps", o.warmup_steps, "steps, or below 1 a share of the run");
   p.add("--warmup-ratio", o.warmup_ratio, "share of the run");
 }
@@ -226,10 +236,13 @@ void add_evaluation(Parser& p, train::TrainOptions& o) {
               [&e](const std::string& name) { e.eval_strategy = train::parse_strategy(name); });
   p.add("--eval-steps", e.eval_steps, "default: logging steps; below 1 a share of the run");
   p.add("--eval-delay", e.eval_delay, "epochs or steps before the first evaluation");
+  p.add("--eval-on-start", e.eval_on_start, "also evaluate before the first step");
   p.add_named("--save-strategy", "steps", "no, steps, epoch, best",
               [&e](const std::string& name) { e.save_strategy = train::parse_strategy(name); });
   p.add("--save-steps", e.save_steps, "below 1 a share of the run");
   p.add("--save-seconds", e.save_seconds, "also save when so many seconds have passed since the last save; 0: off");
+  p.add("--save-only-model", e.save_only_model,
+        "checkpoints hold the model alone: smaller, and a run cannot go on from them, but for the one of a stop by a signal");
   p.add("--save-total-limit", e.save_total_limit,
         "keep so many checkpoints, never deleting the best or the only valid one; 0: all");
   p.add("--load-best-model-at-end", e.load_best_model_at_end, "the final model is the best checkpoint's");

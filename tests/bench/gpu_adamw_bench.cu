@@ -5,6 +5,7 @@
 #include <functional>
 #include <vector>
 
+#include "trainer/kernels/cpu/args.h"
 #include "trainer/kernels/cuda/adamw.h"
 
 namespace {
@@ -12,12 +13,13 @@ namespace {
 using namespace berth::train;
 using kernels::AdamWNumbers;
 using kernels::Bf16;
-using kernels::StepScalars;
+using kernels::StepPlan;
 
 constexpr int kRounds = 15;
 constexpr int kBuckets = 12;
 constexpr int64_t kBucket = 25 << 18, kRows = 30522, kWidth = 768;
-constexpr AdamWNumbers kNumbers{.lr = 1e-4, .weight_decay = 0, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .max_grad_norm = 1};
+constexpr AdamWNumbers kNumbers{
+    .rates = {1e-4}, .weight_decay = 0, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .max_grad_norm = 1};
 
 void check(cudaError_t error) {
   if (error == cudaSuccess) return;
@@ -71,18 +73,18 @@ int main() {
   const int64_t sums = cuda::partial_sums(kBucket);
   auto* partials = zeros<double>(kBuckets * sums);
   auto* loss = zeros<float>(1);
-  auto* scalars = zeros<StepScalars>(1);
+  auto* plan = zeros<StepPlan>(1);
 
   measure("sums of squares, 12 x 25 MiB", 4.0 * kBuckets * kBucket, [&] {
     for (int b = 0; b < kBuckets; ++b)
       cuda::sum_squares(buckets[static_cast<size_t>(b)].grads, kBucket, partials + b * sums, nullptr);
   });
   measure("decision", 8.0 * kBuckets * static_cast<double>(sums),
-          [&] { cuda::decide_step(partials, kBuckets * sums, loss, kNumbers, scalars, nullptr); });
+          [&] { cuda::decide_step(partials, kBuckets * sums, loss, kNumbers, plan, nullptr); });
   measure("update, 12 x 25 MiB", 30.0 * kBuckets * kBucket, [&] {
-    for (const auto& bucket : buckets) cuda::adamw(bucket, kNumbers, scalars, nullptr);
+    for (const auto& bucket : buckets) cuda::adamw(bucket, kNumbers, plan, nullptr);
   });
-  measure("update, word embeddings", 30.0 * kRows * kWidth, [&] { cuda::adamw(table, kNumbers, scalars, nullptr); });
+  measure("update, word embeddings", 30.0 * kRows * kWidth, [&] { cuda::adamw(table, kNumbers, plan, nullptr); });
   measure("update, word embeddings, a tenth ever touched", 3.0 * kRows * kWidth,
-          [&] { cuda::adamw(tenth, kNumbers, scalars, nullptr); });
+          [&] { cuda::adamw(tenth, kNumbers, plan, nullptr); });
 }

@@ -1,4 +1,5 @@
-"""Compares berth's training with Hugging Face's Trainer step by step, live: one real encoder, every task but pretraining, and weighted losses.
+"""Compares berth's training with Hugging Face's Trainer step by step, live: one real encoder, every task but pretraining, weighted losses,
+and classification with other optimizers.
 
     compare_training.py BERTH MODEL [FAMILY]
 
@@ -194,6 +195,27 @@ TASKS |= {
 }
 
 
+def layerwise(model):
+    """Layer-wise decay 0.8 and 2e-3 for the head; first the group whose learning rate Trainer logs."""
+    layers, base = model.config.num_hidden_layers, model.base_model_prefix + "."
+    groups = collections.defaultdict(list)
+    for name, parameter in model.named_parameters():
+        inside = name.removeprefix(base)
+        depth = layers + 1 if inside.startswith("embeddings") else layers - int(inside.split(".")[2]) if inside.startswith("encoder.layer") else 0
+        groups[5e-4 * 0.8**depth if name.startswith(base) else 2e-3, name.endswith("bias") or "LayerNorm" in name].append(parameter)
+    ordered = sorted(groups.items(), key=lambda group: group[0][0] != 5e-4)
+    return torch.optim.AdamW([{"params": parameters, "lr": lr, "weight_decay": 0.0 if spared else 0.01} for (lr, spared), parameters in ordered], lr=5e-4)
+
+
+# Options of berth train; what makes Trainer's optimizer; further TrainingArguments
+Variant = collections.namedtuple("Variant", "train optimizer arguments", defaults=([], None, {}))
+VARIANTS = {
+    "cosine_with_min_lr": Variant(["--lr-scheduler-type", "cosine_with_min_lr", "--lr-scheduler-kwargs", '{"min_lr_rate": 0.1}'],
+                                  arguments={"lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs": {"min_lr_rate": 0.1}}),
+    "rates by depth": Variant(["--layerwise-lr-decay", 0.8, "--head-learning-rate", 2e-3], layerwise),
+}
+
+
 class Recorder(transformers.Trainer):
     """Keeps each step's loss, which Trainer's log rounds; with a loss of its own, if there is a criterion."""
 
@@ -209,11 +231,13 @@ class Recorder(transformers.Trainer):
         return loss
 
 
-def train_with_transformers(task, start, samples, tokenizer, work):
+def train_with_transformers(task, start, samples, tokenizer, work, variant):
     args = transformers.TrainingArguments(
         str(work / "theirs"), per_device_train_batch_size=ROWS, num_train_epochs=STEPS, learning_rate=5e-4, weight_decay=0.01, warmup_steps=2,
-        max_grad_norm=1.0, logging_steps=1, use_cpu=True, report_to="none", save_strategy="no", disable_tqdm=True, log_level="error", seed=1)
-    trainer = Recorder(load(task.kind, start), args, train_dataset=samples, data_collator=task.collator(tokenizer), processing_class=tokenizer)
+        max_grad_norm=1.0, logging_steps=1, use_cpu=True, report_to="none", save_strategy="no", disable_tqdm=True, log_level="error", seed=1, **variant.arguments)
+    model = load(task.kind, start)
+    trainer = Recorder(model, args, train_dataset=samples, data_collator=task.collator(tokenizer), processing_class=tokenizer,
+                       optimizers=(variant.optimizer and variant.optimizer(model), None))
     trainer.criterion = task.criterion
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.train()
@@ -221,12 +245,12 @@ def train_with_transformers(task, start, samples, tokenizer, work):
     return trainer.losses, [r["grad_norm"] for r in logged], [r["learning_rate"] for r in logged], trainer.model.state_dict()
 
 
-def train_with_berth(program, task, start, preparation, path, work):
+def train_with_berth(program, task, start, preparation, path, work, variant):
     data, run = work / "data.h5", work / "ours"
     berth(program, "prepare", "--train-file", path, "--tokenizer", start, "--output", data, *preparation)
     berth(program, "train", "--model", start, "--data", data, "--output-dir", run, "--global-batch-size", ROWS, "--num-train-epochs", STEPS,
           "--learning-rate", 5e-4, "--weight-decay", 0.01, "--warmup-steps", 2, "--max-grad-norm", 1, "--logging-steps", 1, "--save-strategy", "no",
-          *task.train, ranks=2)
+          *task.train, *variant.train, ranks=2)
     logged = [record for record in map(json.loads, (run / "metrics.jsonl").open()) if "grad_norm" in record]
     return [r["loss"] for r in logged], [r["grad_norm"] for r in logged], [r["learning_rate"] for r in logged], load(task.kind, run).state_dict()
 
@@ -271,7 +295,7 @@ def with_dropout(family, folder):
     return folder
 
 
-def compare(program, model_folder, family, name, work):
+def compare(program, model_folder, family, name, work, variant=Variant()):
     task, start = TASKS[name], work / "start"
     tokenizer = transformers.AutoTokenizer.from_pretrained(model_folder)
     preparation, labels, samples = task.make(work / task.file, tokenizer)
@@ -287,18 +311,18 @@ def compare(program, model_folder, family, name, work):
         model = begin(task.kind, family, model_folder, **dropout(family, 0.0), **config)
         model.save_pretrained(start)
         tokenizer.save_pretrained(start)
-    theirs = train_with_transformers(task, start, samples, tokenizer, work)
-    ours = train_with_berth(program, task, start, preparation, work / task.file, work)
+    theirs = train_with_transformers(task, start, samples, tokenizer, work, variant)
+    ours = train_with_berth(program, task, start, preparation, work / task.file, work, variant)
     before = model.state_dict()
     flat = lambda weights: torch.cat([(weights[name] - before[name]).flatten() for name in before])
     way = flat(theirs[3])
     moved = ((flat(ours[3]) - way).norm() / way.norm()).item()
     loss, norm, rate = (apart(a, b) for a, b in zip(ours[:3], theirs[:3]))
-    print(f"{name}: {STEPS} steps, loss {theirs[0][0]:.4f} to {theirs[0][-1]:.4f}; largest relative differences: loss {loss:.1e}, gradient norm {norm:.1e}, "
+    print(f"{name} {' '.join(map(str, variant.train))}: {STEPS} steps, loss {theirs[0][0]:.4f} to {theirs[0][-1]:.4f}; largest relative differences: loss {loss:.1e}, gradient norm {norm:.1e}, "
           f"learning rate {rate:.1e}; the weights' way {moved:.1e}")
     assert len(theirs[0]) == STEPS and theirs[0][-1] < (0.99 if task.head else 0.96) * theirs[0][0], theirs[0]
     assert loss < LOSS and norm < NORM and rate < 1e-6 and moved < MOVED, (ours[:3], theirs[:3])
-    if name in WITH_DRAWS[family]:
+    if name in WITH_DRAWS[family] and variant == Variant():
         end = with_dropout(family, work / "ours")
         compare_draws(name, draws_of_berth(program, task, end, work), draws_of_transformers(task, end, samples, tokenizer))
 
@@ -312,6 +336,9 @@ def main():
             continue
         with tempfile.TemporaryDirectory() as work:
             compare(sys.argv[1], pathlib.Path(sys.argv[2]), family, task, pathlib.Path(work))
+    for variant in VARIANTS.values() if family == "bert" else ():
+        with tempfile.TemporaryDirectory() as work:
+            compare(sys.argv[1], pathlib.Path(sys.argv[2]), family, "classification", pathlib.Path(work), variant)
 
 
 if __name__ == "__main__":

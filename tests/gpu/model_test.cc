@@ -65,14 +65,15 @@ struct Trainer {
     const at::Tensor loss = model->loss_sums(model->logits(on_device, context), on_device).sum() / batch.size();
     loss.backward(optimizer->loss_scale());
     reducer->finish();
-    if (optimizer->on_device()) optimizer->start(1e-3, loss.detach().view({1}), reducer->touched(), /*halts=*/false);
+    if (optimizer->on_device())
+      optimizer->start(optimizer->peaks(), loss.detach().view({1}), reducer->touched(), /*halts=*/false);
     return loss.detach();
   }
   // One optimizer step; returns the loss.
   double step(const data::Batch& batch, const ForwardContext& context) {
     const at::Tensor loss = begin_step(batch, context);
     if (optimizer->on_device()) return (scalars = optimizer->finish()).loss;
-    optimizer->step(1e-3, optimizer->gradient_norm(reducer->touched_rows()), reducer->touched_rows());
+    optimizer->step(optimizer->peaks(), optimizer->gradient_norm(reducer->touched_rows()), reducer->touched_rows());
     store->refresh_compute_copy();
     return loss.item<double>();
   }
@@ -187,7 +188,7 @@ TEST_F(GpuModel, AStepThatIsNotFiniteChangesNothing) {
   on_gpu.reducer->begin(RowSet(on_gpu.reducer->table_rows(), batch.input_ids));
   on_gpu.reducer->finish();
   const at::Tensor loss = at::full({1}, std::numeric_limits<float>::infinity(), before[0].options());
-  on_gpu.optimizer->start(1e-3, loss, on_gpu.reducer->touched(), /*halts=*/true);
+  on_gpu.optimizer->start(on_gpu.optimizer->peaks(), loss, on_gpu.reducer->touched(), /*halts=*/true);
   on_gpu.begin_step(batch, {});
   EXPECT_EQ(on_gpu.optimizer->finish().loss, std::numeric_limits<double>::infinity());
   EXPECT_EQ(on_gpu.optimizer->finish().finite, 0);

@@ -37,6 +37,29 @@ TEST_F(TrainJob, DropoutDoesNotDependOnTheRankCount) {
   expect_near(losses(at("dropout3")), losses(at("dropout1")), "3 ranks");
 }
 
+// What changes the update: with the moments on each rank, and shared.
+class OptimizerJob : public TrainJob, public testing::WithParamInterface<const char*> {};
+
+TEST_P(OptimizerJob, SameLossesOnAnyRankCount) {
+  const std::string options = std::string("--global-batch-size 12 --max-steps 10 --save-strategy no --weight-decay 0.05 ") +
+                              "--ddp-bucket-cap-mb 0.02 --eval-strategy steps --eval-steps 5 " + GetParam(),
+                    name = std::to_string(std::hash<std::string>{}(GetParam()));
+  ASSERT_EQ(train(name, options, 1).exit_code, 0);
+  const auto reference = losses(at(name));
+  ASSERT_EQ(reference.size(), 10u);
+  for (const auto& [ranks, zero] : {std::pair(2, "0"), std::pair(3, "0"), std::pair(2, "1"), std::pair(3, "1")}) {
+    const std::string run = name + "_" + std::to_string(ranks) + zero;
+    const JobResult result = train(run, options + " --zero " + zero, ranks);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    expect_near(losses(at(run)), reference, run);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Options, OptimizerJob,
+                         testing::Values("--optim lamb", "--ema-decay 0.8", "--layerwise-lr-decay 0.7 --head-learning-rate 3e-3",
+                                         "--lr-scheduler-type reduce_lr_on_plateau --lr-scheduler-kwargs "
+                                         "\"{\\\"patience\\\": 0, \\\"threshold\\\": 1}\""));
+
 // Records without what the clock and the memory say, a line each.
 template <class Records>
 std::string without_times(const Records& records) {
@@ -109,7 +132,9 @@ TEST_P(ResumedJob, KilledAndResumedEqualsUninterrupted) {
 
 INSTANTIATE_TEST_SUITE_P(Ranks, ResumedJob,
                          testing::Values(std::tuple(1, "data", ""), std::tuple(2, "data", ""), std::tuple(3, "data", ""),
-                                         std::tuple(2, "data", "bf16"), std::tuple(3, "data", "zero=1"), std::tuple(2, "mlm", ""),
+                                         std::tuple(2, "data", "bf16"), std::tuple(3, "data", "zero=1"),
+                                         std::tuple(2, "data", "layerwise-lr-decay=0.7"), std::tuple(2, "data", "optim=lamb"),
+                                         std::tuple(2, "data", "ema-decay=0.8"), std::tuple(2, "mlm", ""),
                                          std::tuple(2, "qa", ""), std::tuple(2, "ner", ""),
                                          std::tuple(2, "data", "class-weights=negative=1,positive=4"),
                                          std::tuple(3, "data", "weighted-sampling")));

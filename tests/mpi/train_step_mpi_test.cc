@@ -59,12 +59,12 @@ struct Trainee {
     model.initialize(5);
     std::optional<test::FiberOptimizer> fibers;
     if (on_device) fibers.emplace();
-    optimizer = std::make_unique<AdamW>(model.parameters(), AdamWOptions{.weight_decay = 0.01});
+    optimizer = std::make_unique<AdamW>(model.parameters(), AdamWOptions{.learning_rate = 1e-2, .weight_decay = 0.01});
     train_step = std::make_unique<TrainStep>(model, *optimizer, comm, options);
   }
   void start(const std::vector<data::Batch>& batches, int64_t number) {
     train_step->agree(StepDataMaker(model, at::kCPU)(batches), {});
-    train_step->start(number, 1e-2);
+    train_step->start(number, optimizer->peaks());
   }
   StepResult step(const std::vector<data::Batch>& batches, int64_t number) {
     start(batches, number);

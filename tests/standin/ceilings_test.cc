@@ -22,16 +22,16 @@ struct Ceiling {
 // clang-format off
 constexpr Ceiling kCeilings[] = {
     // task         ranks  launches  waits  uploads  bytes up  bytes down
-    {"data",          1,      350,      1,      3,     4160,       64},
-    {"data",          2,      351,      1,      3,     2848,       64},
-    {"regression",    1,      350,      1,      3,     1024,       64},
-    {"topics",        1,      357,      1,      3,     1024,       64},
-    {"ner",           1,      333,      1,      3,     1728,       64},
-    {"qa",            1,      364,      1,      3,     5184,       64},
-    {"mlm",           1,      343,      1,      2,     5632,       64},
-    {"pretraining",   1,      363,      1,      2,     4416,       64},
-    {"data",          1,      350,      1,      3,     4160,       64, " --class-weights balanced --label-smoothing-factor 0.1"},
-    {"topics",        1,      365,      1,      3,     1024,       64, " --pos-weight balanced"},
+    {"data",          1,      350,      1,      3,     4160,       56},
+    {"data",          2,      351,      1,      3,     2848,       56},
+    {"regression",    1,      350,      1,      3,     1024,       56},
+    {"topics",        1,      357,      1,      3,     1024,       56},
+    {"ner",           1,      333,      1,      3,     1728,       56},
+    {"qa",            1,      364,      1,      3,     5184,       56},
+    {"mlm",           1,      343,      1,      2,     5632,       56},
+    {"pretraining",   1,      363,      1,      2,     4416,       56},
+    {"data",          1,      350,      1,      3,     4160,       56, " --class-weights balanced --label-smoothing-factor 0.1"},
+    {"topics",        1,      365,      1,      3,     1024,       56, " --pos-weight balanced"},
 };
 // clang-format on
 

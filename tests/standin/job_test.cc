@@ -82,6 +82,31 @@ TEST_P(EachRelative, LossesAreTheCpus) {
 INSTANTIATE_TEST_SUITE_P(Tasks, EachRelative,
                          testing::Combine(testing::Values("distilbert", "electra"), testing::Values("data", "ner", "qa", "mlm")));
 
+class EachOptimizer : public StandinJob, public testing::WithParamInterface<const char*> {};
+
+// On one rank, on two, and on two that share the moments; and the same bits when killed and gone on.
+TEST_P(EachOptimizer, StepsAreTheCpus) {
+  const std::string options = std::string(kOptions) + "--weight-decay 0.05 --save-strategy steps --save-steps 3 --data " +
+                              at("data.h5 ") + GetParam(),
+                    name = std::to_string(std::hash<std::string>{}(GetParam()));
+  const JobResult on_cpu = run_shell(cpu_program() + " train --device cpu --model " + at("model") + " --output-dir " +
+                                     at(name + "_cpu") + " --logging-steps 1 --learning-rate 1e-3 --disable-tqdm " + options);
+  ASSERT_EQ(on_cpu.exit_code, 0) << on_cpu.err;
+  for (const auto& [ranks, more] : {std::pair(1, " --zero 0"), std::pair(2, " --zero 0"), std::pair(2, " --zero 1")}) {
+    const std::string run = name + std::to_string(ranks) + more[8];
+    const JobResult result = train(run, options + more, ranks);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    expect_near(losses(at(run)), losses(at(name + "_cpu")), run);
+    EXPECT_NE(train("killed_" + run, options + more, ranks, {{"BERTH_FAILPOINT", "step@5"}}).exit_code, 0);
+    ASSERT_EQ(train("killed_" + run, options + more, ranks).exit_code, 0);
+    for (const char* file : {"/model.safetensors", "/checkpoint-6/optimizer.safetensors"})
+      EXPECT_TRUE(read_bytes(at("killed_" + run) + file) == read_bytes(at(run) + file)) << run << file;
+  }
+}
+INSTANTIATE_TEST_SUITE_P(Options, EachOptimizer,
+                         testing::Values("--optim lamb", "--ema-decay 0.8",
+                                         "--layerwise-lr-decay 0.7 --head-learning-rate 3e-3"));
+
 nlohmann::json state_of(const std::string& folder) {
   return nlohmann::json::parse(read_bytes(folder + "/trainer_state.json"))["berth"];
 }

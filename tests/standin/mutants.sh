@@ -88,7 +88,7 @@ mutant "the step's report is read before the device has written it" trainer/opti
 mutant "the event of the step's report comes before the report" trainer/optim/device_step.cc -e '/report\.done->record/d' -e 's/(  report\.scalars\.copy_)/  if (report.done) report.done->record(current_stream());\n\1/'
 mutant "steps share one report" trainer/optim/device_step.cc 's/(started_|finished_)\+\+ % kMostStarted/\1++ % 1/'
 mutant "steps behind one that is not finite update" trainer/kernels/cuda/adamw.cu 's/!s\.halted && //'
-mutant "the norm is of the scaled gradient" trainer/kernels/cuda/adamw.cu 's/sqrt\(squares\) \/ scale/sqrt(squares)/'
+mutant "the norm is of the scaled gradient" trainer/kernels/cuda/adamw.cu 's/norm \/ scale/norm/'
 mutant "fp16 begins without its scale" trainer/run/train_step.cc 's/share\.backward\(.*\);/share.backward();/'
 mutant "a resume begins with the first scale" trainer/run/train_setup.cc 's/scale \? \*scale : scale/scale/'
 mutant "a batch stays on the host" trainer/model/upload.cc 's/const at::Tensor memory = .*/const at::Tensor memory = host;/'

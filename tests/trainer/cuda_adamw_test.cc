@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/support/device_array.h"
+#include "trainer/kernels/cpu/args.h"
 #include "trainer/kernels/cuda/adamw.h"
 #include "trainer/optim/adamw_kernels.h"
 
@@ -20,13 +21,15 @@ using kernels::Bf16;
 using kernels::Fp16;
 using kernels::kDecays;
 using kernels::kHasMoments;
-using kernels::StepScalars;
+using kernels::kMostRates;
+using kernels::kRateShift;
+using kernels::StepPlan;
 using test::DeviceArray;
 using Floats = std::vector<float>;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity(), kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr AdamWNumbers kNumbers{
-    .lr = 1e-2, .weight_decay = 0.1, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .max_grad_norm = 1.0};
+    .rates = {1e-2, 3e-3, 0}, .weight_decay = 0.1, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .max_grad_norm = 1.0};
 
 Floats random_floats(size_t n, float scale, uint32_t seed) {
   std::mt19937 random(seed);
@@ -36,7 +39,7 @@ Floats random_floats(size_t n, float scale, uint32_t seed) {
   return values;
 }
 
-StepScalars decided(const std::vector<Floats>& arrays, float loss, const AdamWNumbers& numbers, const StepScalars& before) {
+StepPlan decided(const std::vector<Floats>& arrays, float loss, const AdamWNumbers& numbers, const StepPlan& before) {
   std::vector<int64_t> sums;
   int64_t count = 0;
   for (const Floats& array : arrays) sums.push_back(partial_sums(std::ssize(array))), count += sums.back();
@@ -49,7 +52,7 @@ StepScalars decided(const std::vector<Floats>& arrays, float loss, const AdamWNu
     partials.read();  // x is to outlive the kernel
   }
   const DeviceArray<float> losses(Floats{loss});
-  const DeviceArray<StepScalars> scalars(std::vector<StepScalars>{before});
+  const DeviceArray<StepPlan> scalars(std::vector<StepPlan>{before});
   decide_step(partials.data(), count, losses.data(), numbers, scalars.data(), nullptr);
   return scalars.read()[0];
 }
@@ -70,7 +73,7 @@ TEST(CudaAdamW, TheNormIsThatOfAllArraysAndTheSameInAnyOrderOfThreads) {
     double first = 0;
     for (uint64_t seed : {1, 2}) {
       test::shuffle_threads(seed);
-      const StepScalars s = decided(arrays, 0.5f, kNumbers, {});
+      const StepPlan s = decided(arrays, 0.5f, kNumbers, {});
       EXPECT_NEAR(s.norm, norm, 1e-14 * norm * std::sqrt(static_cast<double>(sizes[0] + 1)));
       EXPECT_EQ(s.loss, 0.5);
       if (seed == 1) first = s.norm;
@@ -80,15 +83,17 @@ TEST(CudaAdamW, TheNormIsThatOfAllArraysAndTheSameInAnyOrderOfThreads) {
 }
 
 TEST(CudaAdamW, DecidesAsTheHostWould) {
-  StepScalars s{};
+  StepPlan s{};
   s.updates = 41;
   const Floats gradient{3, -4, 0};  // norm 5
   s = decided({gradient}, 0.25f, kNumbers, s);
   EXPECT_EQ(s.finite, 1);
   EXPECT_EQ(s.updates, 42);
   EXPECT_EQ(s.grad_scale, static_cast<float>(1.0 / (5 + 1e-6)));
-  EXPECT_EQ(s.shrink, static_cast<float>(1 - 1e-2 * 0.1));
-  EXPECT_FLOAT_EQ(s.step_size, static_cast<float>(1e-2 / (1 - std::pow(0.9, 42.0))));
+  EXPECT_EQ(s.rates[0].shrink, static_cast<float>(1 - 1e-2 * 0.1));
+  EXPECT_FLOAT_EQ(s.rates[0].step_size, static_cast<float>(1e-2 / (1 - std::pow(0.9, 42.0))));
+  EXPECT_EQ(s.rates[1].shrink, static_cast<float>(1 - 3e-3 * 0.1));
+  EXPECT_FLOAT_EQ(s.rates[1].step_size, static_cast<float>(3e-3 / (1 - std::pow(0.9, 42.0))));
   EXPECT_FLOAT_EQ(s.inverse_sqrt_correction2, static_cast<float>(1 / std::sqrt(1 - std::pow(0.999, 42.0))));
 
   AdamWNumbers other = kNumbers;
@@ -105,23 +110,23 @@ TEST(CudaAdamW, DecidesAsTheHostWould) {
                                                                        {{1, 2}, kNan},
                                                                        {{1, 2}, kInfinity},
                                                                        {{1, 2}, -kInfinity}}) {
-    const StepScalars skipped = decided({gradient, bad}, loss, kNumbers, s);
+    const StepPlan skipped = decided({gradient, bad}, loss, kNumbers, s);
     EXPECT_EQ(skipped.finite, 0);
     EXPECT_EQ(skipped.updates, 42) << "a step that is skipped does not count";
   }
 }
 
 TEST(CudaAdamW, AScaledGradientIsTheUnscaledOnesStepToTheBit) {
-  const StepScalars plain = decided({{3, -4, 0.7f}}, 0.25f, kNumbers, {});
+  const StepPlan plain = decided({{3, -4, 0.7f}}, 0.25f, kNumbers, {});
   AdamWNumbers numbers = kNumbers;
   numbers.scale_growth_interval = 2000;
-  StepScalars before{};
+  StepPlan before{};
   before.loss_scale = {.scale = 1024, .updates = 0};
-  const StepScalars scaled = decided({{3 * 1024, -4 * 1024, 0.7f * 1024}}, 0.25f, numbers, before);
+  const StepPlan scaled = decided({{3 * 1024, -4 * 1024, 0.7f * 1024}}, 0.25f, numbers, before);
   EXPECT_EQ(scaled.norm, plain.norm);
   EXPECT_EQ(scaled.loss, plain.loss);
   EXPECT_EQ(scaled.grad_scale * 1024, plain.grad_scale) << "clips the unscaled gradient";
-  EXPECT_EQ(scaled.step_size, plain.step_size);
+  EXPECT_EQ(scaled.rates[0].step_size, plain.rates[0].step_size);
   EXPECT_EQ(scaled.loss_scale.scale, 1024);
   EXPECT_EQ(scaled.loss_scale.updates, 1);
 }
@@ -130,7 +135,7 @@ TEST(CudaAdamW, AScaledGradientIsTheUnscaledOnesStepToTheBit) {
 TEST(CudaAdamW, TheLossScaleHalvesOnOverflowAndDoublesAfterAnInterval) {
   AdamWNumbers numbers = kNumbers;
   numbers.scale_growth_interval = 3;
-  StepScalars s{};
+  StepPlan s{};
   s.loss_scale = {.scale = 8, .updates = 0};
   const auto expect = [&](float gradient, float loss, int finite, int overflowed, float scale, int since) {
     s = decided({{0.5f, gradient}}, loss, numbers, s);
@@ -161,7 +166,7 @@ TEST(CudaAdamW, AStepThatIsNotFiniteHaltsThoseBehindItWhereItIsToldSo) {
   for (const int32_t halts : {0, 1}) {
     AdamWNumbers numbers = kNumbers;
     numbers.halts = halts;
-    StepScalars s = decided({{3, 4}}, 0.5f, numbers, {});
+    StepPlan s = decided({{3, 4}}, 0.5f, numbers, {});
     s = decided({{3, kNan}}, 0.5f, numbers, s);
     for (int step = 0; step < 2; ++step) {
       s = decided({{3, 4}}, 0.5f, numbers, s);
@@ -184,10 +189,11 @@ struct HostBucket {
   }
   uint8_t flag(size_t i) const { return flags[i / group]; }
 
-  void update(const Floats& grads, const AdamWNumbers& numbers, const StepScalars& s) {
+  void update(const Floats& grads, const AdamWNumbers& numbers, const StepPlan& s) {
     const auto beta1 = static_cast<float>(numbers.beta1), beta2 = static_cast<float>(numbers.beta2);
     for (size_t i = 0; i < values.size(); ++i) {
-      const float shrink = flag(i) & kDecays ? s.shrink : 1;
+      const kernels::StepRate& rate = s.rates[flag(i) >> kRateShift];
+      const float shrink = flag(i) & kDecays ? rate.shrink : 1;
       if (!(flag(i) & kHasMoments)) {
         values[i] *= shrink;
         continue;
@@ -197,7 +203,7 @@ struct HostBucket {
       first[i] = std::fma(beta1, first[i], one);
       second[i] = std::fma(beta2, second[i], square);
       const float divisor = std::fma(std::sqrt(second[i]), s.inverse_sqrt_correction2, static_cast<float>(numbers.epsilon));
-      const float way = s.step_size * first[i] / divisor;
+      const float way = rate.step_size * first[i] / divisor;
       values[i] = std::fma(values[i], shrink, -way);
     }
   }
@@ -212,10 +218,9 @@ struct OnDevice {
 
   explicit OnDevice(const HostBucket& host)
       : values(host.values), first(host.first), second(host.second), flags(host.flags), copy(std::ssize(host.values)) {}
-  void update(const Floats& grads, const HostBucket& host, const AdamWNumbers& numbers, const StepScalars& s,
-              bool with_copy) const {
+  void update(const Floats& grads, const HostBucket& host, const AdamWNumbers& numbers, const StepPlan& s, bool with_copy) const {
     const DeviceArray<float> g(grads);
-    const DeviceArray<StepScalars> scalars(std::vector<StepScalars>{s});
+    const DeviceArray<StepPlan> scalars(std::vector<StepPlan>{s});
     adamw<T>({values.data(), g.data(), first.data(), second.data(), with_copy ? copy.data() : nullptr, std::ssize(grads),
               flags.data(), static_cast<int64_t>(host.group)},
              numbers, scalars.data(), nullptr);
@@ -256,6 +261,8 @@ const Case kCases[] = {
     {60, 12, {kHasMoments, 0}},
     {3 * 1027, 5, {kHasMoments | kDecays, kDecays, kHasMoments, 0}},  // groups that end within vectors
     {2049, 1, {kHasMoments | kDecays, kDecays, 0}},
+    {1000, 16, {kHasMoments | kDecays, kHasMoments | kDecays | 1 << kRateShift, kHasMoments | 2 << kRateShift}},
+    {1000, 3, {kDecays | 1 << kRateShift, kDecays, kHasMoments | kDecays | (kMostRates - 1) << kRateShift}},
 };
 
 template <class T>
@@ -268,7 +275,7 @@ TYPED_TEST(CudaAdamWCopy, UpdatesAreAPlainLoopsToTheBitAndTheCopyIsTheirs) {
     SCOPED_TRACE(testing::Message() << c.n << " elements in groups of " << c.group);
     HostBucket host(c.n, c.group, c.pattern);
     const OnDevice<TypeParam> device(host);
-    StepScalars s{};
+    StepPlan s{};
     for (uint32_t step = 0; step < 4; ++step) {
       test::shuffle_threads(step);
       const Floats grads = random_floats(c.n, 0.5f, 10 + step);
@@ -295,17 +302,17 @@ TEST(CudaAdamW, AgreesWithTheCpusKernel) {
   constexpr size_t kN = 3000;
   HostBucket host(kN, 16, {kHasMoments | kDecays});
   const OnDevice<Bf16> device(host);
-  StepScalars s{};
+  StepPlan s{};
   for (uint32_t step = 0; step < 6; ++step) {
     const Floats grads = random_floats(kN, 0.5f, step);
     s = decided({grads}, 1, kNumbers, s);
     device.update(grads, host, kNumbers, s, false);
     kernels::adamw(host.values.data(), grads.data(), host.first.data(), host.second.data(), kN,
-                   {.shrink = s.shrink,
+                   {.shrink = s.rates[0].shrink,
                     .beta1 = 0.9f,
                     .beta2 = 0.999f,
                     .epsilon = 1e-8f,
-                    .step_size = s.step_size,
+                    .step_size = s.rates[0].step_size,
                     .inverse_sqrt_correction2 = s.inverse_sqrt_correction2,
                     .grad_scale = s.grad_scale});
   }
@@ -318,7 +325,7 @@ TEST(CudaAdamW, AStepThatIsNotFiniteWritesNothing) {
   HostBucket host(100, 16, {kHasMoments | kDecays, kDecays});
   const OnDevice<Bf16> device(host);
   const Floats grads(100, kNan);
-  const StepScalars s = decided({grads}, 1, kNumbers, {});
+  const StepPlan s = decided({grads}, 1, kNumbers, {});
   device.update(grads, host, kNumbers, s, true);
   EXPECT_TRUE(same_bits(device.values.read(), host.values));
   EXPECT_TRUE(same_bits(device.first.read(), host.first));

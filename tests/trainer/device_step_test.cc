@@ -10,13 +10,26 @@
 namespace berth::train {
 namespace {
 
-constexpr AdamWOptions kOptions{.weight_decay = 0.05, .max_grad_norm = 1.0};
+constexpr AdamWOptions kOptions{
+    .learning_rate = 1e-2, .layerwise_lr_decay = 0.6, .head_learning_rate = 2e-2, .weight_decay = 0.05, .max_grad_norm = 1.0};
+constexpr AdamWOptions kAveraged = [] {
+  AdamWOptions options = kOptions;
+  options.ema_decay = 0.7;
+  return options;
+}();
+constexpr AdamWOptions kLamb = [] {
+  AdamWOptions options = kAveraged;
+  options.optim = Optim::kLamb;
+  return options;
+}();
+
+constexpr const char* kTable = "bert.embeddings.table";
 
 std::vector<ParameterSpec> specs(int64_t width) {
-  return {{.name = "table", .shape = {40, width}, .kind = GradKind::kRows},
+  return {{.name = kTable, .shape = {40, width}, .kind = GradKind::kRows},
           {.name = "frozen", .shape = {7}},
-          {.name = "norm", .shape = {width}, .decay = false},
-          {.name = "weight", .shape = {width, 33}},
+          {.name = "bert.encoder.layer.0.norm", .shape = {width}, .decay = false},
+          {.name = "bert.encoder.layer.1.weight", .shape = {width, 33}},
           {.name = "bias", .shape = {33}, .decay = false}};
 }
 
@@ -28,9 +41,10 @@ struct Trainee {
   std::unique_ptr<AdamW> optimizer;
   at::Tensor loss = comm->allocate(1);
   kernels::StepScalars scalars{};  // of the last step on fibers
+  AdamWOptions options;
 
-  Trainee(bool on_fibers, int64_t width, bool with_copy = false)
-      : store(specs(width), *comm, /*bucket_bytes=*/400, {"frozen"}), reducer(store, *comm) {
+  Trainee(bool on_fibers, int64_t width, bool with_copy = false, const AdamWOptions& of_optimizer = kOptions)
+      : store(specs(width), *comm, /*bucket_bytes=*/400, {"frozen"}), reducer(store, *comm), options(of_optimizer) {
     store.initialize(specs(width), 0.05, 3);
     if (with_copy) store.enable_compute_copy(at::kBFloat16);
     make_optimizer(on_fibers);
@@ -38,7 +52,7 @@ struct Trainee {
   void make_optimizer(bool on_fibers) {
     std::optional<test::FiberOptimizer> fibers;
     if (on_fibers) fibers.emplace();
-    optimizer = std::make_unique<AdamW>(store, kOptions);
+    optimizer = std::make_unique<AdamW>(store, options);
   }
 
   void begin(const std::vector<int32_t>& rows) { reducer.begin(RowSet(reducer.table_rows(), rows)); }
@@ -52,7 +66,7 @@ struct Trainee {
     for (Parameter& parameter : store.parameters()) {
       if (parameter.frozen) continue;
       const at::Tensor gradient = at::sin(at::arange(parameter.value.numel(), at::kFloat) * 0.7 + step).view_as(parameter.value);
-      if (parameter.name == "table") {
+      if (parameter.name == kTable) {
         for (int32_t row : rows) parameter.grad[row].copy_(gradient[row] * (step + 1) * scale);
       } else {
         parameter.grad.copy_(gradient * 0.2 * scale);
@@ -61,14 +75,14 @@ struct Trainee {
     reducer.finish();
     if (optimizer->on_device()) {
       loss.fill_(value);
-      optimizer->start(1e-2, loss, reducer.touched(), /*halts=*/false);
+      optimizer->start(optimizer->peaks(), loss, reducer.touched(), /*halts=*/false);
       scalars = optimizer->finish();
       EXPECT_EQ(static_cast<float>(scalars.loss), value);
       return {scalars.finite != 0, scalars.norm};
     }
     const double norm = optimizer->gradient_norm(reducer.touched_rows());
     if (!std::isfinite(norm) || !std::isfinite(value)) return {false, norm};
-    optimizer->step(1e-2, norm, reducer.touched_rows());
+    optimizer->step(optimizer->peaks(), norm, reducer.touched_rows());
     return {true, norm};
   }
 };
@@ -81,14 +95,16 @@ void expect_alike(Trainee& a, Trainee& b) {
   ASSERT_EQ(state.size(), other.size());
   for (size_t i = 0; i < state.size(); ++i) {
     EXPECT_EQ(state[i].first, other[i].first);
-    EXPECT_TRUE(at::allclose(state[i].second, other[i].second, 1e-6, 1e-12)) << state[i].first;
+    const double tolerance = state[i].first.starts_with("weight.") ? 1e-8 : 1e-12;
+    EXPECT_TRUE(at::allclose(state[i].second, other[i].second, 1e-6, tolerance)) << state[i].first;
   }
 }
 
-class DeviceStepTest : public testing::TestWithParam<int64_t> {};
+class DeviceStepTest : public testing::TestWithParam<std::tuple<int64_t, AdamWOptions>> {};
 
 TEST_P(DeviceStepTest, IsTheCpusStepAndSkipsTheSameOnes) {
-  Trainee device(true, GetParam()), host(false, GetParam());
+  const auto [width, options] = GetParam();
+  Trainee device(true, width, false, options), host(false, width, false, options);
   ASSERT_TRUE(device.optimizer->on_device());
   ASSERT_FALSE(host.optimizer->on_device());
   for (int step = 0; step < 8; ++step) {
@@ -102,10 +118,15 @@ TEST_P(DeviceStepTest, IsTheCpusStepAndSkipsTheSameOnes) {
   expect_alike(device, host);
   EXPECT_EQ(device.optimizer->steps(), 7);
 }
-INSTANTIATE_TEST_SUITE_P(Widths, DeviceStepTest, testing::Values(64, 12, 5));  // of the table's rows
+INSTANTIATE_TEST_SUITE_P(All, DeviceStepTest,
+                         testing::Combine(testing::Values(64, 12, 5, 1000),  // columns of the table
+                                          testing::Values(kOptions, kAveraged, kLamb)));
 
-TEST(DeviceStep, GradientsThatAreNotFiniteChangeNoBit) {
-  Trainee trainee(true, 12, /*with_copy=*/true);
+class DeviceOptimizer : public testing::TestWithParam<AdamWOptions> {};
+INSTANTIATE_TEST_SUITE_P(All, DeviceOptimizer, testing::Values(kOptions, kAveraged, kLamb));
+
+TEST_P(DeviceOptimizer, GradientsThatAreNotFiniteChangeNoBit) {
+  Trainee trainee(true, 12, /*with_copy=*/true, GetParam());
   trainee.step(0);
   std::vector<at::Tensor> before;
   const auto all = [&] {
@@ -116,18 +137,21 @@ TEST(DeviceStep, GradientsThatAreNotFiniteChangeNoBit) {
   };
   for (const at::Tensor& tensor : all()) before.push_back(tensor.clone());
   trainee.begin({3});
-  trainee.store["table"].grad[3].fill_(std::numeric_limits<float>::infinity());
+  trainee.store[kTable].grad[3].fill_(std::numeric_limits<float>::infinity());
   trainee.reducer.finish();
-  trainee.optimizer->start(1e-2, trainee.loss, trainee.reducer.touched(), /*halts=*/false);
+  trainee.optimizer->start(trainee.optimizer->peaks(), trainee.loss, trainee.reducer.touched(), /*halts=*/false);
   EXPECT_EQ(trainee.optimizer->finish().finite, 0);
   EXPECT_EQ(trainee.optimizer->steps(), 1);
   const auto after = all();
   for (size_t i = 0; i < after.size(); ++i) EXPECT_TRUE(at::equal(after[i], before[i])) << i;
 }
 
-TEST(DeviceStep, TheComputeCopyGoesAlong) {
-  Trainee trainee(true, 12, /*with_copy=*/true);
+TEST_P(DeviceOptimizer, TheComputeCopyGoesAlong) {
+  Trainee trainee(true, 12, /*with_copy=*/true, GetParam());
   for (int step = 0; step < 3; ++step) trainee.step(step);
+  for (const Bucket& bucket : trainee.store.buckets())
+    EXPECT_TRUE(at::equal(bucket.compute_values, bucket.values.to(at::kBFloat16)));
+  trainee.optimizer->swap_averages();
   for (const Bucket& bucket : trainee.store.buckets())
     EXPECT_TRUE(at::equal(bucket.compute_values, bucket.values.to(at::kBFloat16)));
 }
@@ -158,8 +182,8 @@ TEST(DeviceStep, AScaleChangesNoBitAndIsRestored) {
   EXPECT_EQ(scaled.optimizer->steps(), 7);
 }
 
-TEST(DeviceStep, RestoredStateGoesOnBitForBit) {
-  Trainee whole(true, 12), resumed(true, 12);
+TEST_P(DeviceOptimizer, RestoredStateGoesOnBitForBit) {
+  Trainee whole(true, 12, false, GetParam()), resumed(true, 12, false, GetParam());
   for (int step = 0; step < 6; ++step) {
     whole.step(step);
     if (step == 3) {

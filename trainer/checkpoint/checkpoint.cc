@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 constexpr std::string_view kPrefix = "checkpoint-", kOldMark = ".old-berth";
 constexpr std::string_view kModelFiles[] = {"config.json", "model.safetensors"};
 constexpr std::string_view kTrainingFiles[] = {kOptimizerFile, kTrainerStateFile};
-constexpr std::string_view kRequired[] = {kModelFiles[0], kModelFiles[1], kTrainingFiles[0], kTrainingFiles[1]};
+constexpr std::string_view kRequired[] = {kModelFiles[0], kModelFiles[1], kTrainerStateFile};
 
 fs::path folder_of(const fs::path& run, int64_t step) { return run / concat(kPrefix, step); }
 
@@ -51,9 +51,11 @@ void remove_folder(const fs::path& folder) {
 void write_parts(const fs::path& folder, const CheckpointParts& parts) {
   std::vector<data::FileDigest> files = parts.write_model(folder);
   data::failpoint_or_throw("after-model");
-  data::DurableFile optimizer(folder / kOptimizerFile);
-  write_safetensors(parts.optimizer, [&](std::string_view bytes) { optimizer.write(bytes); });
-  files.push_back(optimizer.commit());
+  if (parts.optimizer) {
+    data::DurableFile optimizer(folder / kOptimizerFile);
+    write_safetensors(*parts.optimizer, [&](std::string_view bytes) { optimizer.write(bytes); });
+    files.push_back(optimizer.commit());
+  }
   data::failpoint_or_throw("after-optimizer");
   files.push_back(data::write_durably(folder / kTrainerStateFile, parts.trainer_state));
   data::failpoint_or_throw("before-manifest");
@@ -142,6 +144,16 @@ void verify_checkpoint(const fs::path& folder, Verify verify) {
   verify_manifest(folder, kRequired, verify);
 }
 
+bool holds_model_alone(const fs::path& folder) {
+  const fs::path manifest = folder / kManifestName;
+  try {
+    const std::vector<data::FileDigest> files = parse_manifest(data::read_file(manifest, kMaxManifest), manifest.string());
+    return std::none_of(files.begin(), files.end(), [](const data::FileDigest& file) { return file.name == kOptimizerFile; });
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 void verify_model_folder(const fs::path& folder) {
   if (!fs::exists(folder / kManifestName)) return;
   try {
@@ -156,6 +168,10 @@ CheckpointSearch find_newest_valid(const fs::path& run, std::span<const std::chr
   CheckpointSearch search;
   std::vector<Checkpoint> checkpoints = list_checkpoints(run);
   for (; !checkpoints.empty() && !search.newest; checkpoints.pop_back()) {
+    if (holds_model_alone(checkpoints.back().folder)) {
+      search.models.push_back(checkpoints.back());
+      continue;
+    }
     try {
       data::retried(waits, [&] { verify_checkpoint(checkpoints.back().folder); });
       search.newest = checkpoints.back();
@@ -209,12 +225,17 @@ std::vector<fs::path> rotate_checkpoints(const fs::path& run, int64_t limit, std
   const std::vector<Checkpoint> checkpoints = list_checkpoints(run);
   int64_t surplus = static_cast<int64_t>(checkpoints.size()) - limit;
   if (limit <= 0 || surplus <= 0) return removed;
-  const auto newest =
-      std::find_if(checkpoints.rbegin(), checkpoints.rend(), [](const Checkpoint& c) { return is_complete(c.folder); });
-  if (newest == checkpoints.rend()) return removed;
+  const auto newest = [&](bool whole) {
+    const auto found = std::find_if(checkpoints.rbegin(), checkpoints.rend(), [&](const Checkpoint& c) {
+      return is_complete(c.folder) && !(whole && holds_model_alone(c.folder));
+    });
+    return found == checkpoints.rend() ? std::nullopt : std::optional(found->step);
+  };
+  const std::optional<int64_t> last = newest(false), last_whole = newest(true);
+  if (!last) return removed;
   for (const Checkpoint& checkpoint : checkpoints) {
     if (surplus <= 0) break;
-    if (checkpoint.step == newest->step || checkpoint.step == best_step) continue;
+    if (checkpoint.step == last || checkpoint.step == last_whole || checkpoint.step == best_step) continue;
     remove_folder(checkpoint.folder);
     removed.push_back(checkpoint.folder);
     --surplus;

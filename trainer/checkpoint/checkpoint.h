@@ -2,7 +2,7 @@
 // is not there.
 //
 //   checkpoint-500/                   a Hugging Face model folder (config.json, model.safetensors, tokenizer files) and
-//     optimizer.safetensors           exp_avg.<parameter>, exp_avg_sq.<parameter>, fp32
+//     optimizer.safetensors           exp_avg.<parameter>, exp_avg_sq.<parameter>, with --ema-decay weight.<parameter>, fp32; not there if it holds the model alone
 //     trainer_state.json              run_state.h
 //     manifest.json                   manifest.h; written last
 //   checkpoint-500.tmp-berth-<pid>/   being written, or left by a job that died meanwhile
@@ -32,7 +32,7 @@ struct CheckpointParts {
   int64_t step = 0;
   // save_pretrained (pretrained.h)
   std::function<std::vector<data::FileDigest>(const std::filesystem::path& folder)> write_model;
-  std::vector<TensorView> optimizer;
+  std::optional<std::vector<TensorView>> optimizer;  // unset: the model alone
   std::string trainer_state;
 };
 
@@ -52,15 +52,20 @@ std::vector<Checkpoint> list_checkpoints(const std::filesystem::path& run);
 // Throws Error(kBadInput) that says what is wrong with it.
 void verify_checkpoint(const std::filesystem::path& folder, Verify verify = Verify::kContent);
 
+// Whether a checkpoint was saved without the optimizer's state (--save-only-model), so that no run can go on from it. False if its
+// manifest cannot be read.
+bool holds_model_alone(const std::filesystem::path& folder);
+
 // Of a checkpoint taken as a model: the same for all but its training state, which may be missing. A folder without a manifest
 // comes from elsewhere and is believed. Reading goes through data::retried.
 void verify_model_folder(const std::filesystem::path& folder);
 
 struct CheckpointSearch {
   std::optional<Checkpoint> newest;
+  std::vector<Checkpoint> models;     // newer ones that hold the model alone
   std::vector<std::string> warnings;  // one sentence for each checkpoint that was set aside
 };
-// The newest checkpoint that is what its manifest says. Newer ones that are proven not to be are renamed to checkpoint-<step>.bad.
+// The newest checkpoint that a run can go on from and that is what its manifest says. Newer ones that are proven not to be are renamed to checkpoint-<step>.bad.
 // One that cannot be read, after all `waits`, is left alone: Error(kInternal).
 CheckpointSearch find_newest_valid(const std::filesystem::path& run,
                                    std::span<const std::chrono::milliseconds> waits = data::kReadWaits);
@@ -75,8 +80,8 @@ void supersede(const std::filesystem::path& path);
 // start) is not mixed up with them.
 void supersede_after(const std::filesystem::path& run, int64_t step);
 
-// Removes the oldest checkpoints until `limit` are left (0: no limit). The newest valid one and that of `best_step` always stay;
-// if no valid one is left nothing is removed. Returns what was removed; failures to remove are not errors.
+// Removes the oldest checkpoints until `limit` are left (0: no limit). The newest valid one, the newest that a run can go on
+// from and that of `best_step` always stay; if no valid one is left nothing is removed. Returns what was removed; failures to remove are not errors.
 std::vector<std::filesystem::path> rotate_checkpoints(const std::filesystem::path& run, int64_t limit,
                                                       std::optional<int64_t> best_step);
 

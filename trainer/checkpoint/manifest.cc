@@ -15,7 +15,6 @@ using nlohmann::json;
 
 constexpr std::string_view kFormat = "berth-checkpoint";
 constexpr int kVersion = 1;
-constexpr uint64_t kMaxManifest = 1'000'000;
 constexpr size_t kMaxDepth = 4;
 
 bool is_sha256(const json& value) { return value.is_string() && value.get_ref<const std::string&>().size() == 64; }

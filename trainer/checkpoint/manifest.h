@@ -4,6 +4,7 @@
 //   {"format": "berth-checkpoint", "version": 1, "files": {"config.json": {"size": 612, "sha256": "…"}, …}}
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
@@ -15,6 +16,7 @@
 namespace berth::train {
 
 inline constexpr std::string_view kManifestName = "manifest.json";
+inline constexpr uint64_t kMaxManifest = 1'000'000;  // bytes
 
 std::string manifest_text(std::span<const data::FileDigest> files);
 // Throws Error(kBadInput), beginning with `origin`, unless it is a manifest whose names are plain file names.

@@ -5,11 +5,11 @@
 
 #include "data/check.h"
 #include "trainer/optim/adamw_kernels.h"
+#include "trainer/optim/lamb.h"
+#include "trainer/optim/pieces.h"
 
 namespace berth::train {
 namespace {
-
-constexpr int64_t kChunk = 16384;  // elements a task; fixed, so that sums do not depend on the number of threads
 
 // Sum of squares of x[0, n), chunk by chunk.
 double sum_of_squares(const float* x, int64_t n) {
@@ -26,11 +26,55 @@ double sum_of_squares(const float* x, int64_t n) {
 
 bool trainable(const Bucket& bucket) { return bucket.grads.defined(); }
 
+kernels::AdamWScalars scalars(const AdamWOptions& o, bool decay, int64_t t, double lr, double scale) {
+  const double correction1 = 1 - std::pow(o.beta1, static_cast<double>(t));
+  const double correction2 = 1 - std::pow(o.beta2, static_cast<double>(t));
+  return {.shrink = static_cast<float>(decay ? 1 - lr * o.weight_decay : 1.0),
+          .beta1 = static_cast<float>(o.beta1),
+          .beta2 = static_cast<float>(o.beta2),
+          .epsilon = static_cast<float>(o.epsilon),
+          .step_size = static_cast<float>(lr / correction1),
+          .inverse_sqrt_correction2 = static_cast<float>(1 / std::sqrt(correction2)),
+          .grad_scale = static_cast<float>(scale)};
+}
+
+kernels::LambScalars lamb_factors(const AdamWOptions& o, int64_t t, double scale) {
+  const double correction1 = 1 - std::pow(o.beta1, static_cast<double>(t));
+  const double correction2 = 1 - std::pow(o.beta2, static_cast<double>(t));
+  return {.beta1 = static_cast<float>(o.beta1),
+          .beta2 = static_cast<float>(o.beta2),
+          .epsilon = static_cast<float>(o.epsilon),
+          .inverse_correction1 = static_cast<float>(1 / correction1),
+          .inverse_sqrt_correction2 = static_cast<float>(1 / std::sqrt(correction2)),
+          .grad_scale = static_cast<float>(scale),
+          .decay = static_cast<float>(o.weight_decay)};
+}
+
+constexpr std::pair<std::string_view, Optim> kOptims[] = {
+    {"adamw", Optim::kAdamW}, {"lamb", Optim::kLamb}, {"adamw_torch", Optim::kAdamW}, {"adamw_torch_fused", Optim::kAdamW}};
+
 }  // namespace
+
+Optim parse_optim(const std::string& name) {
+  for (const auto& [known, optim] : kOptims)
+    if (name == known) return optim;
+  fail(ExitCode::kUsage, "--optim ", name, " is not known; use adamw or lamb");
+}
+
+std::string_view optim_name(Optim optim) {
+  for (const auto& [name, known] : kOptims)
+    if (known == optim) return name;
+  fail(ExitCode::kInternal, "an optimizer without a name");
+}
 
 void AdamWOptions::validate() const {
   check_usage(learning_rate >= 0 && std::isfinite(learning_rate), "--learning-rate must be a number from 0 on, got ",
               learning_rate);
+  check_usage(layerwise_lr_decay > 0 && layerwise_lr_decay <= 1, "--layerwise-lr-decay must lie in (0, 1], got ",
+              layerwise_lr_decay);
+  check_usage(!head_learning_rate || (*head_learning_rate >= 0 && std::isfinite(*head_learning_rate)),
+              "--head-learning-rate must be a number from 0 on, got ", head_learning_rate.value_or(0));
+  check_usage(ema_decay >= 0 && ema_decay < 1, "--ema-decay must lie in [0, 1), got ", ema_decay);
   check_usage(weight_decay >= 0 && std::isfinite(weight_decay), "--weight-decay must be a number from 0 on, got ", weight_decay);
   check_usage(beta1 >= 0 && beta1 < 1, "--adam-beta1 must lie in [0, 1), got ", beta1);
   check_usage(beta2 >= 0 && beta2 < 1, "--adam-beta2 must lie in [0, 1), got ", beta2);
@@ -39,15 +83,20 @@ void AdamWOptions::validate() const {
               max_grad_norm);
 }
 
-AdamW::AdamW(ParameterStore& parameters, AdamWOptions options) : parameters_(parameters), options_(options) {
+AdamW::AdamW(ParameterStore& parameters, AdamWOptions options)
+    : parameters_(parameters), options_(options), groups_(rate_groups(parameters.parameters(), options)) {
   for (const Bucket& bucket : parameters_.buckets()) {
     Moments moments;
-    if (trainable(bucket)) moments = {at::zeros_like(bucket.part(bucket.values)), at::zeros_like(bucket.part(bucket.values))};
+    if (trainable(bucket)) {
+      const at::Tensor values = bucket.part(bucket.values);
+      moments = {.first = at::zeros_like(values), .second = at::zeros_like(values), .average = at::Tensor()};
+      if (options_.ema_decay > 0) moments.average = values.clone();
+    }
     moments_.push_back(moments);
   }
   const at::Device device = parameters_.buckets().front().values.device();
   if (!device.is_cpu() || optimizer_kernels(device.type()) != nullptr) {
-    device_.emplace(parameters_, moments_, options_);
+    device_.emplace(parameters_, moments_, groups_, options_);
     return;
   }
   for (const Bucket& bucket : parameters_.buckets()) {
@@ -76,8 +125,8 @@ double AdamW::gradient_norm(std::span<const int32_t> touched) {
   return std::sqrt(sum + of_parts);
 }
 
-void AdamW::start(double lr, const at::Tensor& loss, const TouchedRows& touched, bool halts) {
-  device_->start(lr, loss, touched, halts);
+void AdamW::start(std::span<const double> rates, const at::Tensor& loss, const TouchedRows& touched, bool halts) {
+  device_->start(rates, loss, touched, halts);
 }
 
 kernels::StepScalars AdamW::finish() {
@@ -86,75 +135,49 @@ kernels::StepScalars AdamW::finish() {
   return scalars;
 }
 
-void AdamW::step(double lr, double norm, std::span<const int32_t> touched) {
+void AdamW::step(std::span<const double> rates, double norm, std::span<const int32_t> touched) {
   at::NoGradGuard no_grad;
   ++steps_;
   const double limit = options_.max_grad_norm;
   const double scale = limit > 0 ? std::min(1.0, limit / (norm + 1e-6)) : 1.0;
-  for (size_t b = 0; b < moments_.size(); ++b) {
-    const Bucket& bucket = parameters_.buckets()[b];
-    if (!trainable(bucket)) continue;
-    for (int index : bucket.parameters) {
-      const Parameter& parameter = parameters_.parameters()[static_cast<size_t>(index)];
-      if (bucket.kind == GradKind::kRows)
-        update_rows(bucket, moments_[b], parameter, lr, scale, touched);
-      else
-        update_slot(bucket, moments_[b], parameter, lr, scale);
-    }
-  }
+  if (!ever_touched_.empty())
+    for (int32_t row : touched) ever_touched_[static_cast<size_t>(row)] = 1;
+  std::vector<double> of_parameters;
+  for (uint8_t group : groups_.of_parameter) of_parameters.push_back(rates[group]);
+  if (options_.optim == Optim::kLamb)
+    lamb_step(parameters_, moments_, ever_touched_, of_parameters, lamb_factors(options_, steps_, scale), averages_weight());
+  else
+    adamw_step(of_parameters, scale);
   parameters_.gather_values();
 }
 
-namespace {
-
-kernels::AdamWScalars scalars(const AdamWOptions& o, bool decay, int64_t t, double lr, double scale) {
-  const double correction1 = 1 - std::pow(o.beta1, static_cast<double>(t));
-  const double correction2 = 1 - std::pow(o.beta2, static_cast<double>(t));
-  return {.shrink = static_cast<float>(decay ? 1 - lr * o.weight_decay : 1.0),
-          .beta1 = static_cast<float>(o.beta1),
-          .beta2 = static_cast<float>(o.beta2),
-          .epsilon = static_cast<float>(o.epsilon),
-          .step_size = static_cast<float>(lr / correction1),
-          .inverse_sqrt_correction2 = static_cast<float>(1 / std::sqrt(correction2)),
-          .grad_scale = static_cast<float>(scale)};
-}
-
-}  // namespace
-
-void AdamW::update_slot(const Bucket& bucket, const Moments& moments, const Parameter& parameter, double lr, double scale) {
-  // What of the slot is in this rank's part.
-  const int64_t offset = std::max(parameter.offset, bucket.part_begin);
-  const int64_t n = std::min(parameter.offset + parameter.value.numel(), bucket.part_begin + bucket.part_size) - offset;
-  if (n <= 0) return;
-  float* p = bucket.values.mutable_data_ptr<float>() + offset;
-  const float* g = bucket.grads.const_data_ptr<float>() + offset;
-  float* m = moments.first.mutable_data_ptr<float>() + (offset - bucket.part_begin);
-  float* v = moments.second.mutable_data_ptr<float>() + (offset - bucket.part_begin);
-  const kernels::AdamWScalars s = scalars(options_, parameter.decay, steps_, lr, scale);
-  at::parallel_for(0, (n + kChunk - 1) / kChunk, 1, [&](int64_t begin, int64_t end) {
-    const int64_t first = begin * kChunk, count = std::min(n, end * kChunk) - first;
-    kernels::adamw(p + first, g + first, m + first, v + first, count, s);
-  });
-}
-
-void AdamW::update_rows(const Bucket& bucket, const Moments& moments, const Parameter& parameter, double lr, double scale,
-                        std::span<const int32_t> touched) {
-  for (int32_t row : touched) ever_touched_[static_cast<size_t>(row)] = 1;
-  const int64_t rows = parameter.value.size(0), width = parameter.value.size(1), offset = parameter.offset;
-  float* p = bucket.values.mutable_data_ptr<float>() + offset;
-  const float* g = bucket.grads.const_data_ptr<float>() + offset;
-  float* m = moments.first.mutable_data_ptr<float>() + offset;
-  float* v = moments.second.mutable_data_ptr<float>() + offset;
-  const kernels::AdamWScalars s = scalars(options_, parameter.decay, steps_, lr, scale);
-  at::parallel_for(0, rows, 1024, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      const int64_t at = row * width;
-      if (ever_touched_[static_cast<size_t>(row)])
-        kernels::adamw(p + at, g + at, m + at, v + at, width, s);
+void AdamW::adamw_step(std::span<const double> rates, double grad_scale) {
+  for (const Parameter& parameter : parameters_.parameters()) {
+    if (parameter.frozen) continue;
+    const kernels::AdamWScalars s =
+        scalars(options_, parameter.decay, steps_, rates[static_cast<size_t>(parameter.index)], grad_scale);
+    for_pieces(parameters_, moments_, ever_touched_, parameter, [&](const Piece& piece) {
+      if (piece.has_moments)
+        kernels::adamw(piece.values, piece.grads, piece.first, piece.second, piece.size, s);
       else if (s.shrink != 1.0f)
-        kernels::scale(p + at, width, s.shrink);
-    }
-  });
+        kernels::scale(piece.values, piece.size, s.shrink);
+      if (piece.average != nullptr) kernels::average(piece.average, piece.values, piece.size, averages_weight());
+    });
+  }
+}
+
+void AdamW::swap_averages() {
+  if (options_.ema_decay == 0) return;
+  at::NoGradGuard no_grad;
+  for (size_t b = 0; b < moments_.size(); ++b) {
+    if (!moments_[b].average.defined()) continue;
+    const Bucket& bucket = parameters_.buckets()[b];
+    const at::Tensor values = bucket.part(bucket.values), before = values.clone();
+    values.copy_(moments_[b].average);
+    moments_[b].average.copy_(before);
+  }
+  parameters_.gather_values();
+  parameters_.refresh_compute_copy();
 }
 
 AdamW::State AdamW::gathered_state() const {
@@ -163,7 +186,8 @@ AdamW::State AdamW::gathered_state() const {
   for (size_t b = 0; b < all.size(); ++b) {
     const Bucket& bucket = parameters_.buckets()[b];
     if (!bucket.is_cut()) continue;
-    for (at::Tensor* moment : {&all[b].first, &all[b].second}) {
+    for (at::Tensor* moment : {&all[b].first, &all[b].second, &all[b].average}) {
+      if (!moment->defined()) continue;
       const at::Tensor whole = at::empty_like(bucket.values);
       bucket.part(whole).copy_(*moment);
       parameters_.comm().all_gather(whole);
@@ -173,11 +197,14 @@ AdamW::State AdamW::gathered_state() const {
   return root ? named(all) : State();
 }
 
-void AdamW::fill_state(const std::function<void(const State&)>& fill) {
+void AdamW::fill_state(const std::function<void(const State&)>& fill, bool with_averages) {
   std::vector<Moments> all = moments_;
   for (size_t b = 0; b < all.size(); ++b) {
     const Bucket& bucket = parameters_.buckets()[b];
-    if (bucket.is_cut()) all[b] = {at::zeros(bucket.values.sizes()), at::zeros(bucket.values.sizes())};
+    if (!with_averages) all[b].average = at::Tensor();
+    if (!bucket.is_cut()) continue;
+    for (at::Tensor* moment : {&all[b].first, &all[b].second, &all[b].average})
+      if (moment->defined()) *moment = at::zeros(bucket.values.sizes());
   }
   fill(named(all));
   for (size_t b = 0; b < all.size(); ++b) {
@@ -185,6 +212,7 @@ void AdamW::fill_state(const std::function<void(const State&)>& fill) {
     if (!bucket.is_cut()) continue;
     moments_[b].first.copy_(bucket.part(all[b].first));
     moments_[b].second.copy_(bucket.part(all[b].second));
+    if (all[b].average.defined()) moments_[b].average.copy_(bucket.part(all[b].average));
   }
 }
 
@@ -198,6 +226,7 @@ AdamW::State AdamW::named(const std::vector<Moments>& of_buckets) const {
     };
     state.emplace_back("exp_avg." + parameter.name, slot(moments.first));
     state.emplace_back("exp_avg_sq." + parameter.name, slot(moments.second));
+    if (moments.average.defined()) state.emplace_back("weight." + parameter.name, slot(moments.average));
   }
   return state;
 }

@@ -1,7 +1,7 @@
 // AdamW over the flat buckets: one pass for the gradient norm, one fused pass for clipping, moments and update.
 //
 // The update is that of torch.optim.AdamW (Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019), without
-// decay on the parameters that say so (biases, LayerNorm):
+// decay on the parameters that say so (biases, LayerNorm), each with the learning rate of its group (rate_groups.h):
 //   p -= lr * decay * p
 //   m = b1 m + (1 - b1) g
 //   v = b2 v + (1 - b2) g^2
@@ -11,6 +11,9 @@
 //
 // In a kRows bucket only rows that were ever touched are visited: a row without a gradient so far has zero moments, so it does
 // not move, and with weight decay it only shrinks. The result is exactly that of the dense update.
+//
+// With Optim::kLamb the update is LAMB's (lamb.h). With ema_decay d averages of the values are kept, which begin with the values and become
+// a += (1 - d) * (p - a) with each update, as torch.optim.swa_utils.get_ema_multi_avg_fn and timm's ModelEmaV2 have it.
 //
 // On the CPU, gradient_norm() and step() do it. Other devices, whose results the host had better not wait for, decide for themselves:
 // start() and finish().
@@ -27,6 +30,7 @@
 #include "trainer/model/parameters.h"
 #include "trainer/optim/adamw_options.h"
 #include "trainer/optim/device_step.h"
+#include "trainer/optim/rate_groups.h"
 
 namespace berth::train {
 
@@ -37,6 +41,9 @@ class AdamW {
   AdamW(const AdamW&) = delete;
   AdamW& operator=(const AdamW&) = delete;
 
+  // The peak learning rates of the groups of parameters, the run's own first. Below, `rates` are a step's, of the same groups.
+  const std::vector<double>& peaks() const { return groups_.peaks; }
+
   bool on_device() const { return device_.has_value(); }
 
   // On the CPU.
@@ -46,15 +53,15 @@ class AdamW {
   // parameters are cut.
   double gradient_norm(std::span<const int32_t> touched);
 
-  // One update with learning rate `lr`; gradients are scaled as torch.nn.utils.clip_grad_norm_ does, given their `norm`.
-  void step(double lr, double norm, std::span<const int32_t> touched);
+  // One update; gradients are scaled as torch.nn.utils.clip_grad_norm_ does, given their `norm`.
+  void step(std::span<const double> rates, double norm, std::span<const int32_t> touched);
 
   // On a device.
 
-  // Enqueues norm, decision, and one update with learning rate `lr`, values' compute copies with it. Nothing is updated unless the norm
+  // Enqueues norm, decision, and one update, values' compute copies with it. Nothing is updated unless the norm
   // and `loss` [1] fp32, on the device and alike on all ranks, are finite; with `halts`, no later step updates anything then either.
   // A step may be started while the one before it is not finished.
-  void start(double lr, const at::Tensor& loss, const TouchedRows& touched, bool halts);
+  void start(std::span<const double> rates, const at::Tensor& loss, const TouchedRows& touched, bool halts);
   // Waits for the oldest step that is started and not finished. What came of it.
   kernels::StepScalars finish();
   // As DeviceStep has it.
@@ -65,25 +72,31 @@ class AdamW {
 
   int64_t steps() const { return steps_; }  // updates made, as far as the host knows
 
-  // Moments by name, "exp_avg.<parameter>" and "exp_avg_sq.<parameter>": fp32, shaped like their parameter.
+  // Where averages are kept, exchanges them with the values, of which compute copies go along; between steps only. A collective call where
+  // parameters are cut.
+  void swap_averages();
+
+  // Moments by name, "exp_avg.<parameter>" and "exp_avg_sq.<parameter>": fp32, shaped like their parameter. With averages also
+  // "weight.<parameter>": those, or after swap_averages() the values that training goes on with.
   using State = std::vector<std::pair<std::string, at::Tensor>>;
   // On rank 0; on the others nothing. Views, but of what is cut copies on the host. Collective.
   State gathered_state() const;
   // `fill` writes to all moments on each rank, of which each then keeps its part; what is cut is filled on the host, since whole it may be
   // more than the device has room for.
-  void fill_state(const std::function<void(const State&)>& fill);
+  // Averages stay as they are unless `with_averages`.
+  void fill_state(const std::function<void(const State&)>& fill, bool with_averages = true);
   // To be called after moments were written to: the number of updates made so far, and which rows were ever touched is found
   // again.
   void restored(int64_t steps);
 
  private:
   State named(const std::vector<Moments>& moments) const;
-  void update_slot(const Bucket& bucket, const Moments& moments, const Parameter& parameter, double lr, double scale);
-  void update_rows(const Bucket& bucket, const Moments& moments, const Parameter& parameter, double lr, double scale,
-                   std::span<const int32_t> touched);
+  void adamw_step(std::span<const double> rates, double grad_scale);  // rates by parameter
+  float averages_weight() const { return static_cast<float>(1 - options_.ema_decay); }
 
   ParameterStore& parameters_;
   AdamWOptions options_;
+  RateGroups groups_;
   std::vector<Moments> moments_;       // one a bucket, of the part that this rank updates; undefined tensors for frozen buckets
   std::vector<uint8_t> ever_touched_;  // of the kRows table, one byte a row
   int64_t steps_ = 0;

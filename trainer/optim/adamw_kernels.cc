@@ -35,6 +35,46 @@ BERTH_CLONES void adamw(float* __restrict p, const float* __restrict g, float* _
   }
 }
 
+namespace {
+
+inline __attribute__((always_inline)) float direction(float p, float m, float v, const LambScalars& s) {
+  return m * s.inverse_correction1 / (std::sqrt(v) * s.inverse_sqrt_correction2 + s.epsilon) + s.decay * p;
+}
+
+}  // namespace
+
+BERTH_CLONES LambSums lamb_moments(const float* __restrict p, const float* __restrict g, float* __restrict m, float* __restrict v,
+                                   int64_t n, const LambScalars& s) {
+  const LambScalars c = s;
+  constexpr int kLanes = 16;
+  double weights[kLanes] = {}, directions[kLanes] = {};
+  const auto element = [&](int64_t i, int lane) __attribute__((always_inline)) {
+    const float grad = g[i] * c.grad_scale;
+    m[i] = c.beta1 * m[i] + (1 - c.beta1) * grad;
+    v[i] = c.beta2 * v[i] + (1 - c.beta2) * grad * grad;
+    const double way = direction(p[i], m[i], v[i], c);
+    weights[lane] += static_cast<double>(p[i]) * static_cast<double>(p[i]);
+    directions[lane] += way * way;
+  };
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    for (int j = 0; j < kLanes; ++j) element(i + j, j);
+  for (; i < n; ++i) element(i, 0);
+  LambSums sums{};
+  for (int j = 0; j < kLanes; ++j) sums.weights += weights[j], sums.directions += directions[j];
+  return sums;
+}
+
+BERTH_CLONES void lamb(float* __restrict p, const float* __restrict m, const float* __restrict v, int64_t n, const LambScalars& s,
+                       float way) {
+  const LambScalars c = s;
+  for (int64_t i = 0; i < n; ++i) p[i] -= way * direction(p[i], m[i], v[i], c);
+}
+
+BERTH_CLONES void average(float* __restrict average, const float* __restrict p, int64_t n, float weight) {
+  for (int64_t i = 0; i < n; ++i) average[i] += weight * (p[i] - average[i]);
+}
+
 BERTH_CLONES void scale(float* p, int64_t n, float factor) {
   for (int64_t i = 0; i < n; ++i) p[i] *= factor;
 }

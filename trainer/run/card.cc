@@ -65,14 +65,18 @@ std::vector<std::pair<std::string, std::string>> hyperparameters(const TrainOpti
       {"num_devices", number(ranks)},
       {"gradient_accumulation_steps", number(std::max<int64_t>(1, horizon.global_batch / (ranks * state.train_batch_size)))},
       {"total_train_batch_size", number(horizon.global_batch)},
-      {"optimizer",
-       concat("AdamW with betas=(", number(adam.beta1), ",", number(adam.beta2), ") and epsilon=", number(adam.epsilon),
-              ", weight_decay=", number(adam.weight_decay), ", max_grad_norm=", number(adam.max_grad_norm))},
+      {"optimizer", concat(adam.optim == Optim::kLamb ? "LAMB" : "AdamW", " with betas=(", number(adam.beta1), ",",
+                           number(adam.beta2), ") and epsilon=", number(adam.epsilon),
+                           ", weight_decay=", number(adam.weight_decay), ", max_grad_norm=", number(adam.max_grad_norm))},
       {"lr_scheduler_type", std::string(schedule_name(horizon.schedule))},
   };
   const auto add = [&](bool given, const char* name, const std::string& value) {
     if (given) all.emplace_back(name, value);
   };
+  add(!horizon.schedule_kwargs.empty(), "lr_scheduler_kwargs", data::dump_json(horizon.schedule_kwargs));
+  add(adam.layerwise_lr_decay != 1, "layerwise_lr_decay", number(adam.layerwise_lr_decay));
+  add(adam.head_learning_rate.has_value(), "head_learning_rate", number(adam.head_learning_rate.value_or(0)));
+  add(adam.ema_decay > 0, "ema_decay", number(adam.ema_decay));
   add(horizon.warmup_steps > 0, "lr_scheduler_warmup_steps", number(horizon.warmup_steps));
   add(options.max_steps > 0, "training_steps", number(horizon.total_steps));
   add(options.max_steps <= 0, "num_epochs", number(options.num_train_epochs));

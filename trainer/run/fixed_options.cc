@@ -50,9 +50,14 @@ Json fixed_options(const Horizon& horizon) {
 Json fixed_options(const TrainOptions& options, const Horizon& horizon, const data::DatasetInfo& info,
                    const LabelWeights& weights, const BertConfig* config) {
   Json fixed = fixed_options(horizon);
+  fixed["lr_scheduler_kwargs"] = options.lr_scheduler_kwargs;
   fixed["data"] = identity(info);
   const AdamWOptions& adam = options.optimizer;
+  fixed["optim"] = optim_name(adam.optim);
+  fixed["ema_decay"] = adam.ema_decay;
   fixed["learning_rate"] = adam.learning_rate;
+  fixed["layerwise_lr_decay"] = adam.layerwise_lr_decay;
+  fixed["head_learning_rate"] = adam.head_learning_rate ? Json(*adam.head_learning_rate) : Json(nullptr);
   fixed["weight_decay"] = adam.weight_decay;
   fixed["adam_beta1"] = adam.beta1;
   fixed["adam_beta2"] = adam.beta2;

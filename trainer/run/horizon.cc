@@ -21,7 +21,7 @@ double Horizon::schedule_position(int64_t step) const {
 }
 
 double Horizon::learning_rate_factor(int64_t step, double peak) const {
-  return Schedule{schedule, schedule_steps, warmup_steps}.factor(schedule_position(step), peak);
+  return Schedule{schedule, schedule_steps, warmup_steps, schedule_kwargs}.factor(schedule_position(step), peak);
 }
 
 Horizon Horizon::with_global_batch(int64_t samples, int64_t step) const {

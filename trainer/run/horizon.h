@@ -24,6 +24,7 @@ struct Horizon {
   double schedule_start = 0;
   int64_t warmup_steps = 0;
   ScheduleType schedule = ScheduleType::kLinear;
+  ScheduleKwargs schedule_kwargs = ScheduleKwargs::object();  // the options', as they are now
 
   data::Sampler sampler() const;
   // The factor on the peak learning rate of the update that makes step `step` (0-based).

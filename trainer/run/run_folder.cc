@@ -51,6 +51,13 @@ std::optional<RunState> final_state(const fs::path& run) {
 std::optional<Choice> newest_in(const fs::path& run) {
   const CheckpointSearch search = find_newest_valid(run);
   for (const std::string& warning : search.warnings) BOOST_LOG_TRIVIAL(warning) << warning;
+  if (!search.models.empty()) {
+    const std::string from = search.newest ? search.newest->folder.filename().string() : "the start";
+    BOOST_LOG_TRIVIAL(warning) << search.models.front().folder.string()
+                               << " holds the model alone (--save-only-model), which no run can go on from: going on from "
+                               << from << "; checkpoints of later steps are set aside as *.superseded";
+    supersede_after(run, search.newest ? search.newest->step : -1);
+  }
   return search.newest ? std::optional(choose(run, search.newest->folder)) : std::nullopt;
 }
 
@@ -64,6 +71,9 @@ Choice named(const fs::path& run, const fs::path& folder) {
   check_usage(fs::is_directory(folder), "--resume-from-checkpoint ", folder.string(),
               ": no such folder; give a checkpoint-<step> folder, auto or none");
   data::retried(data::kReadWaits, [&] { verify_checkpoint(folder); });
+  check_usage(
+      !holds_model_alone(folder), "--resume-from-checkpoint ", folder.string(),
+      ": holds the model alone (--save-only-model), which no run can go on from; give it as --model to begin with its weights");
   Choice choice = choose(run, folder);
   choice.state.started_from = from;
   if (const auto finished = final_state(run); !finished || finished->started_from != from) {

@@ -37,6 +37,7 @@ RunPlan RunPlan::make(const TrainOptions& options, int64_t split_size, int ranks
   h.seed = options.seed;
   h.data_seed = options.data_seed.value_or(options.seed);
   h.schedule = options.lr_scheduler_type;
+  h.schedule_kwargs = options.lr_scheduler_kwargs;
   h.total_steps = options.max_steps > 0 ? options.max_steps : h.sampler().steps_until(options.num_train_epochs);
   check_usage(h.total_steps <= kMostSteps, "--num-train-epochs ", options.num_train_epochs, " are more than ", kMostSteps,
               " steps");

@@ -33,6 +33,11 @@ std::string RunState::to_json(double epoch) const {
       {"skipped_in_a_row", skipped_in_a_row},
       {"overflowed_steps", overflowed_steps},
       {"loss_scale", loss_scale ? Json{{"scale", loss_scale->scale}, {"updates", loss_scale->updates}} : Json(nullptr)},
+      {"plateau",
+       {{"best", plateau.best ? Json(*plateau.best) : Json(nullptr)},
+        {"bad", plateau.bad},
+        {"cooldown", plateau.cooldown},
+        {"reductions", plateau.reductions}}},
       {"last_eval_step", last_eval_step},
       {"complete", complete},
       {"warmup_steps", horizon.warmup_steps},
@@ -78,6 +83,13 @@ RunState RunState::parse(const std::string& text, const std::string& origin) {
     s.overflowed_steps = own.value("overflowed_steps", int64_t{0});
     if (own.contains("loss_scale") && !own["loss_scale"].is_null())
       s.loss_scale = {.scale = own["loss_scale"].at("scale"), .updates = own["loss_scale"].at("updates")};
+    if (own.contains("plateau")) {
+      const Json& plateau = own["plateau"];
+      if (!plateau.at("best").is_null()) s.plateau.best = plateau["best"].get<double>();
+      plateau.at("bad").get_to(s.plateau.bad);
+      plateau.at("cooldown").get_to(s.plateau.cooldown);
+      plateau.at("reductions").get_to(s.plateau.reductions);
+    }
     s.last_eval_step = own.at("last_eval_step");
     s.complete = own.at("complete");
     s.horizon.warmup_steps = own.at("warmup_steps");
@@ -120,6 +132,8 @@ RunState RunState::parse(const std::string& text, const std::string& origin) {
     check(part->is_null() || part->is_object(), origin, ": a part of \"berth\" is a JSON ", part->type_name(), ", not an object");
   check(!s.loss_scale || (std::isfinite(s.loss_scale->scale) && s.loss_scale->scale >= 1 && s.loss_scale->updates >= 0), origin,
         ": impossible numbers (loss_scale)");
+  check(s.plateau.bad >= 0 && s.plateau.cooldown >= 0 && s.plateau.reductions >= 0 && s.plateau.reductions <= s.global_step,
+        origin, ": impossible numbers (plateau)");
   const data::SamplePosition& start = s.horizon.start;
   check(start.step >= 0 && start.step <= s.global_step && start.epoch >= 0 && start.sample >= 0 &&
             start.sample < s.horizon.num_samples,

@@ -9,6 +9,7 @@
 
 #include "data/json/json.h"
 #include "trainer/optim/adamw_options.h"
+#include "trainer/optim/plateau.h"
 #include "trainer/run/best_model.h"
 #include "trainer/run/horizon.h"
 
@@ -24,11 +25,13 @@ struct RunState {
   int64_t optimizer_steps = 0;   // updates made: less than global_step if steps were skipped
   int64_t skipped_in_a_row = 0;  // steps, up to this one, that were not finite
   int64_t overflowed_steps = 0;  // skipped because fp16's loss scale was too large
-  int64_t last_eval_step = 0;    // the last step after which an evaluation was finished
+  int64_t last_eval_step = -1;   // the last step after which an evaluation was finished; -1: none was
   int64_t train_batch_size = 0;  // samples of a micro-batch, --auto-find-batch-size's where that was given; 0: an earlier berth's
   bool complete = false;         // the run has ended: nothing is left to train
 
   std::optional<LossScale> loss_scale;  // of the next step; with fp16
+
+  Plateau plateau;  // with reduce_lr_on_plateau
 
   Horizon horizon;
   BestModel best;

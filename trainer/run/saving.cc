@@ -33,7 +33,7 @@ std::string problem_of(const fs::path& folder) {
 Saving::Saving(const TrainOptions& options, const RunFolder& folder, TrainSetup& setup, comm::Communicator& comm)
     : options_(options), folder_(folder), setup_(setup), comm_(comm) {}
 
-bool Saving::checkpoint(std::string_view why) {
+bool Saving::checkpoint(std::string_view why, What what) {
   const std::string name = checkpoint_name(setup_.state.global_step);
   check_replicas(setup_.model->parameters(), comm_, setup_.state.global_step);
   comm::agree_on_root(comm_, [&] { folder_.check_still_owner(); });
@@ -43,7 +43,9 @@ bool Saving::checkpoint(std::string_view why) {
     if (state.best.step == state.global_step) state.not_kept.clear();
   }
   std::string error;
-  const AdamW::State moments = setup_.optimizer->gathered_state();
+  std::optional<AdamW::State> moments;
+  setup_.optimizer->swap_averages();
+  if (what == What::kWhole || !options_.eval_save.save_only_model) moments = setup_.optimizer->gathered_state();
   if (comm_.rank() == 0) {
     error = write_checkpoint(state, moments);
     if (error.empty()) {
@@ -54,6 +56,7 @@ bool Saving::checkpoint(std::string_view why) {
       BOOST_LOG_TRIVIAL(warning) << error << "; the earlier ones are untouched, the next save tries again";
     }
   }
+  setup_.optimizer->swap_averages();
   comm_.broadcast(error, 0);
   if (error.empty()) {
     setup_.state.kept = state.kept;
@@ -161,11 +164,11 @@ void Saving::write_final_model() const {
   }
 }
 
-std::string Saving::write_checkpoint(const RunState& state, const AdamW::State& of_optimizer) const {
-  const HostTensors moments(of_optimizer);
+std::string Saving::write_checkpoint(const RunState& state, const std::optional<AdamW::State>& moments) const {
+  const HostTensors on_host(moments.value_or(AdamW::State()));
   return save_checkpoint(options_.output_dir, {.step = state.global_step,
                                                .write_model = [&](const fs::path& folder) { return write_model(folder); },
-                                               .optimizer = moments.views(),
+                                               .optimizer = moments ? std::optional(on_host.views()) : std::nullopt,
                                                .trainer_state = state_json(state)});
 }
 

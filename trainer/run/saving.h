@@ -15,10 +15,12 @@ class Saving {
   // All must outlive it; `setup` is the run's, whose state is what is saved.
   Saving(const TrainOptions& options, const RunFolder& folder, TrainSetup& setup, comm::Communicator& comm);
 
-  // Writes checkpoint-<step> and rotates older ones out. False, with a warning, if it could not be written: training goes on, the
+  // kAsAsked: without the optimizer's state if --save-only-model says so; kWhole: so that the run can go on from it.
+  enum class What { kAsAsked, kWhole };
+  // Writes checkpoint-<step>, whose model is the average where averages are kept, and rotates older ones out. False, with a warning, if it could not be written: training goes on, the
   // next save tries again. Only a checkpoint that was written becomes the state's best kept model. `why` is for the log; may be
   // empty. A collective call; throws AgreedError(kDiverged) if replicas differ.
-  bool checkpoint(std::string_view why = "");
+  bool checkpoint(std::string_view why = "", What what = What::kAsAsked);
   double seconds_since_checkpoint() const;
   // Whether --save-strategy best or --load-best-model-at-end asks for a checkpoint now: it would be the best one there is.
   bool best_is_wanted() const;
@@ -29,14 +31,15 @@ class Saving {
   void load_best();
   // Rank 0: after which step the parameters were what they are.
   int64_t model_step() const { return model_step_.value_or(setup_.state.global_step); }
-  // Rank 0: the model at the run folder's root, and after it the training state, which says that the run is complete. Throws
+  // Rank 0: the model at the run folder's root, its parameters as they are, and after it the training state, which says that the run is complete. Throws
   // Error(kInternal).
   void write_final_model() const;
 
  private:
   struct Candidate;
 
-  std::string write_checkpoint(const RunState& state, const AdamW::State& of_optimizer) const;  // "" or why it failed
+  // "" or why it failed. `moments`: unset for the model alone.
+  std::string write_checkpoint(const RunState& state, const std::optional<AdamW::State>& moments) const;
   std::vector<data::FileDigest> write_model(const std::filesystem::path& folder) const;
   std::string state_json(const RunState& state) const;
   std::vector<Candidate> next_best() const;

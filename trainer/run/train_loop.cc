@@ -2,6 +2,7 @@
 
 #include <boost/log/trivial.hpp>
 #include <chrono>
+#include <cmath>
 
 #include "data/check.h"
 #include "data/files/failpoint.h"
@@ -42,11 +43,14 @@ class TrainLoop {
   bool take_step(TrainStep& train_step, StepData data);
   bool evaluate_now();
 
+  void count(const BestModel& best);
+
   void finish_steps(TrainStep& train_step, int64_t most_under_way);
   void finish_step(TrainStep& train_step);
-  double learning_rate(int64_t step) const;  // of the step that comes after `step` steps
+  // Of the step that comes after `step` steps: one for each group of parameters.
+  std::vector<double> learning_rates(int64_t step) const;
   bool stops_early() const { return state_.best.stops_early(options_.eval_save.early_stopping_patience); }
-  bool save(std::string_view why = "");
+  bool save(std::string_view why = "", Saving::What what = Saving::What::kAsAsked);
   void remember_log();
   void finish();
 
@@ -81,7 +85,7 @@ TrainOutcome TrainLoop::run() {
     log_->started(state_.global_step, state_.horizon.total_steps);
   }
   if (!train_to_the_end()) {
-    if (!save("stopped early"))
+    if (!save("stopped early", Saving::What::kWhole))
       fail(ExitCode::kInternal, "stopped on request at step ", state_.global_step, ", but its checkpoint could not be written");
     return TrainOutcome::kStoppedEarly;
   }
@@ -96,6 +100,7 @@ bool TrainLoop::train_to_the_end() {
     if (!evaluate_now()) return false;
     if (saving_.best_is_wanted()) save();
   }
+  if (options_.eval_save.eval_on_start && state_.global_step == 0 && state_.last_eval_step < 0 && !evaluate_now()) return false;
   TrainStep train_step(*setup_.model, *setup_.optimizer, comm_, options_);
   data::Prefetcher<StepData> prefetcher = read_ahead(options_, setup_, comm_);
   last_step_ = Clock::now();
@@ -123,7 +128,7 @@ bool TrainLoop::take_step(TrainStep& train_step, StepData data) {
   const int64_t before = state_.global_step + train_step.under_way(), step = before + 1;
   {
     const trace::Range range("step");
-    train_step.start(before, learning_rate(before));
+    train_step.start(before, learning_rates(before));
   }
   const bool last = step == state_.horizon.total_steps;
   const bool due = last || control.save || plan_.eval_due(step, o) || plan_.save_due(step, o);
@@ -134,9 +139,12 @@ bool TrainLoop::take_step(TrainStep& train_step, StepData data) {
   return true;
 }
 
-double TrainLoop::learning_rate(int64_t step) const {
-  const double peak = options_.optimizer.learning_rate;
-  return peak * state_.horizon.learning_rate_factor(step, peak);
+std::vector<double> TrainLoop::learning_rates(int64_t step) const {
+  const Horizon& horizon = state_.horizon;
+  const double factor = horizon.learning_rate_factor(step, options_.optimizer.learning_rate);
+  std::vector<double> rates = setup_.optimizer->peaks();
+  for (double& rate : rates) rate = lowered(rate, state_.plateau.reductions, horizon.schedule_kwargs) * factor;
+  return rates;
 }
 
 void TrainLoop::finish_steps(TrainStep& train_step, int64_t most_under_way) {
@@ -145,7 +153,7 @@ void TrainLoop::finish_steps(TrainStep& train_step, int64_t most_under_way) {
 
 void TrainLoop::finish_step(TrainStep& train_step) {
   const StepResult result = train_step.finish();
-  const double lr = learning_rate(state_.global_step);
+  const double lr = learning_rates(state_.global_step).front();
   ++state_.global_step;
   state_.samples_seen += result.samples;
   state_.optimizer_steps = setup_.optimizer->steps();
@@ -184,15 +192,15 @@ bool TrainLoop::evaluate_now() {
   const auto progress = [&](int64_t done, int64_t total) {
     if (log_) log_->evaluating(done, total);
   };
+  const bool at_start = state_.global_step == 0;
+  setup_.optimizer->swap_averages();
   const EvalResult result = evaluate(*setup_.model, *setup_.validation, comm_, options, hooks_.stop, progress);
+  setup_.optimizer->swap_averages();
   if (result.stopped) return false;
   state_.last_eval_step = state_.global_step;
-  comm::agree(comm_,
-              [&] { state_.best = judge(state_.best, result.metrics, state_.global_step, options_.eval_save.best_model()); });
-  if (stops_early() && comm_.rank() == 0)
-    BOOST_LOG_TRIVIAL(info) << "early stop at step " << state_.global_step << ": no improvement of "
-                            << options_.eval_save.best_model().name() << " over "
-                            << counted(state_.best.without_improvement, "evaluation");
+  BestModel best;
+  comm::agree(comm_, [&] { best = judge(state_.best, result.metrics, state_.global_step, options_.eval_save.best_model()); });
+  if (!at_start) count(best);
   if (log_) {
     EvalReport report{
         .step = state_.global_step, .epoch = plan_.epoch_at(state_.global_step), .prefix = "eval", .metrics = result.metrics};
@@ -203,10 +211,22 @@ bool TrainLoop::evaluate_now() {
   return true;
 }
 
-bool TrainLoop::save(std::string_view why) {
+// What follows from an evaluation of the model as it is now, the best so far being `best`.
+void TrainLoop::count(const BestModel& best) {
+  state_.best = best;
+  if (state_.horizon.schedule == ScheduleType::kReduceLrOnPlateau)
+    state_.plateau =
+        after_evaluation(state_.plateau, best.last.value_or(std::nan("")), best.greater, state_.horizon.schedule_kwargs);
+  if (stops_early() && comm_.rank() == 0)
+    BOOST_LOG_TRIVIAL(info) << "early stop at step " << state_.global_step << ": no improvement of "
+                            << options_.eval_save.best_model().name() << " over "
+                            << counted(state_.best.without_improvement, "evaluation");
+}
+
+bool TrainLoop::save(std::string_view why, Saving::What what) {
   const trace::Range range("save");
   remember_log();
-  const bool saved = saving_.checkpoint(why);
+  const bool saved = saving_.checkpoint(why, what);
   last_step_ = Clock::now();
   return saved;
 }
@@ -218,6 +238,7 @@ void TrainLoop::remember_log() {
 }
 
 void TrainLoop::finish() {
+  setup_.optimizer->swap_averages();
   saving_.load_best();
   state_.complete = true;
   const MemoryPeak memory = memory_peak_of_ranks(comm_);

@@ -97,6 +97,9 @@ void TrainOptions::validate() const {
   check_usage(!batch.weighted_sampling || model_options.class_weights.empty(),
               "--weighted-sampling and --class-weights both make up for rare classes: give one of them");
   optimizer.validate();
+  check_schedule(lr_scheduler_type, lr_scheduler_kwargs, optimizer.learning_rate);
+  check_usage(lr_scheduler_type != ScheduleType::kReduceLrOnPlateau || eval_save.eval_strategy != Strategy::kNo,
+              "--lr-scheduler-type reduce_lr_on_plateau needs evaluations: add --eval-strategy epoch");
   predictions.validate();
   check_range("--warmup-steps", warmup_steps, 0, kMostSteps);
   check_range("--warmup-ratio", warmup_ratio, 0, 1);

@@ -89,6 +89,8 @@ struct EvalSaveOptions {
   double save_seconds = 0;       // also save when so many seconds have passed since the last save; 0: off
   int64_t save_total_limit = 0;  // 0: keep all
   bool load_best_model_at_end = false;
+  bool eval_on_start = false;             // an evaluation before the first step: never the best, no reason to stop
+  bool save_only_model = false;           // checkpoints without what training goes on from, but for that of a stop
   std::string metric_for_best_model;      // "": eval_loss
   std::optional<bool> greater_is_better;  // unset: false for losses, perplexity and mse, true otherwise
   int64_t early_stopping_patience = 0;    // evaluations without improvement; 0: off
@@ -120,6 +122,7 @@ struct TrainOptions {
   ModelOptions model_options;
   AdamWOptions optimizer;
   ScheduleType lr_scheduler_type = ScheduleType::kLinear;
+  ScheduleKwargs lr_scheduler_kwargs = ScheduleKwargs::object();
   double warmup_steps = 0;
   double warmup_ratio = 0;
   EvalSaveOptions eval_save;

@@ -27,10 +27,10 @@ void open_data(TrainSetup& setup, const TrainOptions& options, comm::Communicato
     setup.dataset = data::Dataset::open(options.data);
     setup.train = setup.dataset->split("train");
     find_task(setup.dataset->info().task).check_options(options.predictions, setup.dataset->info().label_names);
-    if (options.eval_save.eval_strategy == Strategy::kNo) return;
+    if (options.eval_save.eval_strategy == Strategy::kNo && !options.eval_save.eval_on_start) return;
     check(setup.dataset->has_split("validation"), options.data.string(),
-          ": has no validation split, but --eval-strategy asks for evaluations: prepare it with --validation-file or "
-          "--validation-split");
+          ": has no validation split, but --eval-strategy or --eval-on-start asks for evaluations: prepare it with "
+          "--validation-file or --validation-split");
     setup.validation = setup.dataset->split("validation");
   });
   setup.weights_asked = read_label_weights(options, setup.dataset->info(), comm);
@@ -207,7 +207,8 @@ ParameterStore::Updates updates_of(const TrainOptions& options, const std::vecto
   if (options.zero == Zero::kAuto && comm.size() > 1 && !comm.device().is_cpu()) {
     int64_t least = -device_memory(comm.device()).total;
     comm.all_reduce_max(std::span<int64_t>(&least, 1));
-    shared = 4 * bytes_of(specs) > 0.5 * static_cast<double>(-least);
+    const int copies = options.optimizer.ema_decay > 0 ? 5 : 4;
+    shared = copies * bytes_of(specs) > 0.5 * static_cast<double>(-least);
   }
   if (comm.size() == 1) shared = false;
   if (shared && comm.rank() == 0)
@@ -240,6 +241,21 @@ void make_model(TrainSetup& setup, const BertConfig& config, const TrainOptions&
   if (!report.unexpected.empty()) BOOST_LOG_TRIVIAL(info) << "in the model's files, not used: " << joined(report.unexpected);
 }
 
+// `averaged`: the checkpoint's model is an average, beside which the weights that training goes on with are kept.
+void make_optimizer(TrainSetup& setup, bool averaged, const TrainOptions& options, comm::Communicator& comm) {
+  setup.optimizer = std::make_unique<AdamW>(setup.model->parameters(), options.optimizer);
+  if (!setup.resumed) return;
+  const auto fill = [&](AdamW::State state) {
+    if (averaged && options.optimizer.ema_decay == 0)  // no averages any more: the values become the weights at once
+      for (const Parameter& parameter : setup.model->parameters().parameters())
+        if (!parameter.frozen) state.emplace_back("weight." + parameter.name, parameter.value.variable_data());
+    load_named_tensors(setup.model_folder / kOptimizerFile, state, comm);
+  };
+  setup.optimizer->fill_state(fill, averaged);
+  if (averaged) setup.optimizer->swap_averages();
+  setup.optimizer->restored(setup.state.optimizer_steps);
+}
+
 void start_precision(TrainSetup& setup, const PrecisionOptions& precision) {
   if (compute_type(precision) != at::kFloat) setup.model->parameters().enable_compute_copy(compute_type(precision));
   std::optional<LossScale>& scale = setup.state.loss_scale;
@@ -260,18 +276,14 @@ TrainSetup set_up(const TrainOptions& options, const RunFolder& folder, comm::Co
   weigh_labels(setup, options, comm);
   choose_model_folder(setup, point, options, comm);
   const BertConfig config = load_config(setup, options, comm);
+  const nlohmann::ordered_json ema_decay = began_with(setup.state).value("ema_decay", nlohmann::ordered_json(0));
+  const bool averaged = setup.resumed && ema_decay.is_number() && ema_decay > 0;
   fix_options(setup, config, options, comm);
   with_memory_for([&] { return concat("the model of ", config.num_hidden_layers, " layers with gradients and moments"); },
                   [] { return "fewer layers take less (--freeze), another GPU may have more"; },
                   [&] {
                     make_model(setup, config, options, comm);
-                    setup.optimizer = std::make_unique<AdamW>(setup.model->parameters(), options.optimizer);
-                    if (setup.resumed) {
-                      setup.optimizer->fill_state([&](const AdamW::State& moments) {
-                        load_named_tensors(setup.model_folder / kOptimizerFile, moments, comm);
-                      });
-                      setup.optimizer->restored(setup.state.optimizer_steps);
-                    }
+                    make_optimizer(setup, averaged, options, comm);
                     start_precision(setup, options.model_options.precision);
                   });
   return setup;

@@ -90,7 +90,7 @@ void TrainStep::start_sum_of_losses(const at::Tensor& losses) {
   loss_ticket_ = comm_.start_all_reduce(loss_);
 }
 
-void TrainStep::start(int64_t step, double lr) {
+void TrainStep::start(int64_t step, std::span<const double> rates) {
   check_internal(agreed_.has_value(), "a step is started that was not agreed on");
   check_internal(under_way() <= most_under_way(), "a step is started before the step two before it is finished");
   Step& made = under_way_.emplace_back(std::move(*agreed_));
@@ -100,9 +100,9 @@ void TrainStep::start(int64_t step, double lr) {
   reducer_.finish();
   const trace::Range range("optimizer");
   if (optimizer_.on_device())
-    update_on_device(lr);
+    update_on_device(rates);
   else
-    update_from_host(lr, made);
+    update_from_host(rates, made);
 }
 
 StepResult TrainStep::finish() {
@@ -121,14 +121,14 @@ StepResult TrainStep::finish() {
   return finished_->result;
 }
 
-void TrainStep::update_from_host(double lr, Step& made) {
+void TrainStep::update_from_host(std::span<const double> rates, Step& made) {
   double loss = 0;
   for (int64_t i = 0; i < made.losses.numel(); ++i) loss += made.losses[i].item<double>();
   comm_.all_reduce_sum(std::span<double>(&loss, 1));
   const double norm = optimizer_.gradient_norm(reducer_.touched_rows());
   const bool finite = std::isfinite(norm) && std::isfinite(loss);
   if (finite) {
-    optimizer_.step(lr, norm, reducer_.touched_rows());
+    optimizer_.step(rates, norm, reducer_.touched_rows());
     model_.parameters().refresh_compute_copy();
   }
   made.result.loss = loss;
@@ -136,9 +136,9 @@ void TrainStep::update_from_host(double lr, Step& made) {
   made.result.finite = finite;
 }
 
-void TrainStep::update_on_device(double lr) {
+void TrainStep::update_on_device(std::span<const double> rates) {
   comm_.wait(loss_ticket_);
-  optimizer_.start(lr, loss_, reducer_.touched(), /*halts=*/options_.on_nan == OnNan::kStop);
+  optimizer_.start(rates, loss_, reducer_.touched(), /*halts=*/options_.on_nan == OnNan::kStop);
 }
 
 std::string TrainStep::culprit() const {

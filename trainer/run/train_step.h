@@ -42,9 +42,9 @@ class TrainStep {
   // they touch, and agrees on the control word (any rank's wish counts). On a device, the step before is under way meanwhile. `data`:
   // this rank's share of the step.
   ControlWord agree(StepData data, ControlWord wish);
-  // The step itself, after agree(), with learning rate `lr`. `step` counts from 0 over the whole run. On a
+  // The step itself, after agree(), with the learning rates of the groups of parameters (AdamW::peaks()). `step` counts from 0 over the whole run. On a
   // device that decides by itself it is only enqueued; at most this many steps may be under way when the next one is started.
-  void start(int64_t step, double lr);
+  void start(int64_t step, std::span<const double> rates);
   int64_t most_under_way() const { return optimizer_.on_device() ? DeviceStep::kMostStarted - 1 : 0; }
   int64_t under_way() const { return std::ssize(under_way_); }  // started and not finished
   // Waits for the oldest of them: what came of it.
@@ -64,9 +64,9 @@ class TrainStep {
   // Once on each rank, as the first collective of a step: the sum of the losses on a device that decides by itself.
   void start_sum_of_losses(const at::Tensor& losses);
   // What follows backward. On the host: norm and loss are waited for, then the update.
-  void update_from_host(double lr, Step& made);
+  void update_from_host(std::span<const double> rates, Step& made);
   // On the device: all is enqueued.
-  void update_on_device(double lr);
+  void update_on_device(std::span<const double> rates);
 
   ModelInstance& model_;
   AdamW& optimizer_;

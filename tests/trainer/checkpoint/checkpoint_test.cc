@@ -22,14 +22,15 @@ constexpr int kKilled = -SIGKILL;
 class CheckpointTest : public ::testing::Test {
  protected:
   // "" or why it was not saved. The content depends on the step.
-  static std::string save(const fs::path& run, int64_t step) {
+  static std::string save(const fs::path& run, int64_t step, bool model_alone = false) {
     const std::vector<float> moments = named_values("x", 100 + step);
     const auto write_model = [&](const fs::path& folder) -> std::vector<data::FileDigest> {
       return {data::write_durably(folder / "config.json", concat("{\"step\": ", step, "}")),
               data::write_durably(folder / "model.safetensors", safetensors_bytes({{"w", {step, 3}}}))};
     };
     const TensorView optimizer{"exp_avg.w", DType::kF32, {100 + step}, std::as_bytes(std::span(moments))};
-    return save_checkpoint(run, {step, write_model, {optimizer}, concat("{\"global_step\": ", step, "}")});
+    return save_checkpoint(run, {step, write_model, model_alone ? std::nullopt : std::optional(std::vector{optimizer}),
+                                 concat("{\"global_step\": ", step, "}")});
   }
   void save_well(int64_t step) { ASSERT_EQ(save(run_, step), ""); }
 
@@ -294,6 +295,33 @@ TEST_F(CheckpointTest, RotationNeverRemovesTheOnlyValidOne) {
   save_well(2);
   fs::remove(run_ / "checkpoint-2/manifest.json");
   EXPECT_TRUE(rotate_checkpoints(run_, 1, std::nullopt).empty());
+}
+
+TEST_F(CheckpointTest, TheModelAloneIsNoCheckpointToGoOnFrom) {
+  save_well(1);
+  ASSERT_EQ(save(run_, 2, /*model_alone=*/true), "");
+  ASSERT_EQ(save(run_, 3, /*model_alone=*/true), "");
+  EXPECT_TRUE(holds_model_alone(run_ / "checkpoint-2"));
+  EXPECT_FALSE(holds_model_alone(run_ / "checkpoint-1"));
+  verify_checkpoint(run_ / "checkpoint-2");
+  const CheckpointSearch search = find_newest_valid(run_);
+  EXPECT_EQ(search.newest->step, 1);
+  EXPECT_EQ(search.models.size(), 2u);
+  EXPECT_TRUE(search.warnings.empty());
+  fs::remove(run_ / "checkpoint-1" / kOptimizerFile);
+  EXPECT_FALSE(holds_model_alone(run_ / "checkpoint-1")) << "its manifest says more";
+  EXPECT_EQ(newest(), -1);
+  EXPECT_NE(warnings_.find("optimizer.safetensors"), std::string::npos);
+}
+
+TEST_F(CheckpointTest, RotationKeepsOneToGoOnFrom) {
+  save_well(1);
+  for (int64_t step : {2, 3, 4}) ASSERT_EQ(save(run_, step, /*model_alone=*/true), "");
+  rotate_checkpoints(run_, 2, std::nullopt);
+  EXPECT_EQ(names(), (std::vector<std::string>{"checkpoint-1", "checkpoint-4"}));
+  save_well(5);
+  rotate_checkpoints(run_, 2, std::nullopt);
+  EXPECT_EQ(names(), (std::vector<std::string>{"checkpoint-4", "checkpoint-5"}));
 }
 
 TEST_F(CheckpointTest, ARunThatGoesBackSupersedesLaterCheckpoints) {

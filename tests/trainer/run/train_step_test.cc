@@ -32,7 +32,7 @@ class TrainStepTest : public TinyRun {
     StepResult step(comm::Communicator& comm, int64_t number = 0) {
       TrainStep train_step(*setup.model, *setup.optimizer, comm, options);
       train_step.agree(data(), {});
-      train_step.start(number, 1e-3);
+      train_step.start(number, setup.optimizer->peaks());
       return train_step.finish();
     }
     at::Tensor& value(const std::string& name) { return setup.model->parameters()[name].value; }
@@ -125,7 +125,7 @@ TEST_F(TrainStepTest, AStepOfARankWithoutSamplesIsOne) {
     Prepared run(in(on_device ? "device" : "host"), *comm_);
     TrainStep step(*run.setup.model, *run.setup.optimizer, *comm_, run.options);
     step.agree(StepDataMaker(*run.setup.model, at::kCPU)({}), {});
-    step.start(0, 1e-3);
+    step.start(0, run.setup.optimizer->peaks());
     const StepResult result = step.finish();
     EXPECT_TRUE(result.finite);
     EXPECT_EQ(result.loss, 0);
@@ -146,7 +146,7 @@ TEST_F(TrainStepTest, AStepThatIsNotFiniteChangesNothingAndNamesItsSamples) {
     const uint64_t before = parameter_hash(run.setup.model->parameters());
     TrainStep step(*run.setup.model, *run.setup.optimizer, *comm_, run.options);
     step.agree(run.data(), {});
-    step.start(0, 1e-3);
+    step.start(0, run.setup.optimizer->peaks());
     EXPECT_FALSE(step.finish().finite);
     EXPECT_EQ(parameter_hash(run.setup.model->parameters()), before);
     EXPECT_EQ(run.setup.optimizer->steps(), 0);

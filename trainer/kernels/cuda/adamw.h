@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "trainer/kernels/cpu/adamw_args.h"
 #include "trainer/kernels/cpu/args.h"
 #include "trainer/kernels/cuda/stream.h"
 
@@ -15,10 +16,10 @@ int64_t partial_sums(int64_t n);
 void sum_squares(const float* x, int64_t n, double* partials, Stream stream);
 
 // The norm out of all arrays' partial sums, in their order, and, with loss [1], whether the step is finite; if so, one update more, and
-// the numbers to make it with. Gradients are scaled as the loss was, `loss` is not. `scalars` keeps `updates` and `loss_scale` from step
+// the numbers to make it with. Gradients are scaled as the loss was, `loss` is not. `plan` keeps `updates` and `loss_scale` from step
 // to step.
 void decide_step(const double* partials, int64_t count, const float* loss, const kernels::AdamWNumbers& numbers,
-                 kernels::StepScalars* scalars, Stream stream);
+                 kernels::StepPlan* plan, Stream stream);
 
 // A bucket of n elements. The element i does what flags[i / group] says.
 template <class T>
@@ -30,11 +31,11 @@ struct AdamWBucket {
   int64_t n;              // below 2^31
   const uint8_t* flags;   // [ceil(n / group)]
   int64_t group;
+  float* average = nullptr;  // exponential moving average of the values, updated along; may be null
 };
 
-// The update that `scalars` describes; nothing if the step is not finite. T: Bf16 or Fp16.
+// The update that `plan` describes; nothing if the step is not finite. T: Bf16 or Fp16.
 template <class T>
-void adamw(const AdamWBucket<T>& bucket, const kernels::AdamWNumbers& numbers, const kernels::StepScalars* scalars,
-           Stream stream);
+void adamw(const AdamWBucket<T>& bucket, const kernels::AdamWNumbers& numbers, const kernels::StepPlan* plan, Stream stream);
 
 }  // namespace berth::train::cuda

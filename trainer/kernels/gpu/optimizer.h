@@ -14,8 +14,13 @@ class CudaOptimizer final : public OptimizerKernels {
   int64_t partial_sums(int64_t n) const override;
   void sum_squares(const at::Tensor& x, const at::Tensor& partials) const override;
   void decide(const at::Tensor& partials, const at::Tensor& loss, const kernels::AdamWNumbers& numbers,
-              const at::Tensor& scalars) const override;
-  void update(const Bucket& bucket, const kernels::AdamWNumbers& numbers, const at::Tensor& scalars) const override;
+              const at::Tensor& plan) const override;
+  void update(const Bucket& bucket, const kernels::AdamWNumbers& numbers, const at::Tensor& plan) const override;
+  void lamb_moments(const Bucket& bucket, const at::Tensor& segments, const kernels::AdamWNumbers& numbers,
+                    const at::Tensor& plan, const at::Tensor& partials) const override;
+  void lamb_sums(const at::Tensor& partials, const at::Tensor& ranges, const at::Tensor& sums) const override;
+  void lamb_update(const Bucket& bucket, const at::Tensor& segments, const at::Tensor& sums, const kernels::AdamWNumbers& numbers,
+                   const at::Tensor& plan) const override;
 
  private:
   Stream (*current_stream_)(at::Device);
