@@ -6,6 +6,7 @@
 #include "data/check.h"
 #include "data/files/files.h"
 #include "data/json/json.h"
+#include "data/store/folds.h"
 #include "launcher/signals.h"
 #include "trainer/comm/agree.h"
 #include "trainer/report/metrics_file.h"
@@ -30,7 +31,7 @@ int run_evaluate(const EvaluateCommand& command, const std::string& log_level) {
     std::unique_ptr<data::Split> split;
     comm::agree(comm, [&] {
       dataset = data::Dataset::open(command.data);
-      split = dataset->split(command.split);
+      split = command.fold ? data::open_fold(*dataset, *command.fold).fold : dataset->split(command.split);
     });
     const train::LoadedModel loaded = train::load_model_for(*dataset, command.model, command.precision, comm);
     comm::agree(comm, [&] { loaded.task().check_options(command.predictions, loaded.config().label_names); });

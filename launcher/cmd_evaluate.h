@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "data/pipeline/masking.h"
@@ -15,6 +16,7 @@ struct EvaluateCommand {
   std::string model;
   std::filesystem::path data;
   std::string split = "validation";
+  std::optional<int> fold;           // of the training split, in the place of a split
   std::filesystem::path output_dir;  // empty: print only
   int64_t per_device_eval_batch_size = 8;
   int64_t max_eval_samples = -1;

@@ -64,6 +64,25 @@ Json label_counts(const data::Split& split, const std::vector<std::string>& name
   return out;
 }
 
+// A row for each fold: the samples of each, and of them those that are evaluated on.
+Json describe_folds(const data::Dataset& dataset) {
+  Json rows = Json::array();
+  const auto train = dataset.split("train");
+  std::vector<int64_t> all(static_cast<size_t>(dataset.info().folds)), own = all;
+  for (int64_t begin = 0; begin < train->size(); begin += kReadAtOnce) {
+    const std::vector<int64_t> samples = next_samples(*train, begin);
+    const std::vector<data::AugmentKind> augmented = train->augmented(samples);
+    for (size_t i = 0; i < samples.size(); ++i) {
+      const auto fold = static_cast<size_t>(train->fold_of(samples[i]));
+      ++all[fold];
+      own[fold] += augmented[i] == data::AugmentKind::kNone;
+    }
+  }
+  for (size_t fold = 0; fold < all.size(); ++fold)
+    rows.push_back({{"fold", fold}, {"samples", all[fold]}, {"evaluated", own[fold]}});
+  return rows;
+}
+
 // Samples of each kind of augmentation.
 Json augmented_counts(const data::Split& split) {
   Json counts = Json::object();
@@ -244,6 +263,7 @@ Json inspect_dataset(const fs::path& path) {
     if (data::task_info(info.task).labels == data::LabelShape::kClass) counts[name] = label_counts(*split, info.label_names);
   }
   out["splits"] = splits;
+  if (info.folds > 0 && dataset->has_split("train")) out["folds"] = describe_folds(*dataset);
   if (!counts.empty()) out["samples_by_label"] = counts;
   return out;
 }

@@ -128,6 +128,7 @@ void add_train_data(Parser& p, train::TrainOptions& o) {
   p.add("--model,--model-name-or-path", o.model,
         "pretrained BERT, DistilBERT or ELECTRA: a folder, or a name in the local Hugging Face cache");
   p.add("--data", o.data, "the .h5 file that berth prepare wrote");
+  p.add("--fold", o.fold, "of data with folds (berth prepare --folds): evaluate on this one, train on all others");
   p.add("--output-dir", o.output_dir, "the run folder: final model, checkpoints, results, logs");
   p.add("--overwrite-output-dir", o.overwrite_output_dir, "start afresh over an existing run");
   p.add_named("--resume-from-checkpoint", "auto", "auto (newest valid one in the run folder), none, or a checkpoint folder",
@@ -304,7 +305,8 @@ void add_evaluate(CLI::App& app, EvaluateCommand& c) {
   p.add("--model,--model-name-or-path", c.model, "a fine-tuned model: a run folder, a checkpoint, or a transformers folder")
       ->required();
   p.add("--data", c.data, "the .h5 file that berth prepare wrote")->required();
-  p.add("--split", c.split, "train, validation or test");
+  CLI::Option* split = p.add("--split", c.split, "train, validation or test");
+  p.add("--fold", c.fold, "in the place of a split: this fold of the training split (berth prepare --folds)")->excludes(split);
   p.add("--output-dir", c.output_dir, "also write eval_results.json there; of questions predictions.json, too");
   p.add("--per-device-eval-batch-size", c.per_device_eval_batch_size, "samples of one micro-batch");
   p.add("--max-eval-samples", c.max_eval_samples, "evaluate only the first so many; -1: all");
@@ -378,6 +380,10 @@ void add_prepare(CLI::App& app, PrepareCommand& c) {
   p.add("--validation-file", o.validation_file, "evaluated while training; or see --validation-split");
   p.add("--validation-split", o.validation_split,
         "this share of the training file becomes the validation split, stratified by label");
+  p.add(
+      "--folds", o.folds,
+      "cut the training split into so many folds for cross-validation (berth train --fold), stratified by label; documents, and "
+      "questions about one context, stay whole; 0: none");
   p.add("--test-file", o.test_file, "a split for evaluation or prediction at the end; labels are not needed here");
   p.add("--tokenizer", o.tokenizer, "a model folder or a vocab.txt")->required();
   p.add("--output", o.output, "the .h5 file")->required();
@@ -388,7 +394,7 @@ void add_prepare(CLI::App& app, PrepareCommand& c) {
   p.add("--doc-stride", o.doc_stride,
         "tokens that neighbouring windows share: of a question's context (default: 128); of a longer text with a label, which "
         "without this option is cut");
-  p.add("--seed", o.seed, "of the validation split, of augmentation and of sentence pairs");
+  p.add("--seed", o.seed, "of the validation split or folds, of augmentation and of sentence pairs");
   p.add("--line-by-line", o.line_by_line,
         "masked-lm: a sample per text, instead of blocks of --max-length tokens of all texts end to end");
   p.add("--threads,--preprocessing-num-workers", o.threads, "0: one per core; the output does not depend on it");

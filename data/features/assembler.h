@@ -26,7 +26,7 @@ struct AssemblerOptions {
   int max_length = 128;
   bool line_by_line = false;  // masked-lm: a sample per text instead of blocks
   uint64_t seed = 42;         // of sentence pairs
-  uint32_t split = 0;         // its number; another split draws other numbers
+  uint32_t split = 0;         // its number, and a fold's in the bits above 8; another one draws other numbers
 };
 
 // Null for tasks whose texts are samples already. The features are to be made with FeatureOptions::uncut, unless line by line.

@@ -5,6 +5,7 @@
 #include "data/check.h"
 #include "data/features/labels.h"
 #include "data/readers/lines.h"
+#include "data/store/dataset.h"
 
 namespace berth::data {
 namespace {
@@ -13,7 +14,7 @@ constexpr int64_t kTellEvery = 256;  // rows
 
 struct Counts {
   LabelCounts labels;  // of all rows
-  LabelCounts strata;  // of the units that the validation split is cut out by
+  LabelCounts strata;  // of the units that the validation split or folds are cut out by
 };
 
 // A pass over the training file.
@@ -21,7 +22,9 @@ Counts count(const PrepareOptions& options, const Source& train, const TaskInfo&
              const std::function<void(const RecordReader&, int64_t)>& tell) {
   const auto reader = open_source(options, train, true);
   Counts counts;
-  Units units(task);
+  Units units(task, options.folds > 0);
+  const bool all = options.folds == 0 || options.max_train_samples < 0;
+  int64_t rows = 0;
   for (Record record; reader->next(record);) {
     if (task.has_label_names)
       for (const std::string& label : labels_of(record))
@@ -29,7 +32,8 @@ Counts count(const PrepareOptions& options, const Source& train, const TaskInfo&
           in_context([&] { return concat(options.train_file.string(), ": row ", record.row); }, [&] { check_label(label); });
     check(counts.labels.size() <= kMaxLabels, options.train_file.string(), ": there are more than ", kMaxLabels,
           " different labels in the first ", record.row, " rows; is this the right column?");
-    if (units.starts(record)) ++counts.strata[stratum_of(task, record)];
+    if (units.starts(record) && (all || rows < options.max_train_samples)) ++counts.strata[stratum_of(task, record)];
+    ++rows;
     if (record.row % kTellEvery == 0) tell(*reader, record.row);
   }
   check(!counts.strata.empty(), options.train_file.string(), ": the file holds a header and no rows");
@@ -61,6 +65,11 @@ std::string stratum_of(const TaskInfo& task, const Record& record) {
 }
 
 bool Units::starts(const Record& record) {
+  if (contexts_) {
+    const bool another = context_ != record.text_pair;
+    if (another) context_ = record.text_pair;
+    return another;
+  }
   const bool before = std::exchange(in_document_, !is_blank(record.text));
   return !documents_ || (in_document_ && !before);
 }
@@ -82,13 +91,18 @@ Plan make_plan(const PrepareOptions& o, const Sources& sources, const std::funct
   Plan plan{.jobs = {}, .label_names = o.label_names};
   if (!o.train_file.empty()) {
     Job& job = plan.jobs.emplace_back(Job{sources.train, {open_split("train", o.train_file, o.max_train_samples)}, {}});
-    const bool cut = o.validation_split > 0, name = task.has_label_names && o.label_names.empty();
-    if (cut || name) {
+    const bool cut = o.validation_split > 0, folds = o.folds > 0, name = task.has_label_names && o.label_names.empty();
+    if (cut || folds || name) {
       const Counts counts = count(o, sources.train, task, tell);
       if (name) plan.label_names = choose_labels(o, task, counts.labels);
       if (cut) {
         job.splits.push_back(open_split("validation", o.train_file, o.max_eval_samples));
         job.cut.emplace(counts.strata, o.validation_split, o.seed);
+      }
+      if (folds) {
+        in_context(o.train_file.string(), [&] { job.folds.emplace(counts.strata, o.folds, o.seed); });
+        for (const auto& [label, units] : counts.strata)
+          if (units < o.folds) plan.rare_labels.push_back(label);
       }
     }
   }
@@ -107,6 +121,11 @@ void PrepareOptions::validate() const {
   check_usage(validation_split >= 0 && validation_split < 1, "--validation-split must lie in [0, 1), got ", validation_split);
   check_usage(validation_split == 0 || validation_file.empty(), "a validation file and a validation split exclude each other");
   check_usage(validation_split == 0 || !train_file.empty(), "a validation split needs a training file");
+  check_usage(folds == 0 || (folds >= 2 && folds <= kMostFolds), "--folds must be 2 to ", kMostFolds, ", or 0 for none; got ",
+              folds);
+  check_usage(folds == 0 || validation_split == 0,
+              "--folds and --validation-split exclude each other: each fold is the validation split of one run");
+  check_usage(folds == 0 || !train_file.empty(), "--folds cuts the training split: name a training file");
   check_usage(!normalize.any() || !info.labels_point_into_text, "the task ", info.name,
               " cannot be prepared with normalisation: its tags or answers belong to the words as they stand in the file");
   augment.validate();

@@ -21,37 +21,42 @@ struct OpenSplit {
   SplitReport report;
   int64_t max_rows = -1;
   int writer_id = 0;
-  std::unordered_set<std::string> ids;   // question answering
-  std::shared_ptr<Assembler> assembler;  // of language models
+  std::unordered_set<std::string> ids;                      // question answering
+  std::vector<std::shared_ptr<Assembler>> assemblers = {};  // of language models: one, or one a fold
   bool full() const { return max_rows >= 0 && report.rows >= max_rows; }
 };
 
-// One pass over one file, which feeds one split, or two when the validation split is cut out of the training file.
+// One pass over one file, which feeds one split, or two when the validation split is cut out of the training file. A training split may
+// be cut into folds instead.
 struct Job {
   Source file;
   std::vector<OpenSplit> splits;
   std::optional<StratifiedSplit> cut;
+  std::optional<StratifiedFolds> folds = {};
 };
 
-// What the validation split is cut out by: a record, or where there are documents one of them, of which only the first record
-// says true.
+// What the validation split or folds are cut out by, of which only the first record says true: a record, or where there are documents
+// one of them; for folds, consecutive questions about one context.
 class Units {
  public:
-  explicit Units(const TaskInfo& task) : documents_(task.has_documents) {}
+  Units(const TaskInfo& task, bool folds)
+      : documents_(task.has_documents), contexts_(folds && task.records == RecordKind::kQuestions) {}
   bool starts(const Record& record);
 
  private:
-  bool documents_, in_document_ = false;
+  bool documents_, contexts_, in_document_ = false;
+  std::optional<std::string> context_ = {};
 };
 
 struct Plan {
   std::vector<Job> jobs;
   std::vector<std::string> label_names;
+  std::vector<std::string> rare_labels = {};  // that have fewer rows than there are folds
 };
 
 // Of a row: its classes, or its words' tags.
 const std::vector<std::string>& labels_of(const Record& record);
-// The stratum of the validation split that a record is of: its label where it has just one, else all rows are alike.
+// The stratum of validation split and folds that a record is of: its label where it has just one, else all rows are alike.
 std::string stratum_of(const TaskInfo& task, const Record& record);
 
 std::unique_ptr<RecordReader> open_source(const PrepareOptions& options, const Source& file, bool need_label);

@@ -29,6 +29,7 @@ constexpr size_t kChunkBytes = size_t{256} << 10;
 struct Chunk {
   std::vector<Record> records;
   std::vector<size_t> splits;                // [records] index into Job::splits
+  std::vector<int> folds;                    // [records]
   std::vector<std::vector<Sample>> samples;  // [records]
   uint64_t bytes_read = 0;
 };
@@ -71,6 +72,7 @@ class Preparation {
                                .uncut = task_.is_language_model && !options_.line_by_line});
     DatasetWriter writer(options_.output, task_.kind, tokenizer_.vocab().size(), static_cast<int32_t>(label_names_.size()));
     PrepareReport report;
+    report.rare_labels = std::move(plan.rare_labels);
     DatasetInfo info;
     for (Job& job : plan.jobs) {
       write(job, writer);
@@ -85,6 +87,7 @@ class Preparation {
     info.do_lower_case = tokenizer_.options().do_lower_case;
     info.normalize = options_.normalize;
     if (pools_windows()) info.doc_stride = options_.doc_stride;
+    info.folds = options_.folds;
     info.command = options_.command;
     writer.commit(info);
     report.file_bytes = std::filesystem::file_size(options_.output);
@@ -129,24 +132,21 @@ class Preparation {
     const auto reader = open_source(options_, job.file, !is_test(job));
     std::string stage;
     for (OpenSplit& split : job.splits) {
-      split.writer_id = writer.add_split(
-          split.report.name,
-          {.augmented = is_augmented(split), .several_sequences = pools_windows() || task_.labels == LabelShape::kChoice});
+      split.writer_id =
+          writer.add_split(split.report.name, {.augmented = is_augmented(split),
+                                               .several_sequences = pools_windows() || task_.labels == LabelShape::kChoice,
+                                               .folds = job.folds.has_value()});
       split.report.columns = reader->columns();
-      split.assembler = make_assembler(task_.kind,
-                                       {.max_length = max_length_,
-                                        .line_by_line = options_.line_by_line,
-                                        .seed = options_.seed,
-                                        .split = static_cast<uint32_t>(split.writer_id)},
-                                       tokenizer_.vocab());
+      if (job.folds) split.report.folds.assign(static_cast<size_t>(options_.folds), 0);
+      if (task_.is_language_model) make_assemblers(split);
       split.report.lengths.assign(static_cast<size_t>(max_length_) + 1, 0);
       stage += (stage.empty() ? "" : " and ") + split.report.name;
     }
     int64_t rows = 0;
-    Units units(task_);
-    bool validation = false;
+    Units units(task_, job.folds.has_value());
+    Unit unit;
     run_ordered<Chunk>(
-        threads(), [&](Chunk& chunk) { return produce(job, *reader, units, validation, chunk); },
+        threads(), [&](Chunk& chunk) { return produce(job, *reader, units, unit, chunk); },
         [&](Chunk& chunk) { transform(job, chunk); },
         [&](Chunk& chunk) {
           consume(job, chunk, writer);
@@ -155,15 +155,31 @@ class Preparation {
         });
     for (OpenSplit& split : job.splits) {
       check(split.report.rows > 0, job.file.name.string(), ": there are no rows for the ", split.report.name, " split");
-      if (split.assembler) finish(job, split, writer);
+      for (int fold = 0; fold < std::ssize(split.assemblers); ++fold) finish(job, split, fold, writer);
+      for (size_t fold = 0; fold < split.report.folds.size(); ++fold)
+        check(split.report.folds[fold] > 0, job.file.name.string(), ": --folds: fold ", fold, " has no samples");
     }
   }
 
+  // One for each fold: its samples are made of its texts alone.
+  void make_assemblers(OpenSplit& split) const {
+    for (size_t fold = 0; fold < std::max<size_t>(1, split.report.folds.size()); ++fold)
+      split.assemblers.push_back(
+          make_assembler(task_.kind,
+                         {.max_length = max_length_,
+                          .line_by_line = options_.line_by_line,
+                          .seed = options_.seed,
+                          .split = static_cast<uint32_t>(split.writer_id) | static_cast<uint32_t>(fold) << 8},
+                         tokenizer_.vocab()));
+  }
+
   // What the assembler still holds back.
-  void finish(const Job& job, OpenSplit& split, DatasetWriter& writer) const {
-    in_context([&] { return concat(job.file.name.string(), ": ", split.report.name, " split"); },
-               [&] { split.assembler->finish([&](const Sample& sample) { append(split, sample, writer); }); });
-    split.report.summary = split.assembler->summary();
+  void finish(const Job& job, OpenSplit& split, int fold, DatasetWriter& writer) const {
+    Assembler& assembler = *split.assemblers[static_cast<size_t>(fold)];
+    const std::string which = split.report.folds.empty() ? "" : concat(", fold ", fold);
+    in_context([&] { return concat(job.file.name.string(), ": ", split.report.name, " split", which); },
+               [&] { assembler.finish([&](const Sample& sample) { append(split, sample, fold, writer); }); });
+    split.report.summary += (fold == 0 ? "" : "\n  ") + assembler.summary() + (which.empty() ? "" : concat(" (fold ", fold, ")"));
   }
 
   // A model is trained on pairs or on single texts; columns guessed file by file must not mix them.
@@ -173,25 +189,36 @@ class Preparation {
           ", the file before it ", *pairs_ ? "pairs" : "single texts", "; name the columns");
   }
 
-  // `validation`: whether the unit that was begun last belongs to the validation split.
-  bool produce(Job& job, RecordReader& reader, Units& units, bool& validation, Chunk& chunk) {
+  // Where a unit belongs.
+  struct Unit {
+    size_t split = 0;  // index into Job::splits
+    int fold = 0;
+  };
+  static Unit place(Job& job, const std::string& stratum) {
+    return {.split = job.cut && job.cut->is_validation(stratum) ? size_t{1} : 0,
+            .fold = job.folds ? job.folds->fold_of(stratum) : 0};
+  }
+
+  // `unit`: the one that was begun last.
+  bool produce(Job& job, RecordReader& reader, Units& units, Unit& unit, Chunk& chunk) {
     check_not_stopped();
     chunk.records.clear();
     chunk.splits.clear();
+    chunk.folds.clear();
     const auto full = [](const OpenSplit& split) { return split.full(); };
     size_t bytes = 0;
     Record record;
     while (chunk.records.size() < kChunkRecords && bytes < kChunkBytes &&
            !std::all_of(job.splits.begin(), job.splits.end(), full) && reader.next(record)) {
       check_pairs(job, record);
-      if (units.starts(record)) validation = job.cut && job.cut->is_validation(stratum_of(task_, record));
-      const size_t split = validation ? 1 : 0;
-      if (job.splits[split].full()) continue;
+      if ((job.cut || job.folds) && units.starts(record)) unit = place(job, stratum_of(task_, record));
+      if (job.splits[unit.split].full()) continue;
       if (is_test(job)) drop_secret_label(record);
-      ++job.splits[split].report.rows;
+      ++job.splits[unit.split].report.rows;
       bytes += record.text.size() + record.text_pair.size() + record.words.size() * 8;
       for (const std::string& choice : record.choices) bytes += record.text.size() + choice.size();
-      chunk.splits.push_back(split);
+      chunk.splits.push_back(unit.split);
+      chunk.folds.push_back(unit.fold);
       chunk.records.push_back(std::move(record));
     }
     chunk.bytes_read = reader.bytes_read();
@@ -252,12 +279,13 @@ class Preparation {
       if (task_.has_label_names)
         for (const std::string& label : labels_of(record)) ++split.report.label_counts[label];
       if (is_augmented(split)) split.report.not_augmented += options_.augment.copies;
-      const auto emit = [&](const Sample& sample) { append(split, sample, writer); };
+      const int fold = chunk.folds[i];
+      const auto emit = [&](const Sample& sample) { append(split, sample, fold, writer); };
       for (const Sample& sample : chunk.samples[i]) {
-        if (split.assembler)
-          split.assembler->add(record, sample, emit);
-        else
+        if (split.assemblers.empty())
           emit(sample);
+        else
+          split.assemblers[static_cast<size_t>(fold)]->add(record, sample, emit);
       }
     }
   }
@@ -276,11 +304,13 @@ class Preparation {
     split.report.unreached += !record.answers.empty() && !reached;
   }
 
-  void append(OpenSplit& split, const Sample& sample, DatasetWriter& writer) const {
-    writer.append(split.writer_id, sample);
+  void append(OpenSplit& split, const Sample& sample, int fold, DatasetWriter& writer) const {
+    writer.append(split.writer_id, sample, fold);
     if (sample.augmented != AugmentKind::kNone) {
       ++split.report.augmented[augment_name(sample.augmented)];
       --split.report.not_augmented;
+    } else if (!split.report.folds.empty()) {
+      ++split.report.folds[static_cast<size_t>(fold)];
     }
     ++split.report.samples;
     split.report.truncated += sample.truncated;

@@ -27,7 +27,8 @@ struct PrepareOptions {
   std::filesystem::path output = {};       // the .h5 file; replaced if it exists
   ReaderOptions reader = {};               // format, encoding, header and columns of all files; need_label is set by split
   double validation_split = 0;             // this fraction of the training file becomes the validation split, stratified by label
-  uint64_t seed = 42;                      // of that choice, of augmentation and of sentence pairs
+  int folds = 0;                           // that the training split is cut into instead, stratified by label; 0: none
+  uint64_t seed = 42;                      // of these choices, of augmentation and of sentence pairs
   NormalizeOptions normalize = {};         // done to each text before it is tokenized
   AugmentOptions augment = {};             // of the training split alone
   std::optional<int> max_length = {};      // tokens per sample, special ones included; unset: the task's (samples/task.h)
@@ -67,12 +68,14 @@ struct SplitReport {
   std::string summary = {};  // of language models: what became of the texts, and what was left out
   std::map<std::string, int64_t> label_counts = {};
   TagSchemes tag_schemes = {};        // token classification
+  std::vector<int64_t> folds = {};    // samples of each fold but for augmented ones
   std::vector<int64_t> lengths = {};  // [max_length + 1] sequences of each length in tokens
 };
 
 struct PrepareReport {
   std::vector<SplitReport> splits;
   std::vector<std::string> label_names;
+  std::vector<std::string> rare_labels;  // that have fewer rows than there are folds
   double seconds = 0;
   uint64_t file_bytes = 0;  // of the output
 };

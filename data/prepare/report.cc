@@ -53,8 +53,9 @@ std::string histogram(const std::vector<int64_t>& lengths) {
   return text;
 }
 
+constexpr size_t kListed = 20;  // labels
+
 std::string labels_of(const SplitReport& split, const std::vector<std::string>& names) {
-  constexpr size_t kListed = 20;
   const auto with_count = [&](const std::string& name) {
     const auto count = split.label_counts.find(name);
     return concat(name, " ", count == split.label_counts.end() ? 0 : count->second);
@@ -82,6 +83,11 @@ std::string describe(const PrepareReport& report) {
     text += concat(", ", counted(split.tokens, "token"), ", from ", split.file, "\n  columns  ", split.columns, "\n");
     if (!report.label_names.empty()) text += "  labels   " + labels_of(split, report.label_names) + "\n";
     if (!split.augmented.empty() || split.not_augmented > 0) text += "  copies   " + copies_of(split) + "\n";
+    if (!split.folds.empty())
+      text += concat("  folds    ", split.folds.size(), ", of ", listed(split.folds, kListed), " samples\n");
+    if (!split.folds.empty() && !report.rare_labels.empty())
+      text +=
+          concat("  warning  fewer rows than folds, so that some folds have none: ", listed(report.rare_labels, kListed), "\n");
     if (!split.summary.empty()) text += "  " + split.summary + "\n";
     const std::string scheme = split.tag_schemes.describe();
     if (!scheme.empty()) text += concat("  tags     ", scheme, "\n");

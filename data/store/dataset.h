@@ -19,6 +19,9 @@
 
 namespace berth::data {
 
+// No data set has more folds.
+inline constexpr int kMostFolds = 255;
+
 // The file's attributes.
 struct DatasetInfo {
   int schema_version = 0;
@@ -32,12 +35,14 @@ struct DatasetInfo {
   NormalizeOptions normalize;                         // what was done to the texts
   std::optional<int> doc_stride;                      // long texts are windows that share so many tokens; unset: they were cut
   std::map<std::string, std::string> content_sha256;  // split -> SHA-256 of its samples; empty in older files
+  int folds = 0;                                      // that the training split is cut into for cross-validation; 0: it is not
+  std::string folds_sha256;                           // of the fold of each sample
   std::string command;                                // the prepare command that made it
   std::vector<std::string> splits;                    // of "train", "validation", "test", those that are there
 };
 
-// One split of an open file. lengths() is in memory; read() goes to the file and is for one thread at a
-// time; another split may be read meanwhile (evaluation while the prefetcher reads ahead).
+// One split of an open file. lengths() is in memory; read() goes to the file, or to what was read of it before. Threads may read at
+// the same time (evaluation while the prefetcher reads ahead).
 class Split {
  public:
   virtual ~Split() = default;
@@ -45,6 +50,8 @@ class Split {
   virtual const std::string& name() const = 0;
   virtual int64_t size() const = 0;
   virtual std::span<const int32_t> lengths() const = 0;  // [size()] tokens of each sample, of all its sequences
+  virtual int64_t sequences_of(int64_t sample) const = 0;
+  virtual int fold_of(int64_t sample) const = 0;  // of a training split that is cut into folds
   // Replaces `batch` by these samples, packed in this order. Throws Error(kBadInput) naming file, split and sample if the file is
   // damaged.
   virtual void read(std::span<const int64_t> samples, Batch& batch) const = 0;

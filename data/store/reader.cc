@@ -50,6 +50,7 @@ class Hdf5Split final : public Split {
     if (augmented_) has_rows(*augmented_, lengths_.size(), schema::kAugmented);
     open_labels();
     if (shape_ == LabelShape::kSpan) questions_.emplace(group_, file_->size, size(), static_cast<int64_t>(input_ids_->rows()));
+    read_folds();
     keep_in_memory();
   }
 
@@ -57,6 +58,16 @@ class Hdf5Split final : public Split {
   const std::string& name() const override { return name_; }
   int64_t size() const override { return static_cast<int64_t>(lengths_.size()); }
   std::span<const int32_t> lengths() const override { return lengths_; }
+  int64_t sequences_of(int64_t sample) const override {
+    check_sample(sample);
+    const auto i = static_cast<size_t>(sample);
+    return sequences_[i + 1] - sequences_[i];
+  }
+  int fold_of(int64_t sample) const override {
+    check_internal(!folds_.empty(), "the ", name_, " split has no folds");
+    check_sample(sample);
+    return folds_[static_cast<size_t>(sample)];
+  }
 
   void read(std::span<const int64_t> samples, Batch& batch) const override {
     begin_batch(batch);
@@ -163,6 +174,23 @@ class Hdf5Split final : public Split {
   }
   bool may_have_several_sequences() const { return shape_ == LabelShape::kChoice || task_info(file_->info.task).pools_windows; }
 
+  void read_folds() {
+    const bool expected = file_->info.folds > 0 && name_ == "train";
+    check(h5::has_link(group_, schema::kFold) == expected, "'", schema::kFold, "' is ",
+          expected ? "missing" : "not expected here");
+    if (!expected) return;
+    const ColumnReader<uint8_t> column(group_, schema::kFold, file_->size);
+    check(column.width() == 0 && column.rows() == lengths_.size(), "'", schema::kFold, "' does not have a row for each of the ",
+          size(), " samples");
+    folds_ = column.read(0, column.rows());
+    for (size_t i = 0; i < folds_.size(); ++i) {
+      check(folds_[i] < file_->info.folds, "sample ", i, " is in the fold ", int{folds_[i]}, " of 0 to ", file_->info.folds - 1);
+      const auto sample = static_cast<int64_t>(i);
+      const bool same_question = questions_ && i > 0 && questions_->question_of(sample) == questions_->question_of(sample - 1);
+      check(!same_question || folds_[i] == folds_[i - 1], "sample ", i, " is in another fold than its question");
+    }
+  }
+
   void open_labels() {
     if (shape_ == LabelShape::kNone) return;
     const auto num_labels = file_->info.label_names.size();
@@ -221,7 +249,7 @@ class Hdf5Split final : public Split {
       case LabelShape::kSpan:
         return lengths_[i];
       case LabelShape::kChoice:
-        return sequences_[i + 1] - sequences_[i];
+        return sequences_of(sample);
       case LabelShape::kNextSentence:
         return 2;
       default:
@@ -257,6 +285,7 @@ class Hdf5Split final : public Split {
   std::vector<int64_t> offsets_;    // [S + 1] of sequences into tokens
   std::vector<int64_t> sequences_;  // [N + 1] of samples into sequences
   std::vector<int32_t> lengths_;    // [N]
+  std::vector<uint8_t> folds_;      // [N], or empty
 };
 
 // Texts that were changed in a way unknown here could not be changed alike when the model is used.
@@ -274,6 +303,12 @@ int read_doc_stride(hid_t file, const DatasetInfo& info) {
   check(task_info(info.task).pools_windows && stride >= 0 && stride < info.max_length, "'", schema::kDocStride, "' is ", stride,
         ", in a file for ", task_info(info.task).name, " with sequences of up to ", info.max_length, " tokens");
   return static_cast<int>(stride);
+}
+
+int read_folds(hid_t file) {
+  const int64_t folds = h5::read_int(file, schema::kFolds);
+  check(folds >= 2 && folds <= kMostFolds, "'", schema::kFolds, "' is ", folds, ", expected 2 to ", kMostFolds);
+  return static_cast<int>(folds);
 }
 
 DatasetInfo read_info(hid_t file) {
@@ -298,6 +333,7 @@ DatasetInfo read_info(hid_t file) {
   if (h5::has_attribute(file, schema::kDoLowerCase)) info.do_lower_case = h5::read_int(file, schema::kDoLowerCase) != 0;
   if (h5::has_attribute(file, schema::kNormalize)) info.normalize = read_normalize(file);
   if (h5::has_attribute(file, schema::kDocStride)) info.doc_stride = read_doc_stride(file, info);
+  if (h5::has_attribute(file, schema::kFolds)) info.folds = read_folds(file);
   info.command = h5::read_string(file, schema::kCommand);
   if (h5::has_attribute(file, schema::kSourceFiles)) {
     const auto files = h5::read_strings(file, schema::kSourceFiles), digests = h5::read_strings(file, schema::kSourceSha256);
@@ -310,6 +346,7 @@ DatasetInfo read_info(hid_t file) {
     const h5::Handle group = h5::open_group(file, split);
     if (h5::has_attribute(group, schema::kContentSha256))
       info.content_sha256[split] = h5::read_string(group, schema::kContentSha256);
+    if (h5::has_attribute(group, schema::kFoldsSha256)) info.folds_sha256 = h5::read_string(group, schema::kFoldsSha256);
   }
   return info;
 }

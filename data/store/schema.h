@@ -9,6 +9,7 @@
 //     segment_b  [S]          int32; index within the sequence of segment B's first token, the sequence's length if it has one
 //     rows       [N]          int64; row of the source file, 1-based, header not counted
 //     augmented  [N]          uint8; an AugmentKind (0: the row as it is); absent if the split was not augmented
+//     fold       [N]          uint8; the sample's fold, below the attribute `folds`; only of train, and only with that attribute
 //     labels                  by the task's LabelShape:
 //                               kClass      int32   [N]     class index; -100: not labelled (test split only)
 //                               kFloat      float32 [N]     NaN: not labelled (test split only)
@@ -39,8 +40,9 @@
 
 namespace berth::data::schema {
 
-inline constexpr int kVersion = 3;             // with samples of several sequences; the newest that is read
-inline constexpr int kOneSequenceVersion = 2;  // without; 1 had no questions
+inline constexpr int kVersion = 4;                  // with folds; the newest that is read
+inline constexpr int kSeveralSequencesVersion = 3;  // without, with samples of several sequences
+inline constexpr int kOneSequenceVersion = 2;       // without these; 1 had no questions
 
 // Attributes of the root group. Strings are fixed-size, null-padded UTF-8.
 inline constexpr const char* kFormat = "format";                 // string, kFormatName
@@ -57,6 +59,8 @@ inline constexpr const char* kDoLowerCase = "do_lower_case";     // int64, 0 or 
 inline constexpr const char* kNormalize = "normalize";           // string, NormalizeOptions::names(); absent if none
 inline constexpr const char* kDocStride = "doc_stride";          // int64: tokens that the windows of a long text share, where
                                                                  // a sample's sequences are such windows; else absent
+inline constexpr const char* kFolds = "folds";  // int64: how many the training split is cut into; absent if it is not
+inline constexpr const char* kFoldsSha256 = "folds_sha256";      // string, beside it: SHA-256 of the samples' folds in order
 inline constexpr const char* kContentSha256 = "content_sha256";  // string, of each split's group: SHA-256 of its samples' tokens,
                                                                  // segments and labels in order; absent in older files
 inline constexpr const char* kCommand = "command";               // string
@@ -70,6 +74,7 @@ inline constexpr const char* kSequences = "sequences";
 inline constexpr const char* kSegmentB = "segment_b";
 inline constexpr const char* kRows = "rows";
 inline constexpr const char* kAugmented = "augmented";
+inline constexpr const char* kFold = "fold";
 inline constexpr const char* kLabels = "labels";
 // Of a split of questions. Each list of texts has two: the bytes, and where each text ends (kEnds behind the name).
 inline constexpr const char* kTokenOffsets = "token_offsets";

@@ -27,12 +27,12 @@ struct SplitColumns {
   std::optional<ColumnWriter<int64_t>> sequences;
   ColumnWriter<int32_t> segment_b;
   ColumnWriter<int64_t> rows;
-  std::optional<ColumnWriter<uint8_t>> augmented;
+  std::optional<ColumnWriter<uint8_t>> augmented, folds;
   std::optional<ColumnWriter<int32_t>> labels;
   std::optional<ColumnWriter<float>> float_labels;
   std::optional<QuestionWriter> questions;
   int64_t num_tokens = 0, num_sequences = 0;
-  Sha256 content;
+  Sha256 content, cut;
 
   SplitColumns(hid_t file, const std::string& name, LabelShape shape, int32_t vocab_size, int32_t num_labels,
                DatasetWriter::SplitOptions options)
@@ -42,6 +42,7 @@ struct SplitColumns {
         segment_b(group, schema::kSegmentB, H5T_STD_I32LE),
         rows(group, schema::kRows, H5T_STD_I64LE) {
     if (options.augmented) augmented.emplace(group, schema::kAugmented, H5T_STD_U8LE);
+    if (options.folds) folds.emplace(group, schema::kFold, H5T_STD_U8LE);
     if (options.several_sequences) sequences.emplace(group, schema::kSequences, H5T_STD_I64LE).append(0);
     if (shape == LabelShape::kClass || shape == LabelShape::kTokenClass || shape == LabelShape::kChoice ||
         shape == LabelShape::kNextSentence)
@@ -75,7 +76,7 @@ struct SplitColumns {
     content.update({reinterpret_cast<const char*>(values.data()), values.size_bytes()});
   }
 
-  void append(const Sample& sample) {
+  void append(const Sample& sample, int fold) {
     append_sequence(sample.input_ids, sample.segment_b, std::ssize(sample.labels));
     add_content(std::span<const int32_t>(sample.labels));
     add_content(std::span<const float>(sample.float_labels));
@@ -84,9 +85,15 @@ struct SplitColumns {
     if (sequences) sequences->append(num_sequences);
     rows.append(sample.row);
     if (augmented) augmented->append(static_cast<uint8_t>(sample.augmented));
+    if (folds) append_fold(static_cast<uint8_t>(fold));
     if (labels) labels->append(sample.labels);
     if (float_labels) float_labels->append(sample.float_labels);
     if (questions) questions->append(sample);
+  }
+
+  void append_fold(uint8_t fold) {
+    folds->append(fold);
+    cut.update({reinterpret_cast<const char*>(&fold), 1});
   }
 
   void finish() {
@@ -96,10 +103,12 @@ struct SplitColumns {
     segment_b.finish();
     rows.finish();
     if (augmented) augmented->finish();
+    if (folds) folds->finish();
     if (labels) labels->finish();
     if (float_labels) float_labels->finish();
     if (questions) questions->finish();
     h5::write_attribute(group, schema::kContentSha256, content.hex());
+    if (folds) h5::write_attribute(group, schema::kFoldsSha256, cut.hex());
   }
 };
 
@@ -149,8 +158,8 @@ int DatasetWriter::add_split(const std::string& name, SplitOptions options) {
   });
 }
 
-void DatasetWriter::append(int split, const Sample& sample) {
-  in_context([&] { return file_->path.string(); }, [&] { file_->splits[static_cast<size_t>(split)]->append(sample); });
+void DatasetWriter::append(int split, const Sample& sample, int fold) {
+  in_context([&] { return file_->path.string(); }, [&] { file_->splits[static_cast<size_t>(split)]->append(sample, fold); });
 }
 
 void DatasetWriter::append(int split, const Question& question) {
@@ -174,7 +183,10 @@ void DatasetWriter::commit(const DatasetInfo& info) {
 void DatasetWriter::File::write_attributes(const DatasetInfo& info) {
   const hid_t root = file;
   h5::write_attribute(root, schema::kFormat, std::string(schema::kFormatName));
-  h5::write_attribute(root, schema::kSchemaVersion, int64_t{several_sequences ? schema::kVersion : schema::kOneSequenceVersion});
+  h5::write_attribute(root, schema::kSchemaVersion,
+                      int64_t{info.folds > 0      ? schema::kVersion
+                              : several_sequences ? schema::kSeveralSequencesVersion
+                                                  : schema::kOneSequenceVersion});
   h5::write_attribute(root, schema::kTask, std::string(task_info(task).name));
   if (!info.label_names.empty()) h5::write_attribute(root, schema::kLabelNames, info.label_names);
   h5::write_attribute(root, schema::kMaxLength, int64_t{info.max_length});
@@ -192,6 +204,7 @@ void DatasetWriter::File::write_attributes(const DatasetInfo& info) {
   if (info.do_lower_case) h5::write_attribute(root, schema::kDoLowerCase, int64_t{*info.do_lower_case});
   if (info.normalize.any()) h5::write_attribute(root, schema::kNormalize, info.normalize.names());
   if (info.doc_stride) h5::write_attribute(root, schema::kDocStride, int64_t{*info.doc_stride});
+  if (info.folds > 0) h5::write_attribute(root, schema::kFolds, int64_t{info.folds});
   h5::write_attribute(root, schema::kCommand, info.command);
 }
 

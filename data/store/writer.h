@@ -27,11 +27,12 @@ class DatasetWriter {
   struct SplitOptions {
     bool augmented = false;          // samples that are
     bool several_sequences = false;  // samples of several sequences
+    bool folds = false;              // samples that have one
   };
   // Adds the split "train", "validation" or "test", each once, and returns its number for append().
   int add_split(const std::string& name, SplitOptions options);
   int add_split(const std::string& name) { return add_split(name, {}); }
-  void append(int split, const Sample& sample);
+  void append(int split, const Sample& sample, int fold = 0);
   // Question answering: a question, whose samples are appended next.
   void append(int split, const Question& question);
   // Writes the attributes (task and vocab_size must be those of the constructor, splits is ignored), syncs file and folder,

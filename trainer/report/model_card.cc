@@ -82,7 +82,7 @@ std::string head(const ModelCard& card) {
   for (const auto& [name, value] : scores) yaml += "- " + name + "\n";
   yaml += concat("model-index:\n- name: ", quoted(card.name), "\n  results:\n  - task:\n      type: ", task->tag,
                  "\n      name: ", task->words, "\n    dataset:\n      name: ", quoted(card.data),
-                 "\n      type: ", quoted(card.data), "\n      split: validation\n    metrics:\n");
+                 "\n      type: ", quoted(card.data), "\n      split: ", card.evaluated, "\n    metrics:\n");
   for (const auto& [name, value] : scores)
     yaml += concat("    - type: ", name, "\n      name: ", name, "\n      value: ", data::dump_json(Json(value)), "\n");
   return yaml + "---\n";
@@ -138,7 +138,7 @@ std::string to_markdown(const ModelCard& card) {
                  card.base_model.empty() ? "trained from random weights" : "fine-tuned from " + code(card.base_model), " on ",
                  code(card.data), " by ", plain(card.version), ".\n");
   if (card.evaluation.is_object()) {
-    text += "\nOn the validation split:\n";
+    text += concat("\nOn ", card.evaluated == "validation" ? "the validation split" : card.evaluated, ":\n");
     for (const auto& [key, value] : card.evaluation.items())
       if (key.starts_with("eval_") && metric_kind(key) != MetricKind::kSpeed && value.is_number())
         text += concat("- ", plain(key.substr(5)), ": ", data::dump_json(value), "\n");

@@ -22,7 +22,8 @@ struct ModelCard {
   std::string data;                                      // the prepared file's name
   std::map<std::string, std::string> data_sha256;        // of the files that it was made of
   std::vector<std::pair<std::string, int64_t>> samples;  // of each split
-  std::vector<std::pair<std::string, int64_t>> labels;   // of the training split, how often each; empty: there are none
+  std::vector<std::pair<std::string, int64_t>> labels;   // of what it was trained on, how often each; empty: there are none
+  std::string evaluated = "validation";                  // the split, or a fold: "fold 2"
   nlohmann::ordered_json evaluation;  // a record of trainer_state.json's log_history, of this model; null: none
   std::vector<std::pair<std::string, std::string>> hyperparameters;
   std::string results;                // closing_table()

@@ -78,6 +78,7 @@ std::vector<std::pair<std::string, std::string>> hyperparameters(const TrainOpti
   add(adam.head_learning_rate.has_value(), "head_learning_rate", number(adam.head_learning_rate.value_or(0)));
   add(adam.ema_decay > 0, "ema_decay", number(adam.ema_decay));
   add(horizon.warmup_steps > 0, "lr_scheduler_warmup_steps", number(horizon.warmup_steps));
+  add(options.fold.has_value(), "fold", concat(options.fold.value_or(0), " of 0 to ", setup.dataset->info().folds - 1));
   add(options.max_steps > 0, "training_steps", number(horizon.total_steps));
   add(options.max_steps <= 0, "num_epochs", number(options.num_train_epochs));
   if (const CustomHead& head = setup.model->config().head; !head.is_standard()) {
@@ -135,7 +136,13 @@ ModelCard make_card(const TrainOptions& options, const TrainSetup& setup, const 
   card.base_is_hub_name = !card.base_model.empty() && !std::filesystem::exists(card.base_model);
   card.data = options.data.filename().string();
   card.data_sha256 = info.source_sha256;
-  for (const std::string& name : info.splits) card.samples.emplace_back(name, setup.dataset->split(name)->size());
+  for (const std::string& name : info.splits)
+    if (!options.fold || name != "train") card.samples.emplace_back(name, setup.dataset->split(name)->size());
+  if (options.fold) card.samples.emplace_back(setup.train->name(), setup.train->size());
+  if (options.fold && setup.validation) {
+    card.evaluated = setup.validation->name();
+    card.samples.emplace_back(card.evaluated, setup.validation->size());
+  }
   card.labels = count_labels(*setup.train, info);
   card.evaluation = evaluation_at(state.log_history, model_step);
   card.hyperparameters = hyperparameters(options, setup);

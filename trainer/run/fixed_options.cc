@@ -11,11 +11,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// What tells one data set from another: the content of the splits that a run reads; for files of before it was stored, their sources.
-Json identity(const data::DatasetInfo& info) {
+// What tells one data set from another: the content of the splits that a run reads, and how folds are cut if it asks for one; for files
+// of before it was stored, their sources.
+Json identity(const data::DatasetInfo& info, bool folds) {
   Json splits = Json::object();
   for (const char* name : {"train", "validation"})
     if (const auto found = info.content_sha256.find(name); found != info.content_sha256.end()) splits[name] = found->second;
+  if (folds) splits["folds"] = info.folds_sha256;
   return splits.empty() ? Json(info.source_sha256) : splits;
 }
 
@@ -51,7 +53,8 @@ Json fixed_options(const TrainOptions& options, const Horizon& horizon, const da
                    const LabelWeights& weights, const BertConfig* config) {
   Json fixed = fixed_options(horizon);
   fixed["lr_scheduler_kwargs"] = options.lr_scheduler_kwargs;
-  fixed["data"] = identity(info);
+  fixed["data"] = identity(info, options.fold.has_value());
+  fixed["fold"] = options.fold ? Json(*options.fold) : Json(nullptr);
   const AdamWOptions& adam = options.optimizer;
   fixed["optim"] = optim_name(adam.optim);
   fixed["ema_decay"] = adam.ema_decay;
@@ -99,8 +102,9 @@ void check_fixed_options(const Json& began, const Json& now, const std::vector<s
     for (const auto& [known, value] : now.items()) names.push_back(known);
     check_usage(name == "all" || now.contains(name), "--allow-change ", name, ": is none of ", joined(names), ", all");
   }
-  // Another data set has another number of samples: said once.
-  const bool other_data = began.contains("data") && began["data"] != now["data"];
+  // Another data set or fold has another number of samples: said once.
+  const bool other_data =
+      (began.contains("data") && began["data"] != now["data"]) || (began.contains("fold") && began["fold"] != now["fold"]);
   std::vector<std::string> changes, refused;
   for (const auto& [name, value] : began.items()) {
     if (!now.contains(name) || now[name] == value || allows(name) || (name == "num_samples" && other_data)) continue;

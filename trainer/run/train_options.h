@@ -109,7 +109,8 @@ struct LoggingOptions {
 
 struct TrainOptions {
   std::filesystem::path data;
-  std::string model;  // a folder, or a name in the local Hugging Face cache
+  std::optional<int> fold;  // of data with folds: evaluate on it, train on the others; unset: train on all
+  std::string model;        // a folder, or a name in the local Hugging Face cache
   std::filesystem::path output_dir;
   bool overwrite_output_dir = false;
   Resume resume;                          // --resume-from-checkpoint; there: none

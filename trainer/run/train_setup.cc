@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "data/check.h"
+#include "data/store/folds.h"
 #include "data/words.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/model_path.h"
@@ -25,12 +26,20 @@ namespace {
 void open_data(TrainSetup& setup, const TrainOptions& options, comm::Communicator& comm) {
   comm::agree(comm, [&] {
     setup.dataset = data::Dataset::open(options.data);
-    setup.train = setup.dataset->split("train");
     find_task(setup.dataset->info().task).check_options(options.predictions, setup.dataset->info().label_names);
-    if (options.eval_save.eval_strategy == Strategy::kNo && !options.eval_save.eval_on_start) return;
+    const bool evaluates = options.eval_save.eval_strategy != Strategy::kNo || options.eval_save.eval_on_start;
+    if (options.fold) {
+      data::FoldSplits splits = data::open_fold(*setup.dataset, *options.fold);
+      setup.train = std::move(splits.others);
+      if (evaluates) setup.validation = std::move(splits.fold);
+      return;
+    }
+    setup.train = setup.dataset->split("train");
+    if (!evaluates) return;
+    const std::string_view hint = setup.dataset->info().folds > 0 ? "give a --fold, or prepare" : "prepare";
     check(setup.dataset->has_split("validation"), options.data.string(),
-          ": has no validation split, but --eval-strategy or --eval-on-start asks for evaluations: prepare it with "
-          "--validation-file or --validation-split");
+          ": has no validation split, but --eval-strategy or --eval-on-start asks for evaluations: ", hint,
+          " it with --validation-file or --validation-split");
     setup.validation = setup.dataset->split("validation");
   });
   setup.weights_asked = read_label_weights(options, setup.dataset->info(), comm);
