@@ -14,6 +14,7 @@
 #include "trainer/model/config.h"
 #include "trainer/report/metrics_file.h"
 #include "trainer/run/run_state.h"
+#include "trainer/sweep/sweep_folder.h"
 #include "trainer/use/load_model.h"
 
 namespace berth::launch {
@@ -227,13 +228,37 @@ bool is_checkpoint(const fs::path& folder) {
          folder.filename().string().starts_with("checkpoint-");
 }
 
+Json inspect_sweep(const fs::path& folder) {
+  const fs::path file = folder / train::kSweepFile;
+  const auto sweep = data::parse_json<Json>(data::read_file(file), file.string());
+  check(sweep.is_object() && sweep.value("trials", Json()).is_array(), file.string(), ": is no sweep of berth");
+  const Json metric = sweep.value("metric", Json());
+  Json trials = Json::array();
+  for (const Json& trial : sweep["trials"]) {
+    check(trial.is_object(), file.string(), ": a trial is no object");
+    Json& row = trials.emplace_back(Json::object());
+    for (const char* key : {"folder", "options", "seed", "fold", "state", "step"}) row[key] = trial.value(key, Json());
+    const Json metrics = trial.value("metrics", Json());
+    if (metric.is_string())
+      row[metric.get<std::string>()] = metrics.is_object() ? metrics.value(metric.get<std::string>(), Json()) : Json();
+  }
+  return {{"kind", "sweep"},
+          {"path", folder.string()},
+          {"metric", metric},
+          {"ranks_per_trial", sweep.value("ranks_per_trial", Json())},
+          {"configurations", sweep.value("configurations", Json())},
+          {"trials", trials},
+          {"ensemble", sweep.value("ensemble", Json())}};
+}
+
 Json inspect(const fs::path& path) {
   check(fs::exists(path), "there is no ", path.string());
   if (!fs::is_directory(path)) return inspect_dataset(path);
   if (is_checkpoint(path)) return inspect_checkpoint(path);
+  if (fs::is_regular_file(path / train::kSweepFile)) return inspect_sweep(path);
   if (is_run(path)) return inspect_run(path);
   check(fs::exists(path / "config.json"), path.string(),
-        " is neither a model folder (no config.json), nor a checkpoint, nor a run folder of berth");
+        " is neither a model folder (no config.json), nor a checkpoint, nor a run or sweep folder of berth");
   return inspect_model(path);
 }
 

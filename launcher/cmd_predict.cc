@@ -14,6 +14,7 @@
 #include "launcher/stoppable_input.h"
 #include "trainer/comm/agree.h"
 #include "trainer/run/train_options.h"
+#include "trainer/sweep/sweep_folder.h"
 #include "trainer/use/embed.h"
 #include "trainer/use/load_model.h"
 #include "trainer/use/predict.h"
@@ -120,6 +121,18 @@ class Output {
   std::string lines_;
 };
 
+// The models that are named, those of a sweep's ensemble one by one.
+std::vector<std::string> models_of(const PredictCommand& command, comm::Communicator& comm) {
+  std::vector<std::string> models;
+  comm::agree(comm, [&] {
+    for (const std::string& name : command.models)
+      for (std::string& member : train::ensemble_members(name)) models.push_back(std::move(member));
+    check_usage(models.size() == 1 || !(command.embeddings || command.similarity),
+                "--embeddings and --similarity take one --model");
+  });
+  return models;
+}
+
 void check_command(const PredictCommand& command) {
   check_usage(command.text.empty() != command.input.empty(),
               "give texts with --text, or a file with --input (- for standard input)");
@@ -131,7 +144,6 @@ void check_command(const PredictCommand& command) {
   const bool vectors = command.embeddings || command.similarity;
   check_usage(vectors || (!command.embedding.pooling && !command.embedding.normalize),
               "--pooling and --normalize-embeddings are for --embeddings and --similarity");
-  check_usage(!vectors || command.models.size() == 1, "--embeddings and --similarity take one --model");
   check_usage(!command.embeddings || !command.similarity, "--embeddings or --similarity: give one of them");
   check_usage(command.embeddings || !data::MatrixFile::is_name(command.output), command.output.string(),
               ": predictions are written as JSON Lines; .npy and .h5 are for --embeddings");
@@ -139,10 +151,10 @@ void check_command(const PredictCommand& command) {
 }
 
 // Vectors instead of predictions.
-int run_embeddings(const PredictCommand& command, train::EmbedOptions options, Rank& rank) {
+int run_embeddings(const PredictCommand& command, const std::string& model_name, train::EmbedOptions options, Rank& rank) {
   comm::Communicator& comm = rank.comm;
   options.max_length = command.max_length;
-  const train::SentenceEncoder model = train::load_sentence_encoder(command.models[0], options, comm);
+  const train::SentenceEncoder model = train::load_sentence_encoder(model_name, options, comm);
   std::function<bool(data::Record&)> next;
   std::unique_ptr<Output> lines;
   std::unique_ptr<data::MatrixFile> matrix;
@@ -182,15 +194,16 @@ int run_predict(const PredictCommand& command, const std::string& log_level) {
   return on_all_ranks(command.device, log_level, [&](Rank& rank) {
     comm::Communicator& comm = rank.comm;
     train::set_precision(command.options.precision, comm);
+    const std::vector<std::string> names = models_of(command, comm);
     train::PredictOptions options = command.options;
     options.origin = !command.text.empty() ? "--text" : command.input == "-" ? "standard input" : command.input.string();
     if (command.embeddings || command.similarity) {
       train::EmbedOptions embedding = command.embedding;
       static_cast<train::DealOptions&>(embedding) = options;
       embedding.precision = options.precision;
-      return run_embeddings(command, embedding, rank);
+      return run_embeddings(command, names[0], embedding, rank);
     }
-    const std::vector<train::LoadedModel> models = train::load_models(command.models, options.precision, comm);
+    const std::vector<train::LoadedModel> models = train::load_models(names, options.precision, comm);
     const data::TaskKind task = models[0].kind();
     const std::optional<train::DocumentWindows>& windows = models[0].config().windows;
     options.features.max_length =
@@ -198,7 +211,7 @@ int run_predict(const PredictCommand& command, const std::string& log_level) {
     if (windows && !options.features.doc_stride) options.features.doc_stride = static_cast<int>(windows->doc_stride);
     comm::agree(comm, [&] {
       check_usage(windows || !options.features.doc_stride || data::task_info(task).records == data::RecordKind::kQuestions,
-                  "--doc-stride: ", command.models[0], " was trained on texts that were cut, not on windows of long texts");
+                  "--doc-stride: ", names[0], " was trained on texts that were cut, not on windows of long texts");
     });
     for (const train::LoadedModel& one : models)
       options.features.max_length = std::min(options.features.max_length, static_cast<int>(one.config().max_position_embeddings));

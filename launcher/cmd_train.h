@@ -1,10 +1,14 @@
 // berth train
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "launcher/ranks.h"
+#include "trainer/run/train_loop.h"
 #include "trainer/run/train_options.h"
 
 namespace berth::launch {
@@ -15,9 +19,19 @@ struct TrainCommand {
   bool disable_tqdm = false;  // no progress bar, plain lines
 };
 
-// `command_line`, as given, goes to berth.log, `shell_command` (CommandLine::for_shell) into the model card, `all_options` to provenance.json.
+// What is written down of how a run was asked for.
+struct TrainTexts {
+  std::string command_line;            // as given: for berth.log
+  std::string shell_command;           // CommandLine::for_shell: for the model card
+  nlohmann::ordered_json all_options;  // for provenance.json
+};
+
+// A run on the ranks of `rank.comm`, with what listens to it on rank 0 and what stops it. `begins` is called on every rank once the run
+// folder is its own.
+train::TrainOutcome train_on(Rank& rank, const TrainCommand& command, const TrainTexts& texts, const std::function<bool()>& stop,
+                             std::vector<std::unique_ptr<train::Sink>> sinks, const std::function<void()>& begins);
+
 // Returns the exit code.
-int run_train(const TrainCommand& command, const std::string& command_line, const std::string& shell_command,
-              const nlohmann::ordered_json& all_options, const std::string& log_level);
+int run_train(const TrainCommand& command, const TrainTexts& texts, const std::string& log_level);
 
 }  // namespace berth::launch

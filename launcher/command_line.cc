@@ -113,21 +113,37 @@ nlohmann::ordered_json effective_options(const CLI::App& app) {
   return all;
 }
 
-// "berth train --model … --bf16": every option that was given.
-std::string shell_command(const CLI::App& app) {
-  std::string command = app.get_name();
+// Every option that was given, and its value; one that may be given several times stands there so often.
+std::vector<std::pair<const CLI::Option*, std::string>> given_options(const CLI::App& app) {
+  std::vector<std::pair<const CLI::Option*, std::string>> given;
   for (const CLI::Option* option : app.get_options()) {
     if (option->count() == 0 || option->get_lnames().empty() || option->get_lnames()[0] == "config") continue;
-    const std::string name = " --" + option->get_lnames()[0];
-    const std::vector<std::string> values = option->reduced_results();
-    if (option->get_expected_min() == 0)
-      command += name + (values[0] == "true" ? "" : "=" + values[0]);
-    else if (option->get_delimiter() != '\0')
-      command += name + " " + shell_quoted(joined(values, std::string(1, option->get_delimiter())));
-    else
-      for (const std::string& value : values) command += name + " " + shell_quoted(value);
+    std::vector<std::string> values = option->reduced_results();
+    if (option->get_delimiter() != '\0') values = {joined(values, std::string(1, option->get_delimiter()))};
+    for (std::string& value : values) given.emplace_back(option, std::move(value));
+  }
+  return given;
+}
+
+// "berth train --model … --bf16".
+std::string shell_command(const CLI::App& app) {
+  std::string command = app.get_name();
+  for (const auto& [option, value] : given_options(app)) {
+    command += " --" + option->get_lnames()[0];
+    if (option->get_expected_min() > 0)
+      command += " " + shell_quoted(value);
+    else if (value != "true")
+      command += "=" + value;
   }
   return command;
+}
+
+// What of a sweep's options its trials are told.
+std::vector<std::string> train_arguments(const CLI::App& app) {
+  std::vector<std::string> arguments;
+  for (const auto& [option, value] : given_options(app))
+    if (option->get_group() != kSweepGroup) arguments.push_back(concat("--", option->get_lnames()[0], "=", value));
+  return arguments;
 }
 
 std::string overview() {
@@ -146,7 +162,8 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments) {
   if (!arguments.empty() && (arguments[0] == "--version" || arguments[0] == "-V")) throw HelpRequested{version() + "\n"};
   if (!arguments.empty() && (arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "help"))
     throw HelpRequested{overview()};
-  check_usage(!arguments.empty(), "no subcommand given; use prepare, train, evaluate, predict, inspect or report (berth --help)");
+  check_usage(!arguments.empty(),
+              "no subcommand given; use prepare, train, sweep, evaluate, predict, inspect or report (berth --help)");
 
   std::vector<std::string> names;
   const Subcommand* chosen = nullptr;
@@ -187,6 +204,7 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments) {
   }
   line.options = effective_options(app);
   line.for_shell = shell_command(app);
+  if (auto* sweep = std::get_if<SweepCommand>(&line.command)) sweep->train_arguments = train_arguments(app);
   return line;
 }
 

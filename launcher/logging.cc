@@ -45,13 +45,20 @@ class ConsoleBackend : public sinks::basic_sink_backend<sinks::synchronized_feed
  public:
   ConsoleBackend(std::shared_ptr<Console> console, int rank) : console_(std::move(console)), rank_(rank) {}
   void consume(const log::record_view& record) {
-    console_->line(console_line(severity_of(record), time_of(record, "%H:%M:%S"), rank_, text_of(record), console_->style()));
+    console_->line(
+        console_line(severity_of(record), time_of(record, "%H:%M:%S"), rank_, name_ + text_of(record), console_->style()));
   }
+  void set_name(const std::string& name) { name_ = name.empty() ? "" : name + ": "; }
 
  private:
   std::shared_ptr<Console> console_;
   int rank_;
+  std::string name_;  // of the run whose records come
 };
+
+using ConsoleSink = sinks::synchronous_sink<ConsoleBackend>;
+boost::shared_ptr<ConsoleSink> console_sink;  // of start_logging
+severity_level console_level = severity_level::info;
 
 // Tells the console of its own failures: they cannot be log records, which are being written just then.
 class FileBackend : public sinks::basic_formatted_sink_backend<char, sinks::synchronized_feeding> {
@@ -105,19 +112,37 @@ void start_logging(std::shared_ptr<Console> console, const std::string& level, i
   core->remove_all_sinks();
   log::add_common_attributes();
   core->add_global_attribute("Rank", log::attributes::constant<int>(rank));
-  auto sink =
-      boost::make_shared<sinks::synchronous_sink<ConsoleBackend>>(boost::make_shared<ConsoleBackend>(std::move(console), rank));
-  sink->set_filter(log::trivial::severity >= (rank == 0 ? own : std::max(own, severity_level::warning)));
-  core->add_sink(sink);
+  console_sink = boost::make_shared<ConsoleSink>(boost::make_shared<ConsoleBackend>(std::move(console), rank));
+  console_level = rank == 0 ? own : std::max(own, severity_level::warning);
+  console_sink->set_filter(log::trivial::severity >= console_level);
+  core->add_sink(console_sink);
 }
 
-void log_to_file(const std::filesystem::path& path, const std::string& level, std::shared_ptr<Console> console) {
+boost::shared_ptr<log::sinks::sink> log_to_file(const std::filesystem::path& path, const std::string& level,
+                                                std::shared_ptr<Console> console) {
   auto sink = boost::make_shared<sinks::synchronous_sink<FileBackend>>(boost::make_shared<FileBackend>(path, std::move(console)));
   sink->set_formatter(&format_for_file);
   sink->set_filter(log::trivial::severity >= parse_log_level(level));
   log::core::get()->add_sink(sink);
+  return sink;
 }
 
-void stop_logging() { log::core::get()->remove_all_sinks(); }
+RunLogging::RunLogging(const std::string& name, const std::filesystem::path& file, const std::string& level,
+                       std::shared_ptr<Console> console) {
+  if (!file.empty()) file_ = log_to_file(file, level, std::move(console));
+  console_sink->locked_backend()->set_name(name);
+  console_sink->set_filter(log::trivial::severity >= std::max(console_level, severity_level::warning));
+}
+
+RunLogging::~RunLogging() {
+  if (file_) log::core::get()->remove_sink(file_);
+  console_sink->locked_backend()->set_name("");
+  console_sink->set_filter(log::trivial::severity >= console_level);
+}
+
+void stop_logging() {
+  log::core::get()->remove_all_sinks();
+  console_sink.reset();
+}
 
 }  // namespace berth::launch

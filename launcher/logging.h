@@ -5,6 +5,7 @@
 // folder, so what other ranks warn of is on the console only: in the batch job's output.
 #pragma once
 
+#include <boost/log/sinks/sink.hpp>
 #include <boost/log/trivial.hpp>
 #include <filesystem>
 #include <memory>
@@ -22,7 +23,22 @@ void start_logging(std::shared_ptr<Console> console, const std::string& level, i
 
 // Rank 0, after start_logging. If the file cannot be written, the console says so, and what is missing is written later
 // (data/files/record_file.h).
-void log_to_file(const std::filesystem::path& path, const std::string& level, std::shared_ptr<Console> console);
+boost::shared_ptr<boost::log::sinks::sink> log_to_file(const std::filesystem::path& path, const std::string& level,
+                                                       std::shared_ptr<Console> console);
+
+// One run among several of a job: while this lives, its records go to `file` (empty: nowhere, for ranks but the run's first), and the
+// console has its warnings alone, each after `name`. After start_logging; one at a time.
+class RunLogging {
+ public:
+  RunLogging(const std::string& name, const std::filesystem::path& file, const std::string& level,
+             std::shared_ptr<Console> console);
+  ~RunLogging();
+  RunLogging(const RunLogging&) = delete;
+  RunLogging& operator=(const RunLogging&) = delete;
+
+ private:
+  boost::shared_ptr<boost::log::sinks::sink> file_;
+};
 
 // Closes the file and goes back to Boost.Log's default.
 void stop_logging();

@@ -25,8 +25,9 @@ int dispatch(const CommandLine& line) {
     const CommandLine& line;
     int operator()(const PrepareCommand& command) const { return run_prepare(command, line.text, line.log_level); }
     int operator()(const TrainCommand& command) const {
-      return run_train(command, line.text, line.for_shell, line.options, line.log_level);
+      return run_train(command, {line.text, line.for_shell, line.options}, line.log_level);
     }
+    int operator()(const SweepCommand& command) const { return run_sweep(command, line); }
     int operator()(const EvaluateCommand& command) const { return run_evaluate(command, line.log_level); }
     int operator()(const PredictCommand& command) const { return run_predict(command, line.log_level); }
     int operator()(const InspectOptions& options) const {

@@ -300,6 +300,28 @@ void add_train(CLI::App& app, TrainCommand& c) {
         "size of the gradient buckets that are reduced while backward goes on");
 }
 
+void add_sweep(CLI::App& app, SweepCommand& c) {
+  Parser p(app);
+  p.group(kSweepGroup);
+  train::SweepOptions& o = c.sweep;
+  app.add_option(
+         "--search", o.search,
+         "an option of berth train and its values: learning-rate=1e-5,2e-5 (| instead of commas where values have commas), or a "
+         "range to draw from: uniform(a,b), loguniform(a,b), randint(a,b); given for each option")
+      ->group(kSweepGroup);
+  p.add("--num-trials", o.num_trials, "draw so many combinations at random; 0: try all of them");
+  p.add("--num-seeds", o.num_seeds,
+        "runs of each combination (and fold, if the data have folds), with --seed and those after it");
+  p.add("--ranks-per-trial", o.ranks_per_trial,
+        "ranks that train a run together; groups of so many take one run after the other");
+  p.add("--halving-factor", o.halving_factor,
+        "successive halving: all combinations train for a part of their steps, the best of so many go on for so many times as "
+        "long, and so on; 0: all train to the end");
+  p.add("--keep-best", o.keep_best,
+        "so many of the best runs keep their models: the ensemble that berth predict --model SWEEP is");
+  add_train(app, c.train);
+}
+
 void add_evaluate(CLI::App& app, EvaluateCommand& c) {
   Parser p(app);
   p.add("--model,--model-name-or-path", c.model, "a fine-tuned model: a run folder, a checkpoint, or a transformers folder")
@@ -320,9 +342,9 @@ void add_evaluate(CLI::App& app, EvaluateCommand& c) {
 
 void add_predict(CLI::App& app, PredictCommand& c) {
   Parser p(app);
-  app.add_option(
-         "--model,--model-name-or-path", c.models,
-         "a fine-tuned model: a run folder, a checkpoint, or a transformers folder; of several, the probabilities are averaged")
+  app.add_option("--model,--model-name-or-path", c.models,
+                 "a fine-tuned model: a run folder, a checkpoint, a transformers folder, or a sweep's folder, which is the "
+                 "ensemble of its best; of several models the probabilities are averaged")
       ->group("Options")
       ->required();
   p.add_texts("--text", c.text, "a text; may be given several times");
@@ -438,6 +460,7 @@ const std::vector<Subcommand>& subcommands() {
   static const std::vector<Subcommand> all{
       subcommand<PrepareCommand>("prepare", "raw text (CSV, TSV, JSONL) to a tokenized .h5 data set", add_prepare),
       subcommand<TrainCommand>("train", "fine-tune on all ranks; resumes by itself", add_train),
+      subcommand<SweepCommand>("sweep", "train with many combinations of options, seeds and folds", add_sweep),
       subcommand<EvaluateCommand>("evaluate", "metrics of a model on a split", add_evaluate),
       subcommand<PredictCommand>("predict", "labels and scores of new texts, or their embeddings", add_predict),
       subcommand<InspectOptions>("inspect", "what is in this .h5, model folder, checkpoint or run", add_inspect),

@@ -15,6 +15,7 @@
 #include "launcher/cmd_predict.h"
 #include "launcher/cmd_prepare.h"
 #include "launcher/cmd_report.h"
+#include "launcher/cmd_sweep.h"
 #include "launcher/cmd_train.h"
 
 namespace CLI {
@@ -24,12 +25,16 @@ class App;
 namespace berth::launch {
 
 struct CommandLine {
-  std::variant<PrepareCommand, TrainCommand, EvaluateCommand, PredictCommand, InspectOptions, ReportCommand> command;
+  std::variant<PrepareCommand, TrainCommand, SweepCommand, EvaluateCommand, PredictCommand, InspectOptions, ReportCommand>
+      command;
   std::string log_level = "info";
   std::string text;                // the command line as given
   std::string for_shell;           // the same with what --config says, quoted where a shell wants it
   nlohmann::ordered_json options;  // every option of the subcommand and its value, for provenance
 };
+
+// The group of berth sweep's own options; its others are those of berth train.
+inline constexpr const char* kSweepGroup = "Sweep";
 
 // One subcommand: its name, its line in the overview, and what declares its options on `app`, to be stored in `line`.
 struct Subcommand {

@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "data/check.h"
+#include "data/words.h"
 #include "launcher/device.h"
 #include "launcher/logging.h"
 #include "launcher/mpi_session.h"
@@ -11,16 +12,34 @@
 #include "launcher/start_watch.h"
 #include "launcher/version.h"
 #include "trainer/comm/agree.h"
+#include "trainer/comm/mpi/mpi_group.h"
 #include "trainer/gpu/gpu_library.h"
 #include "trainer/kernels/compute.h"
 
 namespace berth::launch {
 namespace {
 
+constexpr double kForever = 1e9;  // seconds
+
+// Of all ranks, and of this one's group: null where there are no groups.
+struct Communicators {
+  std::unique_ptr<comm::Communicator> world, group;
+};
+
+std::unique_ptr<comm::Communicator> make_group(comm::Communicator& world, const comm::CommOptions& options, int64_t ranks) {
+  comm::agree(world, [&] {
+    check_usage(world.size() % ranks == 0, counted(world.size(), "rank"), " cannot be dealt out to groups of --ranks-per-trial ",
+                ranks, ": start a multiple of it");
+  });
+  return comm::make_mpi_group(options, static_cast<int>(world.rank() / ranks));
+}
+
 // `remark`: on rank 0, what there is to say of the ranks' cores once there is a log.
-std::unique_ptr<comm::Communicator> connect(const DeviceOptions& options, StartWatch& watch, std::string& remark) {
+Communicators connect(const DeviceOptions& options, int64_t ranks_per_group, StartWatch& watch, std::string& remark) {
   comm::CommOptions comm_options{.timeout_seconds = options.timeout};
-  auto comm = comm::make_mpi_communicator(comm_options);
+  Communicators all;
+  std::unique_ptr<comm::Communicator>& comm = all.world;
+  comm = comm::make_mpi_communicator({.timeout_seconds = ranks_per_group > 0 ? kForever : options.timeout});
   watch.started();
   // Nothing of CUDA is loaded where there is no GPU to be used.
   VisibleGpus gpus;
@@ -32,15 +51,18 @@ std::unique_ptr<comm::Communicator> connect(const DeviceOptions& options, StartW
   comm::agree(*comm, [&] { comm_options.gpu = choose_gpu(options.device, comm->local_rank(), comm->local_size(), gpus); });
   if (comm_options.gpu >= 0) {
     remark = place_beside_gpu(*comm, library->pci_address(comm_options.gpu));
-    comm = library->make_communicator(std::move(comm), comm_options);
   }
   train::set_compute_threads(options.threads > 0 ? options.threads : choose_threads(*comm));
-  return comm;
+  if (ranks_per_group > 0) all.group = make_group(*comm, comm_options, ranks_per_group);
+  std::unique_ptr<comm::Communicator>& computes = all.group ? all.group : all.world;
+  if (comm_options.gpu >= 0) computes = library->make_communicator(std::move(computes), comm_options);
+  return all;
 }
 
 }  // namespace
 
-int on_all_ranks(const DeviceOptions& options, const std::string& log_level, const std::function<int(Rank&)>& work) {
+int on_all_ranks(const DeviceOptions& options, const std::string& log_level, const std::function<int(Rank&)>& work,
+                 int64_t ranks_per_group) {
   parse_log_level(log_level);
   check_range("--threads", options.threads, 0, 1024);
   check_usage(options.timeout > 0, "--ddp-timeout must be positive, got ", options.timeout);
@@ -49,12 +71,13 @@ int on_all_ranks(const DeviceOptions& options, const std::string& log_level, con
   StartWatch watch(options.timeout);
   const int code = run_ranks([&] {
     std::string remark;
-    const auto comm = connect(options, watch, remark);
+    const Communicators all = connect(options, ranks_per_group, watch, remark);
+    comm::Communicator& comm = all.group ? *all.group : *all.world;
     const auto console = std::make_shared<Console>();
-    start_logging(console, log_level, comm->rank());
-    if (comm->rank() == 0) BOOST_LOG_TRIVIAL(debug) << comm->description();
+    start_logging(console, log_level, comm.rank());
+    if (comm.rank() == 0) BOOST_LOG_TRIVIAL(debug) << comm.description();
     if (!remark.empty()) BOOST_LOG_TRIVIAL(warning) << remark;
-    Rank rank{*comm, console};
+    Rank rank{comm, console, *all.world};
     return work(rank);
   });
   stop_logging();

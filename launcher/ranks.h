@@ -21,10 +21,14 @@ struct DeviceOptions {
 struct Rank {
   comm::Communicator& comm;
   std::shared_ptr<Console> console;
+  comm::Communicator& world;  // all ranks of the job; in groups, `comm` is the group's alone
 };
 
 // Runs `work` on every rank and returns its exit code. Errors are printed once and become exit codes (mpi_session.h).
-int on_all_ranks(const DeviceOptions& options, const std::string& log_level, const std::function<int(Rank&)>& work);
+// With `ranks_per_group` > 0, of which the number of ranks must be a multiple, neighbouring ranks form groups; between groups a
+// collective may wait for as long as it takes.
+int on_all_ranks(const DeviceOptions& options, const std::string& log_level, const std::function<int(Rank&)>& work,
+                 int64_t ranks_per_group = 0);
 
 // For work that a signal stopped on some rank: prints `what` on rank 0 and returns 128 + the signal, as of any program that it
 // ends. A collective call.

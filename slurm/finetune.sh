@@ -28,15 +28,16 @@
 : "${BERTH:=}"           # the program; default: that of this build or installation
 
 set -u
-say() { echo "finetune.sh: $*"; }
+subcommand=${subcommand:-train}  # sweep.sh goes through this script with another
+# Slurm runs a copy of this script; the original tells where berth is.
+script=$(scontrol show job "$SLURM_JOB_ID" | sed -nE 's/^ *Command=([^ ]+).*/\1/p' | head -1)
+say() { echo "$(basename "$script"): $*"; }
 counted() { [ "$1" = 1 ] && echo "$1 $2" || echo "$1 $2s"; }
 stop() {
   say "$2" >&2
   exit "$1"
 }
 
-# Slurm runs a copy of this script; the original tells where berth is.
-script=$(scontrol show job "$SLURM_JOB_ID" | sed -nE 's/^ *Command=([^ ]+).*/\1/p' | head -1)
 root=$(cd "$(dirname "$script")/.." && pwd) || stop 1 "cannot find the folder of $script"
 for candidate in "$BERTH" "$root/build/berth" "$root/../../bin/berth" "$(command -v berth)"; do
   [ -x "$candidate" ] && BERTH=$candidate && break
@@ -54,7 +55,7 @@ if [ -z "$TRAIN_FILE" ] && [ ! -f "$DATA" ]; then
 fi
 mkdir -p "$(dirname "$OUTPUT_DIR")"
 [ "$attempt" -gt 1 ] || rm -f "$OUTPUT_DIR.stalled"
-say "job $SLURM_JOB_ID, attempt $attempt: $(counted "$SLURM_NTASKS" rank) on $(counted "$SLURM_JOB_NUM_NODES" node) ($SLURM_JOB_NODELIST), run folder $OUTPUT_DIR"
+say "job $SLURM_JOB_ID, attempt $attempt: $(counted "$SLURM_NTASKS" rank) on $(counted "$SLURM_JOB_NUM_NODES" node) ($SLURM_JOB_NODELIST), folder $OUTPUT_DIR"
 
 # run COMMAND…: in the background, because bash runs traps only between foreground commands; signals are passed on, and the wait
 # is repeated when one has interrupted it. A program that was asked to end before it listened is ended by the signal (128 + its number): it
@@ -77,14 +78,25 @@ run() {
   return "$code"
 }
 
+# Steps that are safe, of a sweep those of all trials; nothing before there are any.
 newest_step() {
-  find "$OUTPUT_DIR" -maxdepth 1 -name 'checkpoint-*' 2>/dev/null | sed -nE 's/.*checkpoint-([0-9]+)$/\1/p' | sort -n | tail -1
+  find "$1" -maxdepth 1 -name 'checkpoint-*' 2>/dev/null | sed -nE 's/.*checkpoint-([0-9]+)$/\1/p' | sort -n | tail -1
+}
+steps_done() {
+  local trial sum= step
+  [ "$subcommand" = sweep ] || { newest_step "$OUTPUT_DIR"; return; }
+  for trial in "$OUTPUT_DIR"/trial-*; do
+    step=$(sed -nE 's/^ *"global_step": ([0-9]+),?$/\1/p' "$trial/trainer_state.json" 2>/dev/null)
+    [ -n "$step" ] || step=$(newest_step "$trial")
+    [ -z "$step" ] || sum=$((${sum:-0} + step))
+  done
+  echo "$sum"
 }
 
 # Stopped with a good checkpoint: go on in a new attempt, unless the last one and this one brought no progress or the user cancelled.
 requeue() {
   local before=$1 after
-  after=$(newest_step)
+  after=$(steps_done)
   [ "$terminated" = 0 ] || stop 75 "the job was told to end: not requeued; the same sbatch goes on from step ${after:-0}"
   [ "$attempt" -lt "$MAX_ATTEMPTS" ] || stop 1 "this was attempt $attempt of at most MAX_ATTEMPTS=$MAX_ATTEMPTS: not requeued"
   if [ "${after:-0}" -le "${before:-0}" ]; then
@@ -111,7 +123,11 @@ is_made() {
 if [ -n "$TRAIN_FILE" ]; then
   files=("$TRAIN_FILE" ${VALIDATION_FILE:+"$VALIDATION_FILE"} ${TEST_FILE:+"$TEST_FILE"})
   prepare=(prepare --task "$TASK" --train-file "$TRAIN_FILE" ${TEST_FILE:+--test-file "$TEST_FILE"})
-  [ -n "$VALIDATION_FILE" ] && prepare+=(--validation-file "$VALIDATION_FILE") || prepare+=(--validation-split 0.2)
+  if [ -n "$VALIDATION_FILE" ]; then
+    prepare+=(--validation-file "$VALIDATION_FILE")
+  elif [[ " $PREPARE_OPTIONS" != *" --folds"* ]]; then
+    prepare+=(--validation-split 0.2)
+  fi
   # shellcheck disable=SC2206  # options separated by blanks
   prepare+=(--tokenizer "$MODEL" --output "$DATA" $PREPARE_OPTIONS)
   if [ ! -f "$DATA" ]; then
@@ -121,8 +137,8 @@ if [ -n "$TRAIN_FILE" ]; then
     made=yes
   elif is_made; then
     made=yes
-  elif [ -n "$data_given" ] || [ -n "$(newest_step)" ]; then
-    stop 3 "$DATA was made from other files, or by other options, than TRAIN_FILE=$TRAIN_FILE is now$([ -z "$(newest_step)" ] || echo ", and $OUTPUT_DIR is a run of it"): set another OUTPUT_DIR to train on these, leave TRAIN_FILE empty to take $DATA as it is, or remove what you don't need"
+  elif [ -n "$data_given" ] || [ -n "$(steps_done)" ]; then
+    stop 3 "$DATA was made from other files, or by other options, than TRAIN_FILE=$TRAIN_FILE is now$([ -z "$(steps_done)" ] || echo ", and $OUTPUT_DIR is a run of it"): set another OUTPUT_DIR to train on these, leave TRAIN_FILE empty to take $DATA as it is, or remove what you don't need"
   else
     say "$DATA was made from other files or by other options: it is prepared again"
     made=no
@@ -146,13 +162,20 @@ else
   . "$root/launcher/setup/mpi_env.sh"
   launch=("$root/slurm/mpirun_job.sh" mpirun -np "$SLURM_NTASKS")
 fi
-before=$(newest_step)
-# shellcheck disable=SC2086
-run "${launch[@]}" "$BERTH" train --model "$MODEL" --data "$DATA" --output-dir "$OUTPUT_DIR" $TRAIN_OPTIONS
-code=$?
+before=$(steps_done)
+restarts=0
+while :; do
+  # shellcheck disable=SC2086
+  run "${launch[@]}" "$BERTH" "$subcommand" --model "$MODEL" --data "$DATA" --output-dir "$OUTPUT_DIR" $TRAIN_OPTIONS
+  code=$?
+  # A trial that takes the ranks down with it does not end the sweep, which gives it up after three times.
+  [ "$subcommand" = sweep ] && [ "$asked" = 0 ] && [ "$restarts" -lt 20 ] && { [ "$code" = 1 ] || [ "$code" -ge 128 ]; } || break
+  restarts=$((restarts + 1))
+  say "berth sweep ended with exit code $code in the middle of its trials: started again"
+done
 case "$code" in
   0) rm -f "$OUTPUT_DIR.stalled"; say "done: $OUTPUT_DIR" ;;
   75) requeue "$before" ;;
-  *) say "berth train failed with exit code $code: not requeued" >&2 ;;
+  *) say "berth $subcommand failed with exit code $code: not requeued" >&2 ;;
 esac
 exit "$code"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# finetune_test.sh BERTH: slurm/finetune.sh on a real one-node Slurm. A job completes; one that is signalled is requeued, resumes and ends
+# finetune_test.sh BERTH: slurm/finetune.sh and sweep.sh on a real one-node Slurm. A job completes; one that is signalled is requeued, resumes and ends
 # with the very weights of the undisturbed one; without PMIx mpirun takes over; scancel, errors and attempts without progress end it.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -19,7 +19,7 @@ mkdir "$folder/work"
 cd "$folder/work"
 tiny_model tiny
 export BERTH=$1 MODEL=$PWD/tiny OMP_NUM_THREADS=1
-unset TRAIN_FILE VALIDATION_FILE TEST_FILE OUTPUT_DIR DATA TRAIN_OPTIONS PREPARE_OPTIONS
+unset TRAIN_FILE VALIDATION_FILE TEST_FILE OUTPUT_DIR DATA TRAIN_OPTIONS PREPARE_OPTIONS SWEEP_OPTIONS
 
 expect() { # WHAT COMMAND…
   local what=$1
@@ -32,7 +32,7 @@ expect() { # WHAT COMMAND…
   fi
   echo "ok: $what"
 }
-submit() { sbatch --parsable --job-name="$1" --output=%x.log "$here/../../slurm/finetune.sh"; }
+submit() { sbatch --parsable --job-name="$1" --output=%x.log "$here/../../slurm/${2:-finetune.sh}"; }
 state() { job_field "$1" JobState; }
 ended() { [[ $(state "$1") =~ ^(COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL)$ ]]; }
 ends() { wait_until "${3:-180}" ended "$1" && [ "$(state "$1")" = "$2" ]; }
@@ -68,6 +68,21 @@ expect "a job is under way" wait_until 120 steps_logged cancelled
 scancel "$job"
 expect "scancel ends it" ends "$job" CANCELLED
 expect "for good" restarts "$job" 0
+
+# A sweep whose ranks are killed in the middle of a trial, then signalled: it is started again, requeued, and nothing is lost.
+printf '#!/bin/sh\n[ "$1" != sweep ] || [ -e killed ] || { touch killed; export BERTH_FAILPOINT=step@30; }\nexec %s "$@"\n' "$BERTH" >deadly
+chmod +x deadly
+export SWEEP_OPTIONS="--search learning-rate=1e-4,1e-3 --num-seeds 2"
+trials() { TRAIN_OPTIONS="--from-scratch --max-steps 400 --eval-strategy steps --eval-steps 200 --save-steps 20 --logging-steps 20" submit "$1" sweep.sh; }
+third_begins() { [ -s "runs/$1/trial-2/metrics.jsonl" ]; }
+job=$(BERTH=$PWD/deadly trials sweep)
+expect "a sweep is under way" wait_until 120 third_begins sweep
+scancel --signal=USR1 --batch "$job"
+expect "killed and signalled, it ends well" ends "$job" COMPLETED
+expect "it was started again" grep -q 'in the middle of its trials: started again' sweep.log
+expect "and requeued" restarts "$job" 1
+expect "with all trials" sh -c '[ "$(grep -c "\"state\": \"done\"" runs/sweep/sweep.json)" = 4 ]'
+unset SWEEP_OPTIONS
 
 mkdir no_pmix
 printf '#!/bin/sh\n[ "$1" != --mpi=list ] || { echo none; exit; }\nexec %s "$@"\n' "$(command -v srun)" >no_pmix/srun

@@ -38,7 +38,7 @@ if [ -e "$gpu_library" ] && [ -d "$(dirname "$torch")/nvidia/nccl" ]; then
 fi
 grep -q "libtorch_cpu.so => $prefix/" <<<"$(other ldd "$prefix/bin/berth" | sed 's|/bin/\.\./|/|')" || fail "berth comes without libtorch"
 
-for file in slurm/finetune.sh slurm/mpirun_job.sh launcher/setup/get_model.sh launcher/setup/wheels.sh launcher/setup/mpi_env.sh \
+for file in slurm/finetune.sh slurm/sweep.sh slurm/mpirun_job.sh launcher/setup/get_model.sh launcher/setup/wheels.sh launcher/setup/mpi_env.sh \
   launcher/setup/model.txt data/demo/train.csv; do
   [ -f "$prefix/share/berth/$file" ] || fail "share/berth/$file is not installed"
 done

@@ -1,12 +1,12 @@
 #include "trainer/report/closing_table.h"
 
-#include <algorithm>
 #include <cctype>
 #include <cstdio>
 #include <vector>
 
 #include "data/json/json.h"
 #include "trainer/metrics/metrics.h"
+#include "trainer/report/markdown_table.h"
 
 namespace berth::train {
 namespace {
@@ -42,12 +42,6 @@ bool is_metric(const std::string& name) {
   return name.starts_with("eval_") && name != "eval_loss" && metric_kind(name) != MetricKind::kSpeed;
 }
 
-std::string line(const Row& row, const std::vector<size_t>& widths) {
-  std::string text = "|";
-  for (size_t i = 0; i < row.size(); ++i) text += " " + row[i] + std::string(widths[i] - row[i].size(), ' ') + " |";
-  return text + "\n";
-}
-
 }  // namespace
 
 std::string closing_table(const Json& history) {
@@ -67,19 +61,7 @@ std::string closing_table(const Json& history) {
     for (const std::string& name : metrics) row.push_back(cell(record.value(name, Json())));
     rows.push_back(std::move(row));
   }
-  if (rows.empty()) return "";
-  std::vector<size_t> widths(rows[0].size());
-  for (const Row& row : rows)
-    for (size_t i = 0; i < widths.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  Row rule;
-  for (size_t width : widths) {
-    rule.emplace_back(width, '-');
-    rule.back().front() = rule.back().back() = ':';
-  }
-  rows.insert(rows.begin() + 1, rule);
-  std::string table;
-  for (const Row& row : rows) table += line(row, widths);
-  return table;
+  return rows.empty() ? "" : markdown_table(rows);
 }
 
 }  // namespace berth::train

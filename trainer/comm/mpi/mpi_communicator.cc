@@ -22,6 +22,7 @@
 #include "data/words.h"
 #include "trainer/comm/communicator.h"
 #include "trainer/comm/mpi/mpi_check.h"
+#include "trainer/comm/mpi/mpi_group.h"
 #include "trainer/comm/mpi/mpi_host.h"
 #include "trainer/comm/mpi/watch.h"
 #include "trainer/comm/shared/shared_memory.h"
@@ -38,7 +39,7 @@ struct Cancelled {};
 
 class MpiCommunicator final : public Communicator {
  public:
-  explicit MpiCommunicator(const CommOptions& options);
+  MpiCommunicator(const CommOptions& options, int group);
   ~MpiCommunicator() override;
 
   int rank() const override { return host_.rank(); }
@@ -115,8 +116,8 @@ class MpiCommunicator final : public Communicator {
   std::thread thread_;
 };
 
-MpiCommunicator::MpiCommunicator(const CommOptions& options)
-    : options_(options), host_(options), memory_(local_rank(), local_size(), [this](const std::string& bytes) {
+MpiCommunicator::MpiCommunicator(const CommOptions& options, int group)
+    : options_(options), host_(options, group), memory_(local_rank(), local_size(), [this](const std::string& bytes) {
         return host_.all_gather(bytes, host_.local_comm());
       }) {
   if (size() == 1) return;
@@ -305,7 +306,12 @@ std::string MpiCommunicator::description() const {
 }  // namespace
 
 std::unique_ptr<Communicator> make_mpi_communicator(const CommOptions& options) {
-  return std::make_unique<MpiCommunicator>(options);
+  return std::make_unique<MpiCommunicator>(options, -1);
+}
+
+std::unique_ptr<Communicator> make_mpi_group(const CommOptions& options, int group) {
+  check_internal(group >= 0, "a group of ranks needs a number");
+  return std::make_unique<MpiCommunicator>(options, group);
 }
 
 }  // namespace berth::comm

@@ -28,7 +28,7 @@ std::string host_name() {
 
 }  // namespace
 
-MpiHost::MpiHost(const CommOptions& options)
+MpiHost::MpiHost(const CommOptions& options, int group)
     : timeout_seconds_(options.timeout_seconds),
       message_bytes_(static_cast<size_t>(options.message_bytes)),
       main_thread_(std::this_thread::get_id()) {
@@ -37,6 +37,7 @@ MpiHost::MpiHost(const CommOptions& options)
   check_internal(initialized, "an MPI communicator was asked for before MPI_Init_thread");
   check_internal(options.message_bytes > 0 && options.message_bytes <= INT_MAX, "message_bytes out of range");
   comm_ = duplicate(MPI_COMM_WORLD);
+  if (group >= 0) comm_ = split(group);
   BERTH_MPI(MPI_Query_thread(&level));
   threads_ = level == MPI_THREAD_MULTIPLE;
   BERTH_MPI(MPI_Comm_rank(comm_, &rank_));
@@ -183,7 +184,7 @@ void MpiHost::report_hang(const std::string& operation) {
 }
 
 void MpiHost::abort(int code) {
-  MPI_Abort(comm_, code);
+  MPI_Abort(MPI_COMM_WORLD, code);
   std::abort();
 }
 

@@ -19,7 +19,8 @@ namespace berth::comm {
 
 class MpiHost {
  public:
-  explicit MpiHost(const CommOptions& options);
+  // Of all ranks of the job, or of those that give the same `group` (>= 0).
+  MpiHost(const CommOptions& options, int group);
 
   int rank() const { return rank_; }
   int size() const { return size_; }
