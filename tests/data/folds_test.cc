@@ -7,6 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <thread>
 
 #include "data/prepare/stratified_split.h"
 #include "tests/data/prepare_fixture.h"
@@ -272,32 +273,44 @@ TEST_F(FoldsTest, AugmentedCopiesAreInTheFoldOfTheirRow) {
   EXPECT_EQ(evaluated, 40);
 }
 
-// Each document has words of its own: sentences that follow and those drawn at random are of documents of the same fold.
+// Each line has a word of its own. Units are documents, or lines where there are none; blocks are of lines of one fold.
 TEST_F(FoldsTest, DocumentsAreWhole) {
-  constexpr int kDocuments = 22, kSentences = 5;
+  constexpr int kDocuments = 22, kLines = 5;
   std::string vocab = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n", text;
-  for (int document = 0; document < kDocuments; ++document) {
-    vocab += concat("w", document, "\n");
-    for (int sentence = 0; sentence < kSentences; ++sentence) text += concat("w", document, " w", document, "\n");
-    text += "\n";
+  for (int line = 0; line < kDocuments * kLines; ++line) {
+    const std::string word = concat("w", line);
+    vocab += word + "\n";
+    text += concat(word, " ", word, " ", word, (line + 1) % kLines == 0 ? "\n\n" : "\n");
   }
-  for (const char* task : {"pretraining", "masked-lm"}) {
+  for (const auto& [task, lines] : {std::pair("pretraining", kLines), std::pair("masked-lm", 1)}) {
     PrepareOptions with = options();
     with.tokenizer = write_bytes(folder_ / "words.txt", vocab);
     with.task = task;
     with.max_length = 16;
     prepare_folds(with, text, "train.txt");
-    std::map<int32_t, std::set<int>> folds;
-    std::vector<int64_t> documents(kFolds);
-    for (int fold = 0; fold < kFolds; ++fold) {
+    std::map<int32_t, std::set<int>> folds;  // of each unit
+    for (int fold = 0; fold < kFolds; ++fold)
       for (const int32_t id : read_all(*open(fold).fold).input_ids)
-        if (id >= 5 && folds[id].insert(fold).second) ++documents[static_cast<size_t>(fold)];
-    }
-    if (task == std::string("masked-lm")) continue;  // whose units are lines
-    EXPECT_EQ(folds.size(), static_cast<size_t>(kDocuments));
-    for (const auto& [id, in] : folds) EXPECT_EQ(in.size(), 1u);
+        if (id >= 5) folds[(id - 5) / lines].insert(fold);
+    EXPECT_GT(std::ssize(folds), kDocuments * kLines / lines - kFolds * 4) << "masked-lm drops what fills no block";
+    for (const auto& [unit, in] : folds) EXPECT_EQ(in.size(), 1u) << task << ", unit " << unit;
+    if (task == std::string("masked-lm")) continue;
+    std::vector<int64_t> documents(kFolds);
+    for (const auto& [unit, in] : folds) ++documents[static_cast<size_t>(*in.begin())];
     EXPECT_EQ(documents, (std::vector<int64_t>{6, 6, 5, 5}));
   }
+}
+
+// As the prefetcher and an evaluation do; the two share what was read of the file.
+TEST_F(FoldsTest, BothSplitsMayBeReadAtTheSameTime) {
+  prepare_folds(options(), many_rows(400));
+  const FoldSplits splits = open(0);
+  const std::vector<int32_t> others = read_all(*splits.others).input_ids, own = read_all(*splits.fold).input_ids;
+  std::thread beside([&] {
+    for (int i = 0; i < 20; ++i) EXPECT_EQ(read_all(*splits.others).input_ids, others);
+  });
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(read_all(*splits.fold).input_ids, own);
+  beside.join();
 }
 
 TEST_F(FoldsTest, WhatCannotBeIsRefused) {
