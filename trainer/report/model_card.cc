@@ -144,7 +144,7 @@ std::string to_markdown(const ModelCard& card) {
         text += concat("- ", plain(key.substr(5)), ": ", data::dump_json(value), "\n");
   }
   text += "\n" + use_section(card) + "\n" + data_section(card) + "\n## Training procedure\n\n### Training hyperparameters\n\n";
-  for (const auto& [name, value] : card.hyperparameters) text += "- " + name + ": " + value + "\n";
+  for (const auto& [name, value] : card.hyperparameters) text += concat("- ", name, ": ", value, "\n");
   if (!card.results.empty()) text += "\n### Training results\n\n" + card.results;
   text += "\n" + jobs_section(card.jobs) + "\n### Making it again\n\n" + card.environment + "\n\n```\n" +
           joined(card.commands, "\n") + "\n```\n";
