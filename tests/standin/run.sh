@@ -5,4 +5,6 @@ folder=$(cd "$1" && pwd) || exit
 shift
 # libtorch's CPU libraries bring a libcudart of their own along, whose place the stand-in must have taken.
 export LD_LIBRARY_PATH="$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" LD_PRELOAD="$(echo "$folder"/libcudart.so.*)"
+# Room for what is a thread's own in libberth_cuda, the kernels' shared memory above all.
+export GLIBC_TUNABLES=glibc.rtld.optional_static_tls=1000000
 exec "$@"

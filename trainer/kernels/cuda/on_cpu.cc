@@ -2,11 +2,10 @@
 
 #include <sys/mman.h>
 
-#include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
-#include <tuple>
 #include <vector>
 
 #ifndef __x86_64__
@@ -54,9 +53,9 @@ __attribute__((naked, noinline)) void switch_context(Context*, Context*) {
   )");
 }
 
-void prepare_context(Context& context, unsigned char* stack, void (*enter)()) {
+void prepare_context(Context& context, unsigned char* stack, size_t bytes, void (*enter)()) {
   // As if enter had been called: its frame begins 8 bytes below a multiple of 16.
-  auto* top = reinterpret_cast<uint64_t*>(stack + kStackBytes) - 2;
+  auto* top = reinterpret_cast<uint64_t*>(stack + bytes) - 2;
   *top = reinterpret_cast<uint64_t>(enter);
   for (int i = 1; i <= 6; ++i) top[-i] = 0;  // the registers
   context = top - 6;
@@ -66,9 +65,9 @@ using Context = ucontext_t;
 
 void switch_context(Context* from, Context* to) { swapcontext(from, to); }
 
-void prepare_context(Context& context, unsigned char* stack, void (*enter)()) {
+void prepare_context(Context& context, unsigned char* stack, size_t bytes, void (*enter)()) {
   getcontext(&context);
-  context.uc_stack = {stack, 0, kStackBytes};
+  context.uc_stack = {stack, 0, bytes};
   context.uc_link = nullptr;
   makecontext(&context, enter, 0);
 }
@@ -127,13 +126,8 @@ class Machine {
     running.dynamic_shared = reinterpret_cast<unsigned char*>((reinterpret_cast<uintptr_t>(shared_.data()) + 1023) / 1024 * 1024);
     running.block_size = block;
     running.grid_size = grid;
-    std::vector<uint64_t> order(blocks);
-    for (uint64_t i = 0; i < blocks; ++i) {  // shuffled while it is filled
-      const uint64_t other = below(i + 1);
-      order[i] = order[other];
-      order[other] = i;
-    }
-    for (const uint64_t b : order) {
+    shuffle(blocks_, blocks);
+    for (const uint32_t b : blocks_) {
       running.block = dim3(b % grid.x, b / grid.x % grid.y, b / grid.x / grid.y);
       memset(running.dynamic_shared, 0xFF, shared);
       run_block(block, static_cast<unsigned>(threads));
@@ -192,36 +186,63 @@ class Machine {
     random_ ^= random_ >> 27;
     return static_cast<uint32_t>(random_ * 0x2545F4914F6CDD1Du >> 32);
   }
-  uint64_t below(uint64_t n) { return draw() * n >> 32; }  // n below 2^32
+  uint32_t below(uint64_t n) { return static_cast<uint32_t>(draw() * n >> 32); }  // n at most 2^32
+  // 0 to n - 1, shuffled while it is filled.
+  void shuffle(std::vector<uint32_t>& order, uint64_t n) {
+    order.resize(n);
+    for (uint32_t i = 0; i < n; ++i) {
+      const uint32_t other = below(i + 1);
+      order[i] = order[other];
+      order[other] = i;
+    }
+  }
+
+  void rank_threads() {
+    lasting_ = static_cast<Lasting>(below(3));
+    const bool of_warps = lasting_ == Lasting::kOfWarps;
+    shuffle(order_, of_warps ? (threads_ + 31) / 32 : threads_);
+    for (unsigned i = 0; i < threads_; ++i) {
+      ranks_[i] = of_warps ? order_[i / 32] * 32 + i % 32 : order_[i];
+      of_rank_[ranks_[i]] = i;
+    }
+  }
 
   void make_ready(Fiber& fiber) {
     fiber.state = State::kReady;
-    const uint32_t priority =
-        lasting_ == Lasting::kNot ? draw() : priorities_[lasting_ == Lasting::kOfWarps ? fiber.number / 32 : fiber.number];
-    ready_.emplace_back(priority, draw(), fiber.number);
-    std::push_heap(ready_.begin(), ready_.end());
+    const uint32_t rank = ranks_[fiber.number];
+    ready_[rank / 32] |= 1u << rank % 32;
+    any_ready_ |= 1u << rank / 32;
+  }
+
+  // The highest bit that is set, those below `first` counted as higher than the others.
+  static unsigned highest(uint32_t bits, unsigned first) {
+    return (31 - std::countl_zero(std::rotr(bits, static_cast<int>(first))) + first) % 32;
+  }
+  unsigned take_ready() {
+    const uint32_t chance = lasting_ == Lasting::kOfThreads ? 0 : draw();
+    const unsigned word = highest(any_ready_, lasting_ == Lasting::kNot ? chance / 32 % 32 : 0),
+                   bit = highest(ready_[word], chance % 32);
+    ready_[word] &= ~(1u << bit);
+    if (ready_[word] == 0) any_ready_ &= ~(1u << word);
+    return of_rank_[word * 32 + bit];
   }
 
   void run_block(dim3 block, unsigned threads) {
     threads_ = threads;
     at_block_ = 0;
     memset(at_warp_, 0, sizeof(at_warp_));
-    ready_.clear();
-    lasting_ = static_cast<Lasting>(below(3));
-    priorities_.resize(threads);
-    for (uint32_t& priority : priorities_) priority = draw();
+    rank_threads();
     for (unsigned i = 0; i < threads; ++i) {
       Fiber& fiber = *fibers_[i];
       fiber.number = i;
       fiber.thread = dim3(i % block.x, i / block.x % block.y, i / block.x / block.y);
-      prepare_context(fiber.context, fiber.stack.begin(), enter);
+      // Stacks that begin alike would lie in the same few lines of the cache.
+      prepare_context(fiber.context, fiber.stack.begin(), kStackBytes - i % 32 * 128, enter);
       make_ready(fiber);
     }
     unsigned done = 0;
-    while (!ready_.empty()) {
-      std::pop_heap(ready_.begin(), ready_.end());
-      now_ = std::get<2>(ready_.back());
-      ready_.pop_back();
+    while (any_ready_ != 0) {
+      now_ = take_ready();
       Fiber& fiber = *fibers_[now_];
       running.thread = fiber.thread;
       running.lane = now_ % 32;
@@ -284,12 +305,12 @@ class Machine {
 
   const std::function<void()>* body_ = nullptr;
   std::vector<std::unique_ptr<Fiber>> fibers_;
-  // Threads that can go on, the one that does on top: by priority, and by chance among equals. In a third of the blocks priorities are
-  // drawn anew whenever a thread becomes ready; in another, threads keep theirs, so that one may stay behind until all others
-  // wait for it; in another, warps do.
+  // Threads that can go on, a bit for each rank, of which the highest does. In a third of the blocks threads keep their ranks, so that one
+  // may stay behind until all others wait for it; in another, warps do, and chance says which of their lanes; in another, it says which thread.
   enum class Lasting { kNot, kOfThreads, kOfWarps } lasting_ = Lasting::kNot;
-  std::vector<std::tuple<uint32_t, uint32_t, unsigned>> ready_;
-  std::vector<uint32_t> priorities_;
+  uint32_t ready_[kMaxThreads / 32] = {}, any_ready_ = 0;  // any_ready_: which words of ready_ are not 0
+  uint32_t ranks_[kMaxThreads] = {}, of_rank_[kMaxThreads] = {};
+  std::vector<uint32_t> blocks_, order_;
   std::vector<unsigned char> shared_;
   unsigned threads_ = 0, now_ = 0, at_block_ = 0;
   uint32_t at_warp_[kMaxThreads / 32] = {};  // lanes that wait
