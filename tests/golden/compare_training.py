@@ -27,8 +27,9 @@ ROWS, STEPS, DRAWS, DROPOUT = 16, 8, 50, 0.1
 WITH_DRAWS = {"bert": ("classification", "ner"), "electra": ("classification", "ner"), "distilbert": ("classification", "ner", "qa")}  # heads with dropout
 WITHOUT = {"distilbert": ("documents", "next-sentence-prediction"), "electra": ("documents", "next-sentence-prediction", "multiple-choice")}  # classes of BERT's
 # Relative differences: loss and gradient norm of each step, all weights' way (length of the difference; gradients that are zero but for rounding, of a
-# key's bias and the like, become steps of AdamW, too).
-LOSS, NORM, MOVED = 1e-4, 5e-3, 2e-3
+# key's bias and the like, become steps of AdamW, too, of which small random models have more).
+LOSS, NORM, MOVED = 1e-4, 5e-3, {"bert": 1e-3, "distilbert": 2e-3, "electra": 2e-3}
+FALLS = {"bert": 0.9, "distilbert": 0.96, "electra": 0.96}  # the last loss, at most, of the first
 
 
 def reviews():
@@ -320,8 +321,8 @@ def compare(program, model_folder, family, name, work, variant=Variant()):
     loss, norm, rate = (apart(a, b) for a, b in zip(ours[:3], theirs[:3]))
     print(f"{name} {' '.join(map(str, variant.train))}: {STEPS} steps, loss {theirs[0][0]:.4f} to {theirs[0][-1]:.4f}; largest relative differences: loss {loss:.1e}, gradient norm {norm:.1e}, "
           f"learning rate {rate:.1e}; the weights' way {moved:.1e}")
-    assert len(theirs[0]) == STEPS and theirs[0][-1] < (0.99 if task.head else 0.96) * theirs[0][0], theirs[0]
-    assert loss < LOSS and norm < NORM and rate < 1e-6 and moved < MOVED, (ours[:3], theirs[:3])
+    assert len(theirs[0]) == STEPS and theirs[0][-1] < (0.99 if task.head else FALLS[family]) * theirs[0][0], theirs[0]
+    assert loss < LOSS and norm < NORM and rate < 1e-6 and moved < MOVED[family], (ours[:3], theirs[:3])
     if name in WITH_DRAWS[family] and variant == Variant():
         end = with_dropout(family, work / "ours")
         compare_draws(name, draws_of_berth(program, task, end, work), draws_of_transformers(task, end, samples, tokenizer))
