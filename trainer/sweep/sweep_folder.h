@@ -21,7 +21,7 @@ std::filesystem::path trial_folder(const std::filesystem::path& sweep, size_t tr
 // Groups of ranks take trials, each once, without asking each other: a folder is made by one of those who try.
 class Claims {
  public:
-  explicit Claims(std::filesystem::path sweep) : folder_(std::move(sweep) / ".claims") {}
+  explicit Claims(const std::filesystem::path& sweep) : folder_(sweep / ".claims") {}
   void clear() const;  // by one rank, while the others wait
   // False if another group was first. `round`: trials are dealt out anew in each.
   bool take(size_t round, size_t trial) const;
