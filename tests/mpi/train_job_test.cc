@@ -235,6 +235,26 @@ TEST_F(TrainJob, ReportsOnlyWhereThereIsSomethingToReportTo) {
   EXPECT_TRUE(fs::exists(at("both") + "/tensorboard"));
 }
 
+// A disk that takes its time holds nobody up but the next save.
+TEST_F(TrainJob, TrainsOnWhileACheckpointIsWritten) {
+  const std::string options = "--global-batch-size 12 --max-steps 12 --save-steps 4 ", metrics = at("held/metrics.jsonl");
+  ASSERT_EQ(train("not_held", options, 2).exit_code, 0);
+  const std::string release = "(until [ \"$(wc -l < " + metrics +
+                              " 2> /dev/null || echo 0)\" -ge 8 ]; do sleep 0.01; done; ls -d " + at("held") +
+                              "/checkpoint-4 > " + at("seen") + " 2>&1; touch " + at("release") + ") & ";
+  const JobResult held = run_shell(release + "mpiexec --oversubscribe -n 2 " + berth_program() + " train --model " + at("model") +
+                                       " --data " + at("data.h5") + " --output-dir " + at("held") +
+                                       " --logging-steps 1 --learning-rate 1e-3 --disable-tqdm " + options,
+                                   {{"BERTH_FAILPOINT", "before-manifest:HOLD"}, {"BERTH_FAILPOINT_HOLD", at("release")}});
+  ASSERT_EQ(held.exit_code, 0) << held.err;
+  EXPECT_NE(read_bytes(at("seen")).find("No such file"), std::string::npos)
+      << "step 8 was logged while checkpoint-4 was not there";
+  EXPECT_EQ(curve(at("held")), curve(at("not_held")));
+  for (const char* file : {"/model.safetensors", "/checkpoint-4/model.safetensors", "/checkpoint-4/optimizer.safetensors",
+                           "/checkpoint-8/optimizer.safetensors"})
+    EXPECT_TRUE(read_bytes(at("held") + file) == read_bytes(at("not_held") + file)) << file;
+}
+
 // Asked to stop by a signal, the ranks agree on a step, save, and leave with 75; the next job goes on.
 TEST_F(TrainJob, AStopSignalSavesAndLeavesWith75) {
   const std::string options = "--global-batch-size 12 --max-steps 200 --save-strategy no --eval-strategy no";

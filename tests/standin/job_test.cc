@@ -327,7 +327,7 @@ TEST_F(StandinJob, FindsTheMicroBatchThatFitsOnEveryRank) {
                     {{"STANDIN_GPU_MB_0", kSmallMb}, kAllAtOnce, {"BERTH_FAILPOINT", "step@3"}})
                   .exit_code,
               0);
-    const auto state = nlohmann::json::parse(read_bytes(at(found) + "/checkpoint-2/trainer_state.json"));
+    const auto state = nlohmann::json::parse(read_bytes(at(found) + "/checkpoint-1/trainer_state.json"));
     const int size = state["train_batch_size"];
     ASSERT_TRUE(size == 32 || size == 16 || size == 8) << size;
     EXPECT_EQ(state["berth"]["global_batch"], 64 * ranks);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include "data/check.h"
 #include "data/files/failpoint.h"
@@ -126,6 +127,15 @@ std::string save_checkpoint(const fs::path& run, const CheckpointParts& parts) {
     if (!temporary.empty()) fs::remove_all(temporary, ignored);
     return concat(final.string(), " was not saved: ", error.what());
   }
+}
+
+std::string no_room(const fs::path& folder, uint64_t bytes) {
+  constexpr double kMega = 1e6;
+  std::error_code unknown;
+  const fs::space_info space = fs::space(folder, unknown);
+  if (unknown || space.available >= bytes) return "";
+  return concat("it takes ", std::ceil(static_cast<double>(bytes) / kMega), " MB, and ",
+                std::floor(static_cast<double>(space.available) / kMega), " MB are free in ", folder.string());
 }
 
 std::vector<Checkpoint> list_checkpoints(const fs::path& run) {

@@ -41,6 +41,10 @@ struct CheckpointParts {
 // "<folder> was not saved: <why>".
 [[nodiscard]] std::string save_checkpoint(const std::filesystem::path& run, const CheckpointParts& parts);
 
+// "", or that the file system of `folder` has no room for so many bytes; one that does not tell has. (Quotas show only when they are
+// met.)
+std::string no_room(const std::filesystem::path& folder, uint64_t bytes);
+
 struct Checkpoint {
   std::filesystem::path folder;
   int64_t step = 0;

@@ -14,6 +14,29 @@ namespace {
 
 namespace fs = std::filesystem;
 
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point began) { return std::chrono::duration<double>(Clock::now() - began).count(); }
+
+// To milliseconds.
+std::string rounded(double seconds) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3f", seconds);
+  return text;
+}
+
+uint64_t bytes_of(const NamedTensors& tensors) {
+  uint64_t bytes = 0;
+  for (const auto& [name, tensor] : tensors) bytes += tensor.nbytes();
+  return bytes;
+}
+
+// Of a save that failed.
+std::string told(const std::string& error) {
+  BOOST_LOG_TRIVIAL(warning) << error << "; the earlier ones are untouched, the next save tries again";
+  return error;
+}
+
 std::string checkpoint_name(int64_t step) { return concat("checkpoint-", step); }
 
 // Why no model can be loaded from this checkpoint; "": one can. Throws Error(kInternal) if it cannot be read now.
@@ -33,48 +56,88 @@ std::string problem_of(const fs::path& folder) {
 Saving::Saving(const TrainOptions& options, const RunFolder& folder, TrainSetup& setup, comm::Communicator& comm)
     : options_(options), folder_(folder), setup_(setup), comm_(comm) {}
 
-bool Saving::checkpoint(std::string_view why, What what) {
-  const std::string name = checkpoint_name(setup_.state.global_step);
+void Saving::look_for_room() const {
+  const uint64_t model = bytes_of(weights());
+  const bool saves = options_.eval_save.save_strategy != Strategy::kNo || options_.eval_save.save_seconds > 0;
+  // A checkpoint beside the one before, each with two moments (and what averages are made of), and the final model.
+  const uint64_t checkpoint = model * (options_.eval_save.save_only_model ? 1 : options_.optimizer.ema_decay > 0 ? 4 : 3);
+  const std::string problem = no_room(options_.output_dir, saves ? 2 * checkpoint + model : model);
+  if (!problem.empty()) BOOST_LOG_TRIVIAL(warning) << "the disk may be too small for what this run saves: " << problem;
+}
+
+struct Saving::Content {
+  int64_t step = 0;
+  std::string why;
+  NamedTensors weights;
+  std::optional<NamedTensors> moments;  // unset: the model alone
+  std::string state;
+  std::optional<int64_t> kept;  // step of the checkpoint that rotation spares
+};
+
+Saving::Content Saving::copy(const RunState& state, std::string_view why, const std::optional<AdamW::State>& moments) {
+  return {.step = state.global_step,
+          .why = std::string(why),
+          .weights = weights_copy_.of(weights()),
+          .moments = moments ? std::optional(moments_copy_.of(*moments)) : std::nullopt,
+          .state = state_json(state),
+          .kept = state.kept.step > 0 ? std::optional(state.kept.step) : std::nullopt};
+}
+
+void Saving::checkpoint(std::string_view why, What what) {
+  settle();
+  const auto began = Clock::now();
   check_replicas(setup_.model->parameters(), comm_, setup_.state.global_step);
   comm::agree_on_root(comm_, [&] { folder_.check_still_owner(); });
   RunState state = setup_.state;
   if (state.beats_kept()) {
-    state.kept = {.step = state.global_step, .metric = *state.metric_now(), .checkpoint = name};
+    state.kept = {.step = state.global_step, .metric = *state.metric_now(), .checkpoint = checkpoint_name(state.global_step)};
     if (state.best.step == state.global_step) state.not_kept.clear();
   }
-  std::string error;
+  pending_ = Pending{.step = state.global_step, .kept = state.kept, .not_kept = state.not_kept};
   std::optional<AdamW::State> moments;
   setup_.optimizer->swap_averages();
   if (what == What::kWhole || !options_.eval_save.save_only_model) moments = setup_.optimizer->gathered_state();
-  if (comm_.rank() == 0) {
-    error = write_checkpoint(state, moments);
-    if (error.empty()) {
-      BOOST_LOG_TRIVIAL(info) << "saved " << (options_.output_dir / name).string() << (why.empty() ? "" : concat(" (", why, ")"));
-      rotate_checkpoints(options_.output_dir, options_.eval_save.save_total_limit,
-                         state.kept.step > 0 ? std::optional(state.kept.step) : std::nullopt);
-    } else {
-      BOOST_LOG_TRIVIAL(warning) << error << "; the earlier ones are untouched, the next save tries again";
-    }
-  }
+  if (comm_.rank() == 0) begin_to_write(state, why, moments, began);
   setup_.optimizer->swap_averages();
-  comm_.broadcast(error, 0);
-  if (error.empty()) {
-    setup_.state.kept = state.kept;
-    setup_.state.not_kept = state.not_kept;
-  } else if (setup_.state.best.step == setup_.state.global_step) {
-    setup_.state.not_kept = error;
+  last_ = Clock::now();
+}
+
+void Saving::begin_to_write(const RunState& state, std::string_view why, const std::optional<AdamW::State>& moments,
+                            Clock::time_point began) {
+  try {
+    Content content = copy(state, why, moments);
+    writing_ = std::async(std::launch::async,
+                          [this, content = std::move(content), waited = seconds_since(began)] { return write(content, waited); });
+  } catch (const std::exception& error) {  // no memory for the copy, or no thread
+    std::promise<std::string> failed;
+    failed.set_value(told(concat(checkpoint_name(state.global_step), " was not saved: ", as_error(error).what())));
+    writing_ = failed.get_future();
   }
-  last_ = std::chrono::steady_clock::now();
+}
+
+bool Saving::settle() {
+  if (!pending_) return true;
+  std::string error;
+  if (comm_.rank() == 0) error = writing_.get();
+  comm_.broadcast(error, 0);
+  RunState& state = setup_.state;
+  if (error.empty()) {
+    state.kept = pending_->kept;
+    if (state.best.step == pending_->step) state.not_kept = pending_->not_kept;
+  } else if (state.best.step == pending_->step) {
+    state.not_kept = error;
+  }
+  pending_.reset();
   return error.empty();
 }
 
-double Saving::seconds_since_checkpoint() const {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - last_).count();
-}
+double Saving::seconds_since_checkpoint() const { return seconds_since(last_); }
 
-bool Saving::best_is_wanted() const {
+bool Saving::best_is_wanted() {
   const EvalSaveOptions& o = options_.eval_save;
-  return (o.save_strategy == Strategy::kBest || o.load_best_model_at_end) && setup_.state.beats_kept();
+  if (o.save_strategy != Strategy::kBest && !o.load_best_model_at_end) return false;
+  settle();
+  return setup_.state.beats_kept();
 }
 
 // A model that may become the final one.
@@ -136,6 +199,7 @@ Saving::Candidate Saving::choose_best() const {
 }
 
 void Saving::load_best() {
+  settle();
   const RunState& state = setup_.state;
   if (!options_.eval_save.load_best_model_at_end || state.best.step == 0 || state.best.step == state.global_step) return;
   std::string folder;
@@ -153,7 +217,7 @@ void Saving::load_best() {
 void Saving::write_final_model() const {
   folder_.check_still_owner();
   try {
-    write_model(options_.output_dir);
+    write_model(options_.output_dir, weights());
     data::sync_folder(options_.output_dir);
     data::write_durably(options_.output_dir / kTrainerStateFile, state_json(setup_.state));
     data::sync_folder(options_.output_dir);
@@ -164,17 +228,35 @@ void Saving::write_final_model() const {
   }
 }
 
-std::string Saving::write_checkpoint(const RunState& state, const std::optional<AdamW::State>& moments) const {
-  const HostTensors on_host(moments.value_or(AdamW::State()));
-  return save_checkpoint(options_.output_dir, {.step = state.global_step,
-                                               .write_model = [&](const fs::path& folder) { return write_model(folder); },
-                                               .optimizer = moments ? std::optional(on_host.views()) : std::nullopt,
-                                               .trainer_state = state_json(state)});
+std::string Saving::write(const Content& content, double waited) const {
+  const auto began = Clock::now();
+  std::optional<HostTensors> moments;
+  if (content.moments) moments.emplace(*content.moments);
+  std::string error =
+      no_room(options_.output_dir, bytes_of(content.weights) + (content.moments ? bytes_of(*content.moments) : 0));
+  if (!error.empty()) return told(concat(checkpoint_name(content.step), " was not saved: ", error));
+  error =
+      save_checkpoint(options_.output_dir, {.step = content.step,
+                                            .write_model = [&](const fs::path& to) { return write_model(to, content.weights); },
+                                            .optimizer = moments ? std::optional(moments->views()) : std::nullopt,
+                                            .trainer_state = content.state});
+  if (!error.empty()) return told(error);
+  BOOST_LOG_TRIVIAL(info) << "saved " << (options_.output_dir / checkpoint_name(content.step)).string()
+                          << (content.why.empty() ? "" : concat(" (", content.why, ")")) << " in "
+                          << rounded(seconds_since(began)) << " s, for which training stood still for " << rounded(waited)
+                          << " s";
+  rotate_checkpoints(options_.output_dir, options_.eval_save.save_total_limit, content.kept);
+  return "";
 }
 
-std::vector<data::FileDigest> Saving::write_model(const fs::path& folder) const {
+NamedTensors Saving::weights() const {
   const ModelInstance& model = *setup_.model;
-  return save_pretrained(folder, model.config(), model.architecture().name, model.parameters(), [&](const fs::path& to) {
+  return weights_for_file(model.config(), model.architecture().name, model.parameters());
+}
+
+std::vector<data::FileDigest> Saving::write_model(const fs::path& folder, const NamedTensors& weights) const {
+  const ModelInstance& model = *setup_.model;
+  return save_pretrained(folder, model.config(), model.architecture().name, weights, [&](const fs::path& to) {
     return setup_.tokenizer->save(to, static_cast<int>(model.config().max_position_embeddings),
                                   model.config().class_name("BertTokenizer"));
   });

@@ -3,8 +3,11 @@
 #pragma once
 
 #include <chrono>
+#include <future>
+#include <optional>
 #include <string_view>
 
+#include "trainer/run/host_copy.h"
 #include "trainer/run/run_folder.h"
 #include "trainer/run/train_setup.h"
 
@@ -17,13 +20,19 @@ class Saving {
 
   // kAsAsked: without the optimizer's state if --save-only-model says so; kWhole: so that the run can go on from it.
   enum class What { kAsAsked, kWhole };
-  // Writes checkpoint-<step>, whose model is the average where averages are kept, and rotates older ones out. False, with a warning, if it could not be written: training goes on, the
-  // next save tries again. Only a checkpoint that was written becomes the state's best kept model. `why` is for the log; may be
-  // empty. A collective call; throws AgreedError(kDiverged) if replicas differ.
-  bool checkpoint(std::string_view why = "", What what = What::kAsAsked);
+  // Rank 0: warns if the disk has no room for what the run will save at most at one time.
+  void look_for_room() const;
+  // Begins checkpoint-<step>, whose model is the average where averages are kept: the host takes a copy, and a thread writes it, and
+  // then rotates older ones out, while training goes on. At most one is under way. `why` is for the log; may be empty. A collective
+  // call; throws AgreedError(kDiverged) if replicas differ.
+  void checkpoint(std::string_view why = "", What what = What::kAsAsked);
+  // Waits for it. False, after a warning, if it could not be written: the next save tries again. Only a checkpoint that was written
+  // becomes the state's best kept model. A collective call.
+  bool settle();
   double seconds_since_checkpoint() const;
-  // Whether --save-strategy best or --load-best-model-at-end asks for a checkpoint now: it would be the best one there is.
-  bool best_is_wanted() const;
+  // Whether --save-strategy best or --load-best-model-at-end asks for a checkpoint now: it would be the best one there is. A collective
+  // call.
+  bool best_is_wanted();
 
   // The parameters become the best model's, if --load-best-model-at-end asks for it and they are not. If its checkpoint was never
   // written, is gone or damaged: those of the best that is left, with a warning that says what was lost and why. A collective
@@ -38,9 +47,15 @@ class Saving {
  private:
   struct Candidate;
 
-  // "" or why it failed. `moments`: unset for the model alone.
-  std::string write_checkpoint(const RunState& state, const std::optional<AdamW::State>& moments) const;
-  std::vector<data::FileDigest> write_model(const std::filesystem::path& folder) const;
+  // All that a checkpoint is made of, apart from what training changes.
+  struct Content;
+  void begin_to_write(const RunState& state, std::string_view why, const std::optional<AdamW::State>& moments,
+                      std::chrono::steady_clock::time_point began);
+  Content copy(const RunState& state, std::string_view why, const std::optional<AdamW::State>& moments);
+  // On the thread. "" or why it failed. `waited`: seconds that training stood still for it.
+  std::string write(const Content& content, double waited) const;
+  std::vector<data::FileDigest> write_model(const std::filesystem::path& folder, const NamedTensors& weights) const;
+  NamedTensors weights() const;
   std::string state_json(const RunState& state) const;
   std::vector<Candidate> next_best() const;
   Candidate choose_best() const;
@@ -51,6 +66,16 @@ class Saving {
   comm::Communicator& comm_;
   std::optional<int64_t> model_step_;  // rank 0: of the checkpoint that load_best() took
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+
+  // Of the checkpoint that is under way.
+  struct Pending {
+    int64_t step = 0;
+    KeptModel kept;
+    std::string not_kept;
+  };
+  std::optional<Pending> pending_;
+  HostCopy weights_copy_, moments_copy_;  // rank 0
+  std::future<std::string> writing_;      // rank 0; the last member: it is waited for before the others go
 };
 
 }  // namespace berth::train

@@ -50,7 +50,7 @@ class TrainLoop {
   // Of the step that comes after `step` steps: one for each group of parameters.
   std::vector<double> learning_rates(int64_t step) const;
   bool stops_early() const { return state_.best.stops_early(options_.eval_save.early_stopping_patience); }
-  bool save(std::string_view why = "", Saving::What what = Saving::What::kAsAsked);
+  void save(std::string_view why = "", Saving::What what = Saving::What::kAsAsked);
   void remember_log();
   void finish();
 
@@ -82,10 +82,12 @@ TrainOutcome TrainLoop::run() {
   Provenance provenance = provenance_of(setup_, hooks_.version, hooks_.options, comm_);
   if (log_) {
     provenance_.emplace(options_.output_dir, std::move(provenance)).write();
+    saving_.look_for_room();
     log_->started(state_.global_step, state_.horizon.total_steps);
   }
   if (!train_to_the_end()) {
-    if (!save("stopped early", Saving::What::kWhole))
+    save("stopped early", Saving::What::kWhole);
+    if (!saving_.settle())
       fail(ExitCode::kInternal, "stopped on request at step ", state_.global_step, ", but its checkpoint could not be written");
     return TrainOutcome::kStoppedEarly;
   }
@@ -105,6 +107,7 @@ bool TrainLoop::train_to_the_end() {
   data::Prefetcher<StepData> prefetcher = read_ahead(options_, setup_, comm_);
   last_step_ = Clock::now();
   while (state_.global_step < state_.horizon.total_steps && !stops_early()) {
+    if (data::failpoint_is_set("step")) saving_.settle();
     data::failpoint("step");
     const int64_t step = state_.global_step + train_step.under_way() + 1;
     comm_.set_stage(concat("step ", step));
@@ -223,12 +226,11 @@ void TrainLoop::count(const BestModel& best) {
                             << counted(state_.best.without_improvement, "evaluation");
 }
 
-bool TrainLoop::save(std::string_view why, Saving::What what) {
+void TrainLoop::save(std::string_view why, Saving::What what) {
   const trace::Range range("save");
   remember_log();
-  const bool saved = saving_.checkpoint(why, what);
+  saving_.checkpoint(why, what);
   last_step_ = Clock::now();
-  return saved;
 }
 
 void TrainLoop::remember_log() {

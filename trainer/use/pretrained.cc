@@ -162,17 +162,26 @@ HostTensors::HostTensors(const NamedTensors& tensors) {
   }
 }
 
+NamedTensors weights_for_file(const BertConfig& config, const std::string& architecture, const ParameterStore& parameters) {
+  NamedTensors weights;
+  for (const Parameter& parameter : parameters.parameters())
+    weights.emplace_back(name_in_file(parameter.name, config.class_name(architecture)), parameter.value);
+  return weights;
+}
+
 std::vector<data::FileDigest> save_pretrained(const fs::path& folder, const BertConfig& config, const std::string& architecture,
                                               const ParameterStore& parameters, const TokenizerWriter& write_tokenizer) {
+  return save_pretrained(folder, config, architecture, weights_for_file(config, architecture, parameters), write_tokenizer);
+}
+
+std::vector<data::FileDigest> save_pretrained(const fs::path& folder, const BertConfig& config, const std::string& architecture,
+                                              const NamedTensors& weights, const TokenizerWriter& write_tokenizer) {
   fs::create_directories(folder);
   std::vector<data::FileDigest> files = write_tokenizer(folder);
   files.push_back(data::write_durably(folder / "config.json", config.to_json(architecture)));
   if (!config.head.is_standard()) files.push_back(data::write_durably(folder / kModelingFile, kModelingBerth));
-  NamedTensors tensors;
-  for (const Parameter& parameter : parameters.parameters())
-    tensors.emplace_back(name_in_file(parameter.name, config.class_name(architecture)), parameter.value);
   data::DurableFile file(folder / "model.safetensors");
-  write_safetensors(HostTensors(tensors).views(), [&](std::string_view bytes) { file.write(bytes); });
+  write_safetensors(HostTensors(weights).views(), [&](std::string_view bytes) { file.write(bytes); });
   files.push_back(file.commit());
   data::sync_folder(folder);
   return files;

@@ -44,16 +44,22 @@ void check_pretrained(const std::filesystem::path& folder, const std::vector<Par
 PretrainedReport load_pretrained(const std::filesystem::path& folder, ParameterStore& parameters, comm::Communicator& comm,
                                  const PretrainedOptions& options = {});
 
+// Tensors by name: AdamW::State.
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
+// The parameters by the names that they have in a file of this architecture. Views.
+NamedTensors weights_for_file(const BertConfig& config, const std::string& architecture, const ParameterStore& parameters);
+
 using TokenizerWriter = std::function<std::vector<data::FileDigest>(const std::filesystem::path& folder)>;
 // Writes a folder that transformers' from_pretrained loads: config.json naming the family's class for `architecture`, of a custom head kModelingFile, model.safetensors, and the files
 // of `write_tokenizer` (BertTokenizer::save), which gets the folder. Each file is there whole or not at all; files of the same
 // names are replaced. For rank 0 alone. Throws Error(kInternal) if a file cannot be written.
 std::vector<data::FileDigest> save_pretrained(const std::filesystem::path& folder, const BertConfig& config,
+                                              const std::string& architecture, const NamedTensors& weights,
+                                              const TokenizerWriter& write_tokenizer);
+std::vector<data::FileDigest> save_pretrained(const std::filesystem::path& folder, const BertConfig& config,
                                               const std::string& architecture, const ParameterStore& parameters,
                                               const TokenizerWriter& write_tokenizer);
-
-// Tensors by name: AdamW::State.
-using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
 // `tensors` in host memory, for write_safetensors; the views live as long as this.
 class HostTensors {

@@ -334,5 +334,13 @@ TEST_F(CheckpointTest, ARunThatGoesBackSupersedesLaterCheckpoints) {
   EXPECT_EQ(names().size(), 4u);
 }
 
+TEST(RoomTest, IsWhatTheFileSystemSays) {
+  const test::TempDir folder;
+  EXPECT_EQ(no_room(folder.path(), 1), "");
+  EXPECT_EQ(no_room(folder / "nothing", 1), "") << "it does not say";
+  const std::string problem = no_room(folder.path(), uint64_t{1} << 62);
+  EXPECT_TRUE(problem.starts_with("it takes 4.61169e+12 MB, and ")) << problem;
+}
+
 }  // namespace
 }  // namespace berth::train
