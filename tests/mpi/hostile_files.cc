@@ -132,6 +132,14 @@ Make rows(bool deflate) {
   };
 }
 
+// tf_model.h5 in the place of model.safetensors, made of one that transformers saved.
+Make tf_model(const std::function<std::string(std::string)>& change) {
+  return [=](const Places& p) {
+    const std::string whole = read_bytes(BERTH_SOURCE_DIR "/tests/golden/checkpoint/TFBertForPreTraining.h5");
+    return in("model", "tf_model.h5", change(whole), kEvaluate, "model.safetensors")(p);
+  };
+}
+
 Make bytes_of_data(const std::function<std::string(const std::string&)>& change) {
   return [=](const Places& p) {
     return file(
@@ -141,6 +149,11 @@ Make bytes_of_data(const std::function<std::string(const std::string&)>& change)
 
 const Verb kPredictTags = [](const Places& p, const fs::path& file) {
   return "predict --format text --model " + (p.base / "ner").string() + " --input " + file.string();
+};
+
+const Verb kEmbed = [](const Places& p, const fs::path& model) {
+  return "predict --embeddings --model " + model.string() + " --input " + (p.base / "train.csv").string() + " --output " +
+         (p.folder / "out.npy").string();
 };
 
 std::vector<HostileFile> deep_json() {
@@ -164,6 +177,8 @@ std::vector<HostileFile> deep_json() {
       {"SQuAD", "100,000 brackets", file("deep.json", R"({"data":[{"paragraphs":)" + deep() + "}]}", prepare("qa"))},
       {"SQuAD", "an id of 100,000 brackets",
        file("id.json", R"([{"question":"a","context":"b","id":)" + deep() + "}]", prepare("qa"))},
+      {"modules.json", "100,000 brackets", in("sentences", "modules.json", "[" + under("type") + "]", kEmbed)},
+      {"Pooling's config.json", "100,000 brackets", in("sentences", "1_Pooling/config.json", under("pooling_mode"), kEmbed)},
       {"--config", "100,000 brackets", file("options.json", under("seed"), configured), 2},
   };
 }
@@ -203,6 +218,20 @@ std::vector<HostileFile> claims() {
        in("model", "pytorch_model.bin", "cos\nsystem\n(S'true'\ntR.", kEvaluate, "model.safetensors")},
       {"pytorch_model.bin", "a zip archive without an end",
        in("model", "pytorch_model.bin", "PK\3\4" + std::string(1000, 'x'), kEvaluate, "model.safetensors")},
+      {"tf_model.h5", "half a file", tf_model([](const std::string& whole) { return whole.substr(0, whole.size() / 2); })},
+      {"tf_model.h5", "every hundredth byte flipped", tf_model([](std::string bytes) {
+         for (size_t at = 0; at < bytes.size(); at += 100) bytes[at] = static_cast<char>(~bytes[at]);
+         return bytes;
+       })},
+      {"tf_model.h5", "another model's", tf_model([](const std::string& whole) { return whole; })},
+      {"tf_model.h5", "a text", tf_model([](const std::string&) { return "text,label\n"; })},
+      {"modules.json", "half a file", in("sentences", "modules.json", R"([{"path": "", "type": "sentence_)", kEmbed)},
+      {"modules.json", "a path out of the folder",
+       in("sentences", "modules.json", R"([{"path": "../../etc", "type": "a.Transformer"}])", kEmbed)},
+      {"Pooling's config.json", "half a file", in("sentences", "1_Pooling/config.json", R"({"pooling_mode": "me)", kEmbed)},
+      {"Pooling's config.json", "not UTF-8", in("sentences", "1_Pooling/config.json", "{\"pooling_mode\": \"\xff\"}", kEmbed)},
+      {"sentence_bert_config.json", "a max_seq_length of 2^63",
+       in("sentences", "sentence_bert_config.json", R"({"max_seq_length": 9223372036854775808})", kEmbed), 0},
       {"vocab.txt", "30 million empty lines",
        in(
            "model", "vocab.txt", [] { return std::string(30'000'000, '\n'); }, kTokenize),
@@ -289,6 +318,9 @@ std::vector<HostileFile> pipes() {
       {"tokenizer.json", "a pipe", special_in("model", "tokenizer.json", kTokenize)},
       {"safetensors", "a pipe", special_in("model", "model.safetensors", kEvaluate)},
       {"index of shards", "a pipe", special_in("model", "model.safetensors.index.json", kEvaluate, false, "model.safetensors")},
+      {"tf_model.h5", "a pipe", special_in("model", "tf_model.h5", kEvaluate, false, "model.safetensors")},
+      {"modules.json", "a pipe", special_in("sentences", "modules.json", kEmbed)},
+      {"modules.json", "/dev/zero", special_in("sentences", "modules.json", kEmbed, true)},
       {"trainer_state.json", "a pipe", special_in("run", "trainer_state.json", kInspect)},
       {"metrics.jsonl", "a pipe", special_in("run", "metrics.jsonl", kReport)},
       {"manifest of a checkpoint", "a pipe", special_in("run/checkpoint-1", "manifest.json", kInspect)},

@@ -9,7 +9,8 @@
 namespace berth::test {
 
 struct Places {
-  std::filesystem::path base;    // model/, data.h5, run/ (a finished run of one step), ner/ (the same of another task)
+  std::filesystem::path base;    // model/, data.h5, run/ (a finished run of one step), ner/ (the same of another task),
+                                 // sentences/ (a model with sentence-transformers' modules.json)
   std::filesystem::path folder;  // empty, for the file
 };
 

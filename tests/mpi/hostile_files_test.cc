@@ -53,6 +53,10 @@ class HostileFiles : public TinyJob {
          {std::pair{"OMPI_ALLOW_RUN_AS_ROOT", "1"}, {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}, {"OMP_NUM_THREADS", "1"}})
       ::setenv(name, value, 1);
     ASSERT_EQ(train("run", "--max-steps 1 --save-steps 1").exit_code, 0);
+    fs::copy(at("model"), at("sentences"));
+    write_bytes(at("sentences/modules.json"), R"([{"path": "", "type": "sentence_transformers.models.Transformer"},
+                                                  {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}])");
+    write_bytes(at("sentences/1_Pooling/config.json"), R"({"pooling_mode": "mean"})");
     write_bytes(at("words.conll"), "ban B-X\nbas O\n\nbat O\n");
     ASSERT_EQ(run_berth("prepare --task ner --max-length 32 --train-file " + at("words.conll") + " --tokenizer " + at("model") +
                         " --output " + at("ner.h5"))
