@@ -25,7 +25,5 @@ for argument in "$@"; do
   arguments+=("$argument")
 done
 . "$here/../../launcher/setup/mpi_env.sh"
-# One thread, and ranks that yield when they wait: another test may run beside this one.
-export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1 OMPI_MCA_mpi_yield_when_idle=1
-export OMPI_MCA_pml=ob1 # see tests/mpi/CMakeLists.txt
+export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false PYTHONDONTWRITEBYTECODE=1
 exec "$python" "${arguments[@]}"

@@ -6,7 +6,6 @@ berth=$(realpath "$1") model=$BERTH_MODEL
 articles=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$articles/../../.." && pwd)
 . "$root/launcher/setup/mpi_env.sh"
-export OMP_NUM_THREADS=1
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/berth-article.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 cd "$scratch"
