@@ -12,6 +12,7 @@
 #include "trainer/report/metrics_file.h"
 #include "trainer/report/results.h"
 #include "trainer/run/train_options.h"
+#include "trainer/sweep/sweep_folder.h"
 #include "trainer/use/evaluate.h"
 #include "trainer/use/load_model.h"
 
@@ -27,6 +28,10 @@ int run_evaluate(const EvaluateCommand& command, const std::string& log_level) {
   return on_all_ranks(command.device, log_level, [&](Rank& rank) {
     comm::Communicator& comm = rank.comm;
     train::set_precision(command.precision, comm);
+    comm::agree(comm, [&] {
+      const std::vector<std::string> members = train::ensemble_members(command.model);
+      check_usage(members[0] == command.model, command.model, " is a sweep: name one of its trials, ", members[0], " say");
+    });
     std::unique_ptr<data::Dataset> dataset;
     std::unique_ptr<data::Split> split;
     comm::agree(comm, [&] {

@@ -237,7 +237,7 @@ Json inspect_sweep(const fs::path& folder) {
   for (const Json& trial : sweep["trials"]) {
     check(trial.is_object(), file.string(), ": a trial is no object");
     Json& row = trials.emplace_back(Json::object());
-    for (const char* key : {"folder", "options", "seed", "fold", "state", "step"}) row[key] = trial.value(key, Json());
+    for (const char* key : {"folder", "options", "state", "step", "degenerate"}) row[key] = trial.value(key, Json());
     const Json metrics = trial.value("metrics", Json());
     if (metric.is_string())
       row[metric.get<std::string>()] = metrics.is_object() ? metrics.value(metric.get<std::string>(), Json()) : Json();

@@ -146,6 +146,19 @@ std::vector<std::string> train_arguments(const CLI::App& app) {
   return arguments;
 }
 
+// "learning_rate=1,2" with the first name of the option.
+std::string searched(const CLI::App& app, const std::string& spec) {
+  const size_t equals = spec.find('='), begin = std::min(spec.find_first_not_of('-'), equals);
+  if (equals == std::string::npos) return spec;  // parse_search says what is wrong
+  const std::string name = canonical("--" + spec.substr(begin, equals - begin));
+  const CLI::Option* option = app.get_option_no_throw(name);
+  const bool of_train = option != nullptr && option->get_group() != kSweepGroup && name != "--config" && name != "--help";
+  const std::string guess = of_train ? "" : nearest(name, option_names(app));
+  check_usage(of_train, "--search ", spec, ": berth train has no option ", name,
+              guess.empty() ? "" : "; did you mean " + guess + "?");
+  return option->get_lnames()[0] + spec.substr(equals);
+}
+
 std::string overview() {
   std::string text = version() + "\nBERT fine-tuning for HPC clusters.\n\nUsage: berth SUBCOMMAND [options]\n\n";
   for (const Subcommand& s : subcommands()) text += "  " + s.name + std::string(10 - s.name.size(), ' ') + s.help + "\n";
@@ -204,7 +217,10 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments) {
   }
   line.options = effective_options(app);
   line.for_shell = shell_command(app);
-  if (auto* sweep = std::get_if<SweepCommand>(&line.command)) sweep->train_arguments = train_arguments(app);
+  if (auto* sweep = std::get_if<SweepCommand>(&line.command)) {
+    sweep->train_arguments = train_arguments(app);
+    for (std::string& spec : sweep->sweep.search) spec = searched(app, spec);
+  }
   return line;
 }
 

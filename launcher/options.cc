@@ -309,7 +309,7 @@ void add_sweep(CLI::App& app, SweepCommand& c) {
          "an option of berth train and its values: learning-rate=1e-5,2e-5 (| instead of commas where values have commas), or a "
          "range to draw from: uniform(a,b), loguniform(a,b), randint(a,b); given for each option")
       ->group(kSweepGroup);
-  p.add("--num-trials", o.num_trials, "draw so many combinations at random; 0: try all of them");
+  p.add("--num-configurations", o.num_configurations, "draw so many combinations at random; 0: try all of them");
   p.add("--num-seeds", o.num_seeds,
         "runs of each combination (and fold, if the data have folds), with --seed and those after it");
   p.add("--ranks-per-trial", o.ranks_per_trial,

@@ -9,15 +9,14 @@
 #include "launcher/signals.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/comm/agree.h"
-#include "trainer/sweep/sweep_folder.h"
-#include "trainer/sweep/trial.h"
+#include "trainer/metrics/metrics.h"
 
 namespace berth::launch {
 namespace {
 
 namespace fs = std::filesystem;
 
-std::string name_of(const std::string& argument) { return argument.substr(2, argument.find('=') - 2); }
+std::string name_in(const std::string& argument) { return argument.substr(2, argument.find('=') - 2); }
 
 // Ends a run that has been evaluated after `share` of its steps. On its rank 0.
 class Pause : public train::Sink {
@@ -41,36 +40,63 @@ TrialRunner::TrialRunner(const SweepCommand& command, const train::SweepPlan& pl
       plan_(plan),
       log_level_(log_level),
       rank_(rank),
-      metric_("eval_" + options_.eval_save.best_model().name()) {}
+      claims_(options_.output_dir),
+      metric_("eval_" + options_.eval_save.best_model().name()),
+      greater_(options_.eval_save.greater_is_better.value_or(train::greater_is_better(train::metric_kind(metric_)))) {}
 
 bool TrialRunner::gives(const std::string& option) {
   constexpr std::array kOptions{"seed", "output-dir", "overwrite-output-dir"};
   return std::find(kOptions.begin(), kOptions.end(), option) != kOptions.end();
 }
 
-CommandLine TrialRunner::command_of(size_t trial) const {
+std::vector<std::string> TrialRunner::arguments_of(size_t trial) const {
   const train::Trial& it = plan_.trials[trial];
   std::vector<std::string> arguments{"train"};
   for (const std::string& argument : command_.train_arguments)
-    if (!gives(name_of(argument))) arguments.push_back(argument);
+    if (!gives(name_in(argument))) arguments.push_back(argument);
   for (const auto& [option, value] : plan_.configurations[it.configuration])
     arguments.push_back(concat("--", option, "=", value));
   arguments.push_back(concat("--seed=", it.seed));
   if (it.fold) arguments.push_back(concat("--fold=", *it.fold));
-  arguments.push_back(concat("--output-dir=", train::trial_folder(options_.output_dir, trial).string()));
-  CommandLine line = in_context([&] { return title_of(trial); }, [&] { return parse_command_line(arguments); });
-  in_context([&] { return title_of(trial); }, [&] { std::get<TrainCommand>(line.command).options.validate(); });
-  return line;
+  arguments.push_back(concat("--output-dir=", folder_of(trial).string()));
+  return arguments;
+}
+
+CommandLine TrialRunner::command_of(size_t trial) const {
+  return in_context([&] { return title_of(trial); },
+                    [&] {
+                      CommandLine line = parse_command_line(arguments_of(trial));
+                      const train::TrainOptions& options = std::get<TrainCommand>(line.command).options;
+                      options.validate();
+                      check_usage(options.eval_save.eval_strategy != train::Strategy::kNo,
+                                  "a sweep compares evaluations: say when with --eval-strategy epoch or steps");
+                      return line;
+                    });
 }
 
 std::string TrialRunner::title_of(size_t trial) const {
   const train::Trial& it = plan_.trials[trial];
-  return concat("trial ", trial, " (", train::to_string(plan_.configurations[it.configuration]), ", seed ", it.seed,
-                it.fold ? concat(", fold ", *it.fold) : "", ")");
+  return concat(train::name_of(it), " (", train::to_string(plan_.configurations[it.configuration]), ")");
+}
+
+const train::TrialProgress::Evaluation* TrialRunner::counting(const train::TrialProgress& progress, double share) const {
+  if (options_.eval_save.load_best_model_at_end) return progress.best(metric_, greater_, share);
+  const auto* last = progress.last(share);
+  return last != nullptr && train::value_of(last->metrics, metric_) ? last : nullptr;
+}
+
+bool TrialRunner::told_to_stop() {
+  constexpr auto kBetweenLooks = std::chrono::seconds(1);
+  if (stop_signal() != 0 || others_stop_) return true;
+  if (const auto now = std::chrono::steady_clock::now(); now - looked_ > kBetweenLooks) {
+    looked_ = now;
+    others_stop_ = claims_.all_stop();
+  }
+  return others_stop_;
 }
 
 // Takes the trial, unless it has trained for `share` of its steps already. On all ranks of the group.
-bool TrialRunner::begin(const fs::path& run, size_t trial, double share) {
+bool TrialRunner::begin(const fs::path& run, size_t trial, double share, int64_t most_starts) {
   int64_t begins = 0;
   comm::agree_on_root(rank_.comm, [&] {
     fs::create_directories(run);
@@ -79,13 +105,16 @@ bool TrialRunner::begin(const fs::path& run, size_t trial, double share) {
     const int64_t step = checkpoints.empty() ? 0 : checkpoints.back().step;
     train::TrialRecord record = train::TrialRecord::read(run);
     if (record.step != step) record.starts = 0;
-    if (record.starts >= train::kMostStarts) {
+    if (record.starts >= most_starts) {
       end(run, trial, share, static_cast<int>(ExitCode::kInternal),
           concat("the job ended ", record.starts, " times in the middle of it, without a checkpoint after step ", step));
       return;
     }
-    record.step = step;
-    ++record.starts;
+    record = {.arguments = train::that_count(arguments_of(trial)),
+              .starts = record.starts + 1,
+              .step = step,
+              .exit_code = 0,
+              .error = ""};
     record.write(run);
     BOOST_LOG_TRIVIAL(info) << title_of(trial) << (step > 0 ? concat(" goes on from step ", step) : " begins");
     begins = 1;
@@ -94,9 +123,9 @@ bool TrialRunner::begin(const fs::path& run, size_t trial, double share) {
   return begins != 0;
 }
 
-TrialRunner::Outcome TrialRunner::train(size_t trial, double share) {
-  const fs::path run = train::trial_folder(options_.output_dir, trial);
-  if (!begin(run, trial, share)) return Outcome::kOver;
+TrialRunner::Outcome TrialRunner::train(size_t trial, double share, int64_t most_starts) {
+  const fs::path run = folder_of(trial);
+  if (!begin(run, trial, share, most_starts)) return Outcome::kOver;
   const CommandLine line = command_of(trial);
   const bool first = rank_.comm.rank() == 0;
   bool paused = false;
@@ -109,10 +138,10 @@ TrialRunner::Outcome TrialRunner::train(size_t trial, double share) {
   try {
     outcome = train_on(
         rank_, std::get<TrainCommand>(line.command), {line.text, line.for_shell, line.options},
-        [&] { return paused || stop_signal() != 0; }, std::move(sinks),
+        [&] { return paused || (first ? told_to_stop() : stop_signal() != 0); }, std::move(sinks),
         [&] {
-          logging =
-              std::make_unique<RunLogging>(concat("trial ", trial), first ? run / "berth.log" : "", log_level_, rank_.console);
+          logging = std::make_unique<RunLogging>(train::name_of(plan_.trials[trial]), first ? run / "berth.log" : "", log_level_,
+                                                 rank_.console);
         });
   } catch (const std::exception& exception) {
     // What all ranks of the group know, so that all of them go on to the next trial; a broken machine is everybody's affair.
@@ -123,26 +152,36 @@ TrialRunner::Outcome TrialRunner::train(size_t trial, double share) {
     error = known.what();
   }
   logging.reset();
-  comm::agree_on_root(rank_.comm, [&] { end(run, trial, share, exit_code, error); });
   int64_t told = outcome == train::TrainOutcome::kStoppedEarly && first && !paused;
   rank_.comm.all_reduce_max(std::span<int64_t>(&told, 1));
+  comm::agree_on_root(rank_.comm, [&] {
+    end(run, trial, share, exit_code, error);
+    if (told != 0) claims_.stop_all();
+  });
   return told != 0 ? Outcome::kStopped : Outcome::kOver;
 }
 
 // On rank 0 of a group.
-void TrialRunner::end(const fs::path& run, size_t trial, double share, int exit_code, const std::string& error) {
+void TrialRunner::end(const fs::path& run, size_t trial, double share, int exit_code, std::string error) {
+  const train::TrialProgress progress = train::read_trial(run);
+  if (exit_code == 0 && progress.complete && progress.evaluations.empty()) {
+    exit_code = static_cast<int>(ExitCode::kUsage);
+    error = concat("it was never evaluated in its ", progress.total_steps, " steps: --eval-steps and --eval-delay say when");
+  }
+  train::TrialRecord record = train::TrialRecord::read(run);
   const std::vector<train::Checkpoint> checkpoints = train::list_checkpoints(run);
-  train::TrialRecord{
-      .starts = 0, .step = checkpoints.empty() ? 0 : checkpoints.back().step, .exit_code = exit_code, .error = error}
-      .write(run);
+  record.starts = 0;
+  record.step = checkpoints.empty() ? 0 : checkpoints.back().step;
+  record.exit_code = exit_code;
+  record.error = error;
+  record.write(run);
   if (exit_code != 0) {
     BOOST_LOG_TRIVIAL(warning) << title_of(trial) << " failed (exit code " << exit_code << "): " << error;
     return;
   }
-  const train::TrialProgress progress = train::read_trial(run);
-  const auto* counts = progress.counting(metric_, share, options_.eval_save.load_best_model_at_end);
+  const auto* counts = counting(progress, share);
   std::string text = title_of(trial) + (progress.complete ? " is complete" : concat(" has come to step ", progress.step));
-  if (counts != nullptr) text += concat(": ", metric_, " ", counts->metrics[metric_].get<double>());
+  if (counts != nullptr) text += concat(": ", metric_, " ", *train::value_of(counts->metrics, metric_));
   BOOST_LOG_TRIVIAL(info) << text;
   if (progress.complete) train::drop_checkpoints(run);
 }

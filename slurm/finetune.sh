@@ -28,7 +28,7 @@
 : "${BERTH:=}"           # the program; default: that of this build or installation
 
 set -u
-subcommand=${subcommand:-train}  # sweep.sh goes through this script with another
+[ ${#BASH_SOURCE[@]} -gt 1 ] && subcommand=sweep || subcommand=train # sweep.sh goes through this script
 # Slurm runs a copy of this script; the original tells where berth is.
 script=$(scontrol show job "$SLURM_JOB_ID" | sed -nE 's/^ *Command=([^ ]+).*/\1/p' | head -1)
 say() { echo "$(basename "$script"): $*"; }
@@ -86,8 +86,7 @@ steps_done() {
   local trial sum= step
   [ "$subcommand" = sweep ] || { newest_step "$OUTPUT_DIR"; return; }
   for trial in "$OUTPUT_DIR"/trial-*; do
-    step=$(sed -nE 's/^ *"global_step": ([0-9]+),?$/\1/p' "$trial/trainer_state.json" 2>/dev/null)
-    [ -n "$step" ] || step=$(newest_step "$trial")
+    step=$({ newest_step "$trial"; sed -nE 's/^ *"global_step": ([0-9]+),?$/\1/p' "$trial/trainer_state.json" 2>/dev/null; } | sort -n | tail -1)
     [ -z "$step" ] || sum=$((${sum:-0} + step))
   done
   echo "$sum"
@@ -164,6 +163,8 @@ else
 fi
 before=$(steps_done)
 restarts=0
+once() { sed -E 's/--overwrite[-_]output[-_]dir( true|=true)?//g' <<<"$TRAIN_OPTIONS"; } # what began afresh is gone on with
+[ "$attempt" = 1 ] || TRAIN_OPTIONS=$(once)
 while :; do
   # shellcheck disable=SC2086
   run "${launch[@]}" "$BERTH" "$subcommand" --model "$MODEL" --data "$DATA" --output-dir "$OUTPUT_DIR" $TRAIN_OPTIONS
@@ -171,6 +172,7 @@ while :; do
   # A trial that takes the ranks down with it does not end the sweep, which gives it up after three times.
   [ "$subcommand" = sweep ] && [ "$asked" = 0 ] && [ "$restarts" -lt 20 ] && { [ "$code" = 1 ] || [ "$code" -ge 128 ]; } || break
   restarts=$((restarts + 1))
+  TRAIN_OPTIONS=$(once)
   say "berth sweep ended with exit code $code in the middle of its trials: started again"
 done
 case "$code" in

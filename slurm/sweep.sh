@@ -16,6 +16,5 @@
 : "${SWEEP_OPTIONS:=--search learning-rate=2e-5,5e-5 --num-seeds 2}" # what is tried, separated by blanks
 : "${TRAIN_OPTIONS:=--eval-strategy epoch --metric-for-best-model accuracy}" # what all trials have in common
 
-subcommand=sweep
 TRAIN_OPTIONS="$SWEEP_OPTIONS $TRAIN_OPTIONS"
 . "$(dirname "$(scontrol show job "$SLURM_JOB_ID" | sed -nE 's/^ *Command=([^ ]+).*/\1/p' | head -1)")/finetune.sh"

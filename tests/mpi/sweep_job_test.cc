@@ -47,21 +47,22 @@ class SweepJob : public TinyJob {
 
   // Two learning rates with two seeds.
   static constexpr const char* kFour = "--search learning_rate=2e-3,3e-3 --num-seeds 2 --seed 5";
+  static constexpr const char* kTrials[] = {"trial-0-seed-5", "trial-1-seed-5", "trial-0-seed-6", "trial-1-seed-6"};
   static inline std::string table_;
 };
 
 TEST_F(SweepJob, EachTrialIsARunOfBerthTrain) {
   ASSERT_EQ(run_berth("train" + arguments("alone") + "--learning-rate 3e-3 --seed 6").exit_code, 0);
-  EXPECT_TRUE(model("four/trial-3") == model("alone"));
+  EXPECT_TRUE(model("four/trial-1-seed-6") == model("alone"));
   const Json sweep = results("four");
   ASSERT_EQ(sweep["trials"].size(), 4u);
   const Json& trial = sweep["trials"][3];
   EXPECT_EQ(trial["options"]["learning-rate"], "3e-3");
   EXPECT_EQ(trial["seed"], 6);
-  EXPECT_EQ(trial["folder"], "trial-3");
+  EXPECT_EQ(trial["folder"], "trial-1-seed-6");
   EXPECT_EQ(trial["metrics"]["eval_accuracy"], Json::parse(read_bytes(at("alone") + "/eval_results.json"))["eval_accuracy"]);
-  EXPECT_FALSE(fs::exists(at("four/trial-3/checkpoint-64"))) << "nobody goes on with it";
-  EXPECT_TRUE(fs::exists(at("four/trial-3/README.md")));
+  EXPECT_FALSE(fs::exists(at("four/trial-1-seed-6/checkpoint-64"))) << "nobody goes on with it";
+  EXPECT_TRUE(fs::exists(at("four/trial-1-seed-6/README.md")));
 }
 
 TEST_F(SweepJob, ConfigurationsAreRankedByTheMeanOfTheirRuns) {
@@ -86,15 +87,14 @@ TEST_F(SweepJob, GroupsOfRanksMakeNoDifference) {
   const JobResult one = sweep("one", kFour, 1);
   ASSERT_EQ(one.exit_code, 0) << one.err;
   EXPECT_EQ(numbers("one"), numbers("four"));
-  for (int trial = 0; trial < 4; ++trial)
-    EXPECT_TRUE(model(concat("one/trial-", trial)) == model(concat("four/trial-", trial))) << trial;
+  for (const char* trial : kTrials) EXPECT_TRUE(model(concat("one/", trial)) == model(concat("four/", trial))) << trial;
 }
 
 TEST_F(SweepJob, ATrialOfTwoRanksIsARunOfTwoRanks) {
   const JobResult pairs = sweep("pairs", "--search learning_rate=2e-3,3e-3 --ranks-per-trial 2", 4);
   ASSERT_EQ(pairs.exit_code, 0) << pairs.err;
   ASSERT_EQ(run_berth("train" + arguments("two") + "--learning-rate 3e-3", 2).exit_code, 0);
-  EXPECT_TRUE(model("pairs/trial-1") == model("two"));
+  EXPECT_TRUE(model("pairs/trial-1-seed-42") == model("two"));
 }
 
 TEST_F(SweepJob, CrossValidatesOverTheFoldsOfTheData) {
@@ -109,7 +109,7 @@ TEST_F(SweepJob, CrossValidatesOverTheFoldsOfTheData) {
   EXPECT_EQ(trials[1]["fold"], 1);
   EXPECT_EQ(results("folds")["configurations"][0]["runs"], 3);
   ASSERT_EQ(run_berth("train" + arguments("fold") + data + "--learning-rate 3e-3 --fold 1").exit_code, 0);
-  EXPECT_TRUE(model("folds/trial-1") == model("fold"));
+  EXPECT_TRUE(model("folds/trial-0-seed-42-fold-1") == model("fold"));
 }
 
 TEST_F(SweepJob, GoesOnAfterItWasKilled) {
@@ -118,18 +118,17 @@ TEST_F(SweepJob, GoesOnAfterItWasKilled) {
   ASSERT_EQ(rest.exit_code, 0) << rest.err;
   EXPECT_NE(rest.err.find(" goes on from step "), std::string::npos) << rest.err;
   EXPECT_EQ(numbers("killed"), numbers("four"));
-  for (int trial = 0; trial < 4; ++trial)
-    EXPECT_TRUE(model(concat("killed/trial-", trial)) == model(concat("four/trial-", trial))) << trial;
+  for (const char* trial : kTrials) EXPECT_TRUE(model(concat("killed/", trial)) == model(concat("four/", trial))) << trial;
   // A third time there is nothing to do, and more seeds are only what they add.
   const JobResult more = sweep("killed", "--search learning_rate=2e-3,3e-3 --num-seeds 3 --seed 5", 2);
   ASSERT_EQ(more.exit_code, 0) << more.err;
-  EXPECT_EQ(more.err.find("trial 0 ("), std::string::npos) << more.err;
+  EXPECT_EQ(more.err.find("trial-0-seed-5 ("), std::string::npos) << more.err;
   EXPECT_EQ(results("killed")["configurations"][0]["runs"], 3);
 }
 
 TEST_F(SweepJob, StopsOnASignalAndGoesOn) {
   const JobResult stopped = run_shell("mpiexec --oversubscribe -n 2 " + berth_program() + " sweep" + arguments("stopped") +
-                                      kFour + " & job=$!; until [ -s " + at("stopped/trial-1/metrics.jsonl") +
+                                      kFour + " & job=$!; until [ -s " + at("stopped/trial-1-seed-5/metrics.jsonl") +
                                       " ]; do sleep 0.01; kill -0 $job || break; done; kill -USR1 $job; wait $job");
   EXPECT_EQ(stopped.exit_code, 75) << stopped.err;
   ASSERT_EQ(sweep("stopped", kFour, 2).exit_code, 0);
@@ -145,21 +144,51 @@ TEST_F(SweepJob, ATrialThatFailsDoesNotEndTheOthers) {
   EXPECT_EQ(trials[1]["exit_code"], 2) << trials[1];
   EXPECT_NE(trials[1]["error"].get<std::string>().find("--freeze"), std::string::npos);
   EXPECT_EQ(trials[2]["state"], "done");
-  EXPECT_EQ(results("failing")["ensemble"], Json::array({"trial-2"}));
-  EXPECT_NE(result.err.find("trial 0 (learning-rate 1e30, freeze 0, seed 42) failed (exit code 4): "), std::string::npos)
+  EXPECT_EQ(results("failing")["ensemble"], Json::array({"trial-2-seed-42"}));
+  EXPECT_NE(result.err.find("trial-0-seed-42 (learning-rate 1e30, freeze 0) failed (exit code 4): "), std::string::npos)
       << result.err;
   const JobResult none = sweep("none", "--search freeze=7,8", 2);
   EXPECT_EQ(none.exit_code, 2) << none.err;
 }
 
+// The first trial takes the job down three times beside others and twice alone; the others are not blamed for it.
 TEST_F(SweepJob, ATrialThatEndsTheJobAgainAndAgainIsGivenUp) {
-  fs::create_directories(at("deadly/trial-0"));
-  std::ofstream(at("deadly/trial-0/berth_trial.json")) << R"({"starts": 3, "step": 0})";
-  ASSERT_EQ(sweep("deadly", "--search learning-rate=2e-3,3e-3", 1).exit_code, 0);
+  const std::string options = "--search learning-rate=2e-3,3e-3 --save-strategy no", first = at("deadly/trial-0-seed-42");
+  for (int start = 1; start <= 3; ++start) {
+    EXPECT_NE(sweep("deadly", options, 1, {{"BERTH_FAILPOINT", "step@3"}}).exit_code, 0);
+    EXPECT_EQ(Json::parse(read_bytes(first + "/berth_trial.json"))["starts"], start);
+  }
+  // Now the other one comes first, and has 64 steps.
+  for (const char* fault : {"step@67", "step@3"})
+    EXPECT_NE(sweep("deadly", options, 1, {{"BERTH_FAILPOINT", fault}}).exit_code, 0);
+  const JobResult rest = sweep("deadly", options, 1);
+  ASSERT_EQ(rest.exit_code, 0) << rest.err;
   const Json trials = results("deadly")["trials"];
   EXPECT_EQ(trials[0]["state"], "failed");
-  EXPECT_NE(trials[0]["error"].get<std::string>().find("ended 3 times"), std::string::npos) << trials[0];
+  EXPECT_NE(trials[0]["error"].get<std::string>().find("ended 5 times"), std::string::npos) << trials[0];
   EXPECT_EQ(trials[1]["state"], "done");
+  // A finished sweep that is started again gives it another chance.
+  ASSERT_EQ(sweep("deadly", options, 1).exit_code, 0);
+  EXPECT_EQ(results("deadly")["trials"][0]["state"], "done");
+}
+
+TEST_F(SweepJob, WhatIsNeverEvaluatedHasFailed) {
+  const JobResult never = sweep("never", "--search learning-rate=1e-3 --eval-strategy steps --eval-steps 1000", 1);
+  EXPECT_EQ(never.exit_code, 2);
+  EXPECT_NE(never.err.find("never evaluated in its 64 steps"), std::string::npos) << never.err;
+}
+
+// On one rank of another group than the one that is signalled.
+TEST_F(SweepJob, AllGroupsStopWhenOneIsToldTo) {
+  const JobResult stopped =
+      run_shell("mpiexec --oversubscribe -n 2 " + berth_program() + " sweep" + arguments("one_stops") +
+                " --num-train-epochs 400 --save-strategy no --search " + "learning-rate=2e-3,3e-3 & job=$!; until [ -s " +
+                at("one_stops/trial-0-seed-42/metrics.jsonl") + " ] && [ -s " + at("one_stops/trial-1-seed-42/metrics.jsonl") +
+                " ]; do sleep 0.01; kill -0 $job || break; done; "
+                "kill -USR1 $(pgrep -P $job | head -n 1); wait $job");
+  EXPECT_EQ(stopped.exit_code, 75) << stopped.err;
+  for (const char* trial : {"trial-0-seed-42", "trial-1-seed-42"})
+    EXPECT_FALSE(fs::exists(at(std::string("one_stops/") + trial + "/model.safetensors"))) << trial;
 }
 
 // Four configurations train for one epoch, two of them for two, one for four: as far as if it had been alone.
@@ -208,10 +237,8 @@ TEST_F(SweepJob, KeepsTheModelsOfTheBestAlone) {
   ASSERT_EQ(sweep("kept", std::string(kFour) + " --keep-best 1", 2).exit_code, 0);
   const Json ensemble = results("kept")["ensemble"];
   ASSERT_EQ(ensemble.size(), 1u);
-  for (int trial = 0; trial < 4; ++trial) {
-    const std::string folder = concat("trial-", trial);
+  for (const std::string folder : kTrials)
     EXPECT_EQ(fs::exists(at("kept/" + folder + "/model.safetensors")), ensemble[0] == folder) << folder;
-  }
 }
 
 TEST_F(SweepJob, SaysWhatIsWrongBeforeAnythingBegins) {
@@ -221,20 +248,38 @@ TEST_F(SweepJob, SaysWhatIsWrongBeforeAnythingBegins) {
   for (const auto& [options, ranks, part] :
        {std::tuple("--search learning-rate=1,2 --learning-rate 3", 1, "--learning-rate is given and searched"),
         {"--search seed=1,2", 1, "--num-seeds"},
-        {"--search data=1,2", 1, "could not be compared"},
+        {"--search data=1,2", 1, "the same for all trials"},
+        {"--search threads=1,2", 1, "the same for all trials"},
+        {"--search lr=1,2", 1, "berth train has no option --lr"},
         {"--search lerning-rate=1,2", 1, "did you mean --learning-rate"},
         {"--search learning-rate=fast,slow", 1, "learning-rate"},
         {"--search learning-rate=1,-2", 1, "learning"},
         {"--search learning-rate=1,2 --halving-factor 3", 1, "--search makes 2"},
+        {"--search model_name_or_path=a,b", 1, "--model is given and searched"},
         {"--ranks-per-trial 2", 3, "3 ranks cannot be dealt out"}}) {
     const JobResult result = sweep("wrong", options, ranks);
     EXPECT_EQ(result.exit_code, 2) << options << result.err;
     EXPECT_NE(result.err.find(part), std::string::npos) << options << ": " << result.err;
-    EXPECT_FALSE(fs::exists(at("wrong/trial-0"))) << options;
+    EXPECT_FALSE(fs::exists(at("wrong"))) << options;
   }
-  const JobResult other = sweep("four", "--search learning-rate=2e-3,4e-3 --num-seeds 2 --seed 5", 1);
-  EXPECT_EQ(other.exit_code, 2);
-  EXPECT_NE(other.err.find("holds a sweep of other trials"), std::string::npos) << other.err;
+  for (const auto& [options, part] :
+       {std::pair("--search learning-rate=2e-3,4e-3 --num-seeds 2 --seed 5",
+                  "trial-1-seed-5 was begun with other options (--learning-rate="),
+        {"--search learning-rate=2e-3,3e-3 --num-seeds 2 --seed 5 --halving-factor 2", "another halving_factor"}}) {
+    const JobResult other = sweep("four", options, 1);
+    EXPECT_EQ(other.exit_code, 2);
+    EXPECT_NE(other.err.find(part), std::string::npos) << other.err;
+  }
+  ASSERT_EQ(run_berth("prepare --train-file " + at("validation.csv") + " --validation-file " + at("train.csv") + " --tokenizer " +
+                      at("model") + " --max-length 32 --output " + at("other.h5"))
+                .exit_code,
+            0);
+  const JobResult other_data = sweep("four", kFour + (" --data " + at("other.h5")), 1);
+  EXPECT_EQ(other_data.exit_code, 2);
+  EXPECT_NE(other_data.err.find("another data_sha256"), std::string::npos) << other_data.err;
+  EXPECT_NE(
+      run_berth("evaluate --model " + at("four") + " --data " + at("data.h5")).err.find("is a sweep: name one of its trials"),
+      std::string::npos);
 }
 
 }  // namespace

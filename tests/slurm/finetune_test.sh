@@ -74,7 +74,7 @@ printf '#!/bin/sh\n[ "$1" != sweep ] || [ -e killed ] || { touch killed; export 
 chmod +x deadly
 export SWEEP_OPTIONS="--search learning-rate=1e-4,1e-3 --num-seeds 2"
 trials() { TRAIN_OPTIONS="--from-scratch --max-steps 400 --eval-strategy steps --eval-steps 200 --save-steps 20 --logging-steps 20" submit "$1" sweep.sh; }
-third_begins() { [ -s "runs/$1/trial-2/metrics.jsonl" ]; }
+third_begins() { [ -s "runs/$1/trial-0-seed-43/metrics.jsonl" ]; }
 job=$(BERTH=$PWD/deadly trials sweep)
 expect "a sweep is under way" wait_until 120 third_begins sweep
 scancel --signal=USR1 --batch "$job"

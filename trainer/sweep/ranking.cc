@@ -12,6 +12,8 @@
 namespace berth::train {
 namespace {
 
+using Row = std::vector<std::string>;
+
 std::string number(const std::optional<double>& value) {
   if (!value) return "";
   char text[64];
@@ -61,7 +63,7 @@ std::vector<Summary> summarize(const SweepPlan& plan, const std::vector<TrialRes
 std::vector<Summary> ranked(std::vector<Summary> all, bool greater) {
   const auto key = [&](const Summary& summary) {
     const double worst = std::numeric_limits<double>::infinity();
-    return std::tuple(-static_cast<double>(summary.rung), summary.failed > 0 || !summary.mean,
+    return std::tuple(-static_cast<double>(summary.rung), summary.partial() || !summary.mean,
                       summary.mean ? (greater ? -*summary.mean : *summary.mean) : worst);
   };
   std::stable_sort(all.begin(), all.end(), [&](const Summary& a, const Summary& b) { return key(a) < key(b); });
@@ -73,35 +75,34 @@ std::vector<size_t> best_trials(const SweepPlan& plan, const std::vector<Summary
   const auto counts = [](const TrialResult& result) { return result.done && result.value; };
   const bool any_learned =
       std::any_of(results.begin(), results.end(), [&](const auto& it) { return counts(it) && !it.degenerate; });
-  std::vector<size_t> best;
-  for (const Summary& summary : ranked) {
-    std::vector<size_t> trials;
-    for (const size_t trial : plan.trials_of({summary.configuration}))
-      if (counts(results[trial]) && !(any_learned && results[trial].degenerate)) trials.push_back(trial);
-    std::stable_sort(trials.begin(), trials.end(),
-                     [&](size_t a, size_t b) { return better(*results[a].value, *results[b].value, greater); });
-    best.insert(best.end(), trials.begin(), trials.end());
-  }
+  std::vector<size_t> place(ranked.size()), best;
+  for (size_t r = 0; r < ranked.size(); ++r) place[ranked[r].configuration] = r;
+  for (size_t trial = 0; trial < results.size(); ++trial)
+    if (counts(results[trial]) && !(any_learned && results[trial].degenerate)) best.push_back(trial);
+  const auto place_of = [&](size_t trial) { return place[plan.trials[trial].configuration]; };
+  std::stable_sort(best.begin(), best.end(), [&](size_t a, size_t b) {
+    return place_of(a) == place_of(b) ? better(*results[a].value, *results[b].value, greater) : place_of(a) < place_of(b);
+  });
   best.resize(std::min(most, best.size()));
   return best;
 }
 
 std::string sweep_table(const SweepPlan& plan, const std::vector<Summary>& ranked, const std::string& metric) {
-  std::vector<std::string> head{"Rank"};
+  Row head{"Rank", "Configuration"};
   for (const auto& [option, value] : plan.configurations.at(0)) head.push_back(option);
   if (plan.rungs() > 1) head.push_back("Trained to");
   for (const char* column : {"Runs", "Mean", "SD", "Best", "Best trial", "Degenerate", "Failed"}) head.emplace_back(column);
   std::replace(head.begin(), head.end(), std::string("Mean"), metric + " mean");
-  std::vector<std::vector<std::string>> rows{head};
+  std::vector<Row> rows{head};
   for (size_t r = 0; r < ranked.size(); ++r) {
     const Summary& summary = ranked[r];
-    std::vector<std::string>& row = rows.emplace_back(1, std::to_string(r + 1));
+    Row& row = rows.emplace_back(Row{std::to_string(r + 1), std::to_string(summary.configuration)});
     for (const auto& [option, value] : plan.configurations[summary.configuration]) row.push_back(value);
     char share[32];
     std::snprintf(share, sizeof share, "%.3g %%", 100 * plan.share(summary.rung));
     if (plan.rungs() > 1) row.emplace_back(share);
     row.insert(row.end(), {std::to_string(summary.runs), number(summary.mean), number(summary.sd), number(summary.best),
-                           summary.best_trial ? concat("trial-", *summary.best_trial) : "", count(summary.degenerate),
+                           summary.best_trial ? name_of(plan.trials[*summary.best_trial]) : "", count(summary.degenerate),
                            count(summary.failed)});
   }
   return markdown_table(rows);

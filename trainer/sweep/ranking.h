@@ -31,13 +31,15 @@ struct Summary {
   std::vector<double> values;                    // of those that have one
   std::optional<double> mean, sd, best;          // sd: of a sample (n - 1), from two values on
   std::optional<size_t> best_trial;
+  // Some runs say nothing: the mean is of the others.
+  bool partial() const { return static_cast<int64_t>(values.size()) < runs; }
 };
 
 // `rung`: of each configuration.
 std::vector<Summary> summarize(const SweepPlan& plan, const std::vector<TrialResult>& results, const std::vector<size_t>& rung,
                                bool greater);
 
-// The best first: those that came to a later rung, of these those without a failed run, of these those with the better mean, of
+// The best first: those that came to a later rung, of these those whose runs all have a value, of these those with the better mean, of
 // equals the one that stands first. One without any value is the last of its kind.
 std::vector<Summary> ranked(std::vector<Summary> summaries, bool greater);
 

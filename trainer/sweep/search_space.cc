@@ -18,14 +18,16 @@ using Kind = SearchParameter::Kind;
 
 constexpr double kMostInteger = 1e15;
 
+// Without the blanks around each part.
 std::vector<std::string> split(const std::string& text, char separator) {
   std::vector<std::string> parts{""};
   for (const char c : text) {
     if (c == separator)
       parts.emplace_back();
-    else
+    else if (c != ' ' || !parts.back().empty())
       parts.back() += c;
   }
+  for (std::string& part : parts) part.erase(part.find_last_not_of(' ') + 1);
   return parts;
 }
 
@@ -101,6 +103,10 @@ SearchParameter parse_search(const std::string& spec) {
   std::replace(parameter.option.begin(), parameter.option.end(), '_', '-');
   const std::string values = spec.substr(equals + 1);
   if (parse_ranges(spec, values, parameter)) return parameter;
+  const std::string word = values.substr(0, values.find('('));
+  check_usage(word.empty() || word.size() == values.size() ||
+                  !std::all_of(word.begin(), word.end(), [](char c) { return c >= 'a' && c <= 'z'; }),
+              "--search ", spec, ": '", word, "(…' is no range; known are uniform(a,b), loguniform(a,b), randint(a,b)");
   parameter.choices = split(values, values.find('|') == std::string::npos ? ',' : '|');
   const std::set<std::string> different(parameter.choices.begin(), parameter.choices.end());
   check_usage(!different.contains(""), "--search ", spec, ": a value is missing");
@@ -126,9 +132,9 @@ std::string to_string(const Configuration& configuration) {
 std::vector<Configuration> grid(const std::vector<SearchParameter>& parameters) {
   for (const SearchParameter& parameter : parameters)
     check_usage(parameter.kind == Kind::kChoice, "--search ", parameter.option,
-                " is a range: say how many combinations to draw with --num-trials");
+                " is a range: say how many combinations to draw with --num-configurations");
   check_usage(combinations(parameters, kMostConfigurations) <= kMostConfigurations, "--search: the grid has more than ",
-              kMostConfigurations, " combinations; draw some of them with --num-trials");
+              kMostConfigurations, " combinations; draw some of them with --num-configurations");
   std::vector<Configuration> all{{}};
   for (const SearchParameter& parameter : parameters) {
     std::vector<Configuration> longer;
@@ -143,7 +149,7 @@ std::vector<Configuration> grid(const std::vector<SearchParameter>& parameters) 
 }
 
 std::vector<Configuration> draw(const std::vector<SearchParameter>& parameters, int64_t count, uint64_t seed) {
-  check_usage(!parameters.empty(), "--num-trials draws values: say of what with --search");
+  check_usage(!parameters.empty(), "--num-configurations draws values: say of what with --search");
   const int64_t wanted = std::min(count, combinations(parameters, count));
   std::vector<Configuration> all;
   std::set<Configuration> known;

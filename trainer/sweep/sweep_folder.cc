@@ -14,32 +14,17 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-// Options of berth train that say how, not what.
-constexpr std::array<std::string_view, 9> kFree{"--threads",       "--ddp-timeout", "--device",
-                                                "--disable-tqdm",  "--log-level",   "--logging-dir",
-                                                "--logging-steps", "--report-to",   "--allow-change"};
+// Options of berth train that say how, not what; the data are known by their content.
+constexpr std::array<std::string_view, 12> kFree{"--threads",    "--ddp-timeout",   "--device",    "--disable-tqdm",
+                                                 "--log-level",  "--logging-dir",   "--report-to", "--allow-change",
+                                                 "--output-dir", "--logging-steps", "--data",      "--overwrite-output-dir"};
+constexpr std::string_view kModel = "--model=";
 
-std::vector<std::string> fixed_options_of(const Json& sweep) {
-  std::vector<std::string> fixed;
-  for (const Json& argument : sweep.value("train_options", Json::array())) {
-    const std::string text = argument.is_string() ? argument.get<std::string>() : "";
-    if (std::find(kFree.begin(), kFree.end(), std::string_view(text).substr(0, text.find('='))) == kFree.end())
-      fixed.push_back(text);
-  }
-  return fixed;
-}
-
-// What a trial is, without what has come of it.
-Json identity(const Json& trial) {
-  Json is = Json::object();
-  for (const char* key : {"options", "seed", "fold"})
-    if (trial.is_object() && trial.contains(key)) is[key] = trial[key];
-  return is;
-}
+constexpr const char* kAdvice =
+    ": give the options that it began with (more seeds or configurations may follow), another --output-dir, or "
+    "--overwrite-output-dir to start over";
 
 }  // namespace
-
-fs::path trial_folder(const fs::path& sweep, size_t trial) { return sweep / concat("trial-", trial); }
 
 void Claims::clear() const { fs::remove_all(folder_); }
 
@@ -48,22 +33,40 @@ bool Claims::take(size_t round, size_t trial) const {
   return fs::create_directory(folder_ / concat(round, "-", trial));
 }
 
+void Claims::stop_all() const { fs::create_directories(folder_ / "stop"); }
+
+bool Claims::all_stop() const {
+  std::error_code unreadable;
+  return fs::exists(folder_ / "stop", unreadable);
+}
+
+std::vector<std::string> that_count(const std::vector<std::string>& arguments) {
+  std::vector<std::string> counting;
+  for (const std::string& argument : arguments) {
+    if (!argument.starts_with("--")) continue;
+    const std::string_view name = std::string_view(argument).substr(0, argument.find('='));
+    if (std::find(kFree.begin(), kFree.end(), name) != kFree.end()) continue;
+    std::error_code unreadable;
+    if (argument.starts_with(kModel) && fs::exists(argument.substr(kModel.size()), unreadable))
+      counting.push_back(concat(kModel, fs::weakly_canonical(argument.substr(kModel.size())).string()));
+    else
+      counting.push_back(argument);
+  }
+  std::sort(counting.begin(), counting.end());
+  return counting;
+}
+
 void check_same_sweep(const Json& before, const Json& now, const std::string& folder) {
-  const std::string advice =
-      ": give the options that it began with (more --num-trials or --num-seeds may follow), another --output-dir, or "
-      "--overwrite-output-dir to start over";
-  const Json old = before.is_object() ? before.value("trials", Json::array()) : Json::array();
-  const Json& trials = now["trials"];
-  bool same = old.is_array() && old.size() <= trials.size();
-  for (size_t i = 0; same && i < old.size(); ++i) same = identity(old[i]) == identity(trials[i]);
-  check_usage(same, folder, " holds a sweep of other trials", advice);
-  std::vector<std::string> was = fixed_options_of(before), is = fixed_options_of(now), differ;
-  std::sort(was.begin(), was.end());
-  std::sort(is.begin(), is.end());
-  std::set_symmetric_difference(was.begin(), was.end(), is.begin(), is.end(), std::back_inserter(differ));
-  check_usage(differ.empty(), folder, " holds a sweep with other options (", differ.empty() ? "" : differ.front(), ")", advice);
-  check_usage(before.value("ranks_per_trial", Json()) == now["ranks_per_trial"], folder, " holds a sweep with --ranks-per-trial ",
-              data::dump_json(before.value("ranks_per_trial", Json())), advice);
+  check(before.is_object(), folder, "/", kSweepFile, ": is no sweep of berth");
+  for (const char* key : {"data_sha256", "ranks_per_trial", "halving_factor"})
+    check_usage(before.value(key, Json()) == now[key], folder, " holds a sweep with another ", key, kAdvice);
+}
+
+void check_same_trial(const fs::path& run, const std::vector<std::string>& before, const std::vector<std::string>& now) {
+  std::vector<std::string> differ;
+  std::set_symmetric_difference(before.begin(), before.end(), now.begin(), now.end(), std::back_inserter(differ));
+  check_usage(before.empty() || differ.empty(), run.string(), " was begun with other options (",
+              differ.empty() ? "" : differ.front(), ")", kAdvice);
 }
 
 std::vector<std::string> ensemble_members(const std::string& name) {

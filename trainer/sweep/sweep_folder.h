@@ -2,8 +2,8 @@
 //
 //   sweep.json      options, configurations and trials with what has come of them, the ensemble; replaced as a whole
 //   sweep.md        the table of configurations
-//   trial-<n>/      the run folder of trial n (trainer/run), with berth_trial.json (trial.h)
-//   .claims/        while a job runs: which trials its groups of ranks have taken
+//   trial-<c>-seed-<s>[-fold-<f>]/   the run folder of a trial (trainer/run), with berth_trial.json (trial.h)
+//   .claims/        while a job runs: which trials its groups of ranks have taken, and whether one of them was told to stop
 #pragma once
 
 #include <cstddef>
@@ -16,8 +16,6 @@ namespace berth::train {
 
 inline constexpr const char* kSweepFile = "sweep.json";
 
-std::filesystem::path trial_folder(const std::filesystem::path& sweep, size_t trial);
-
 // Groups of ranks take trials, each once, without asking each other: a folder is made by one of those who try.
 class Claims {
  public:
@@ -25,14 +23,23 @@ class Claims {
   void clear() const;  // by one rank, while the others wait
   // False if another group was first. `round`: trials are dealt out anew in each.
   bool take(size_t round, size_t trial) const;
+  // All groups are to stop.
+  void stop_all() const;
+  bool all_stop() const;
 
  private:
   std::filesystem::path folder_;
 };
 
-// A sweep goes on if it means what it meant: throws Error(kUsage) unless the trials of `before`, an earlier sweep.json, are the first
-// of `now`, with the same options of berth train but those that change no result.
+// Of the arguments of berth train ("--seed=42") those that results depend on.
+std::vector<std::string> that_count(const std::vector<std::string>& arguments);
+
+// A sweep goes on if it means what it meant: throws Error(kUsage) unless these values of `before`, an earlier sweep.json, and of `now`
+// are the same: data_sha256, ranks_per_trial, halving_factor.
 void check_same_sweep(const nlohmann::ordered_json& before, const nlohmann::ordered_json& now, const std::string& folder);
+// And unless a trial that has begun was given these arguments.
+void check_same_trial(const std::filesystem::path& run, const std::vector<std::string>& before,
+                      const std::vector<std::string>& now);
 
 // The model folders that `name` stands for: those of its ensemble if it is a sweep's folder, else itself. Error(kBadInput) for a sweep
 // that has none yet.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "data/check.h"
 
@@ -15,12 +16,16 @@ constexpr int64_t kMostRanks = 1 << 24;
 }  // namespace
 
 void SweepOptions::validate() const {
-  check_range("--num-trials", num_trials, 0, kMostConfigurations);
+  check_range("--num-configurations", num_configurations, 0, kMostConfigurations);
   check_range("--num-seeds", num_seeds, 1, kMostTrials);
   check_range("--ranks-per-trial", ranks_per_trial, 1, kMostRanks);
   check_usage(halving_factor == 0 || (halving_factor >= 2 && halving_factor <= kMostConfigurations),
               "--halving-factor must be 2 or more, or 0 for none; got ", halving_factor);
   check_range("--keep-best", keep_best, 1, kMostTrials);
+}
+
+std::string name_of(const Trial& trial) {
+  return concat("trial-", trial.configuration, "-seed-", trial.seed, trial.fold ? concat("-fold-", *trial.fold) : "");
 }
 
 size_t SweepPlan::rungs() const {
@@ -43,17 +48,22 @@ size_t SweepPlan::configurations_of(size_t rung) const {
 }
 
 std::vector<size_t> SweepPlan::trials_of(const std::vector<size_t>& some) const {
+  std::vector<bool> wanted(configurations.size());
+  for (const size_t configuration : some) wanted[configuration] = true;
   std::vector<size_t> found;
   for (size_t trial = 0; trial < trials.size(); ++trial)
-    if (std::find(some.begin(), some.end(), trials[trial].configuration) != some.end()) found.push_back(trial);
+    if (wanted[trials[trial].configuration]) found.push_back(trial);
   return found;
 }
 
 SweepPlan plan_sweep(const SweepOptions& options, uint64_t seed, int folds) {
   const std::vector<SearchParameter> parameters = parse_searches(options.search);
-  SweepPlan plan{.configurations = options.num_trials > 0 ? draw(parameters, options.num_trials, seed) : grid(parameters),
-                 .trials = {},
-                 .halving_factor = options.halving_factor};
+  SweepPlan plan{
+      .configurations = options.num_configurations > 0 ? draw(parameters, options.num_configurations, seed) : grid(parameters),
+      .trials = {},
+      .halving_factor = options.halving_factor};
+  check_usage(seed <= std::numeric_limits<uint64_t>::max() - static_cast<uint64_t>(options.num_seeds), "--seed ", seed,
+              ": there are not so many seeds after it");
   const int64_t runs = options.num_seeds * std::max(1, folds), configurations = static_cast<int64_t>(plan.configurations.size());
   check_usage(runs <= kMostTrials / configurations, "the sweep has more than ", kMostTrials, " trials");
   check_usage(options.halving_factor == 0 || configurations >= options.halving_factor, "--halving-factor ",

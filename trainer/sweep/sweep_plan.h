@@ -14,7 +14,7 @@ namespace berth::train {
 
 struct SweepOptions {
   std::vector<std::string> search;  // parse_search()
-  int64_t num_trials = 0;           // configurations drawn at random; 0: the grid
+  int64_t num_configurations = 0;   // configurations drawn at random; 0: the grid
   int64_t num_seeds = 1;            // runs of each configuration, with seed, seed + 1, …
   int64_t ranks_per_trial = 1;
   int64_t halving_factor =
@@ -24,7 +24,7 @@ struct SweepOptions {
   void validate() const;  // Error(kUsage)
 };
 
-// One run of berth train.
+// One run of berth train: a configuration with a seed, on a fold.
 struct Trial {
   size_t configuration = 0;  // of SweepPlan::configurations
   uint64_t seed = 0;
@@ -32,10 +32,12 @@ struct Trial {
 
   bool operator==(const Trial&) const = default;
 };
+// "trial-3-seed-42-fold-1": the run's folder, the same however large the sweep is.
+std::string name_of(const Trial& trial);
 
 struct SweepPlan {
   std::vector<Configuration> configurations;
-  std::vector<Trial> trials;  // by seed, then fold, then configuration: with more seeds there are more at the end
+  std::vector<Trial> trials;  // by seed, then fold, then configuration
   int64_t halving_factor = 0;
 
   // Successive halving (Jamieson & Talwalkar 2016, https://arxiv.org/abs/1502.07943): of n configurations all train for a share

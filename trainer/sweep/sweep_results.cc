@@ -1,7 +1,5 @@
 #include "trainer/sweep/sweep_results.h"
 
-#include "trainer/sweep/sweep_folder.h"
-
 namespace berth::train {
 namespace {
 
@@ -15,16 +13,16 @@ Json as_json(const Configuration& configuration) {
 
 Json number(const std::optional<double>& value) { return value ? Json(*value) : Json(); }
 
-std::string folder_of(size_t trial) { return trial_folder("", trial).string(); }
-
 }  // namespace
 
 Json describe_sweep(const SweepPlan& plan, Json sweep) {
   Json& trials = sweep["trials"] = Json::array();
   for (size_t trial = 0; trial < plan.trials.size(); ++trial) {
     const Trial& it = plan.trials[trial];
-    Json& row = trials.emplace_back(
-        Json{{"folder", folder_of(trial)}, {"options", as_json(plan.configurations[it.configuration])}, {"seed", it.seed}});
+    Json& row = trials.emplace_back(Json{{"folder", name_of(it)},
+                                         {"configuration", it.configuration},
+                                         {"options", as_json(plan.configurations[it.configuration])},
+                                         {"seed", it.seed}});
     if (it.fold) row["fold"] = *it.fold;
   }
   return sweep;
@@ -34,12 +32,14 @@ void add_results(Json& sweep, const SweepPlan& plan, const std::vector<TrialResu
                  const std::vector<size_t>& ensemble) {
   Json& configurations = sweep["configurations"] = Json::array();
   for (const Summary& summary : ranked)
-    configurations.push_back({{"options", as_json(plan.configurations[summary.configuration])},
+    configurations.push_back({{"configuration", summary.configuration},
+                              {"options", as_json(plan.configurations[summary.configuration])},
                               {"share_of_steps", plan.share(summary.rung)},
                               {"runs", summary.runs},
                               {"mean", number(summary.mean)},
                               {"sd", number(summary.sd)},
                               {"best", number(summary.best)},
+                              {"best_trial", summary.best_trial ? Json(name_of(plan.trials[*summary.best_trial])) : Json()},
                               {"degenerate", summary.degenerate},
                               {"failed", summary.failed}});
   for (size_t trial = 0; trial < results.size(); ++trial) {
@@ -50,7 +50,7 @@ void add_results(Json& sweep, const SweepPlan& plan, const std::vector<TrialResu
     if (result.value) row.update(Json{{"step", result.step}, {"degenerate", result.degenerate}, {"metrics", result.metrics}});
   }
   Json& members = sweep["ensemble"] = Json::array();
-  for (const size_t trial : ensemble) members.push_back(folder_of(trial));
+  for (const size_t trial : ensemble) members.push_back(name_of(plan.trials[trial]));
 }
 
 }  // namespace berth::train

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 
 #include "data/check.h"
 #include "data/files/files.h"
@@ -17,12 +16,16 @@ using Json = nlohmann::ordered_json;
 using data::LabelShape;
 
 constexpr uint64_t kMostRecordBytes = 1 << 20;
-constexpr int64_t kSamplesAtOnce = 1 << 14;
 
-// NaN: none.
-double value_of(const Json& metrics, const std::string& name) {
-  const auto found = metrics.find(name);
-  return found != metrics.end() && found->is_number() ? found->get<double>() : std::nan("");
+// The number of evaluations that a model trained for `share` of its steps has seen.
+size_t count_until(const TrialProgress& progress, double share) {
+  const double wanted = share * static_cast<double>(progress.total_steps);
+  size_t count = 0;
+  for (const TrialProgress::Evaluation& evaluation : progress.evaluations) {
+    ++count;
+    if (static_cast<double>(evaluation.step) >= wanted) break;
+  }
+  return count;
 }
 
 // The state of a run that has ended, else of its newest checkpoint that holds one, else what drop_checkpoints() left.
@@ -55,15 +58,17 @@ TrialRecord TrialRecord::read(const fs::path& run) {
     const auto found = json->find(key);
     return found != json->end() && found->is_number_integer() ? found->get<int64_t>() : 0;
   };
-  const auto error = json->find("error");
-  return {.starts = number("starts"),
-          .step = number("step"),
-          .exit_code = static_cast<int>(std::clamp<int64_t>(number("exit_code"), 0, 255)),
-          .error = error != json->end() && error->is_string() ? error->get<std::string>() : ""};
+  TrialRecord record{.arguments = {}, .starts = number("starts"), .step = number("step"), .exit_code = 0, .error = ""};
+  record.exit_code = static_cast<int>(std::clamp<int64_t>(number("exit_code"), 0, 255));
+  if (const auto error = json->find("error"); error != json->end() && error->is_string())
+    record.error = error->get<std::string>();
+  for (const Json& argument : json->value("arguments", Json::array()))
+    if (argument.is_string()) record.arguments.push_back(argument.get<std::string>());
+  return record;
 }
 
 void TrialRecord::write(const fs::path& run) const {
-  const Json json{{"starts", starts}, {"step", step}, {"exit_code", exit_code}, {"error", error}};
+  const Json json{{"arguments", arguments}, {"starts", starts}, {"step", step}, {"exit_code", exit_code}, {"error", error}};
   data::write_durably(run / kTrialFile, data::dump_json(json, 2) + "\n");
 }
 
@@ -73,16 +78,25 @@ bool TrialProgress::has_trained(double share) const {
   return !evaluations.empty() && static_cast<double>(evaluations.back().step) >= wanted;
 }
 
-const TrialProgress::Evaluation* TrialProgress::counting(const std::string& metric, double share, bool best) const {
-  const Evaluation* counts = nullptr;
-  for (const Evaluation& evaluation : evaluations) {
-    const double value = value_of(evaluation.metrics, metric);
-    const double so_far = counts == nullptr ? std::nan("") : value_of(counts->metrics, metric);
-    if (std::isfinite(value) ? !best || counts == nullptr || (greater ? value > so_far : value < so_far) : !best)
-      counts = std::isfinite(value) ? &evaluation : nullptr;
-    if (static_cast<double>(evaluation.step) >= share * static_cast<double>(total_steps)) break;
+const TrialProgress::Evaluation* TrialProgress::last(double share) const {
+  const size_t count = count_until(*this, share);
+  return count == 0 ? nullptr : &evaluations[count - 1];
+}
+
+const TrialProgress::Evaluation* TrialProgress::best(const std::string& metric, bool greater, double share) const {
+  const Evaluation* best = nullptr;
+  for (size_t i = 0; i < count_until(*this, share); ++i) {
+    const std::optional<double> value = value_of(evaluations[i].metrics, metric);
+    const double so_far = best == nullptr ? 0 : *value_of(best->metrics, metric);
+    if (value && (best == nullptr || (greater ? *value > so_far : *value < so_far))) best = &evaluations[i];
   }
-  return counts;
+  return best;
+}
+
+std::optional<double> value_of(const Json& metrics, const std::string& metric) {
+  const auto found = metrics.find(metric);
+  if (found == metrics.end() || !found->is_number() || !std::isfinite(found->get<double>())) return std::nullopt;
+  return found->get<double>();
 }
 
 TrialProgress read_trial(const fs::path& run) {
@@ -95,8 +109,6 @@ TrialProgress read_trial(const fs::path& run) {
   progress.complete = state->complete;
   progress.step = state->global_step;
   progress.total_steps = state->horizon.total_steps;
-  progress.greater = state->best.greater;
-  if (state->complete) progress.exit_code = 0;
   for (const Json& entry : state->log_history) {
     if (!entry.is_object() || !entry.contains("eval_loss") || !entry.contains("step")) continue;
     TrialProgress::Evaluation evaluation{.step = entry["step"].get<int64_t>(), .metrics = Json::object()};
@@ -108,49 +120,32 @@ TrialProgress read_trial(const fs::path& run) {
 }
 
 void drop_checkpoints(const fs::path& run) {
-  const std::optional<RunState> state = newest_state(run);
   const std::vector<Checkpoint> checkpoints = list_checkpoints(run);
-  if (state && !state->complete && !checkpoints.empty())
-    data::write_durably(run / kTrainerStateFile, state->to_json(/*epoch=*/0));
+  if (checkpoints.empty()) return;
+  const std::optional<RunState> state = newest_state(run);
+  const fs::path newest = checkpoints.back().folder / kTrainerStateFile;
+  if (state && !state->complete && fs::exists(newest)) data::write_durably(run / kTrainerStateFile, data::read_file(newest));
   for (const Checkpoint& checkpoint : checkpoints) fs::remove_all(checkpoint.folder);
 }
 
-bool is_degenerate(LabelShape shape, const Json& metrics, std::optional<double> majority) {
-  // Whether there is such a metric, and it is no better.
-  const auto no_better = [&](const char* name, double than) {
-    return metrics.contains(name) && !(value_of(metrics, name) > than);
-  };
+bool is_degenerate(LabelShape shape, const Json& metrics) {
+  const auto not_positive = [&](const char* name) { return metrics.contains(name) && value_of(metrics, name).value_or(0) <= 0; };
   switch (shape) {
     case LabelShape::kClass:
     case LabelShape::kNextSentence:
-      return majority && no_better("eval_accuracy", *majority);
+      return not_positive("eval_matthews_correlation");
     case LabelShape::kTokenClass:
-      return no_better("eval_f1", 0);
-    case LabelShape::kMultiHot:
-      return no_better("eval_f1_micro", 0);
-    case LabelShape::kFloat:
-      return no_better("eval_pearson", 0);
     case LabelShape::kSpan:
-      return no_better("eval_f1", 0);
+      return not_positive("eval_f1");
+    case LabelShape::kMultiHot:
+      return not_positive("eval_f1_micro");
+    case LabelShape::kFloat:
+      return not_positive("eval_pearson");
     case LabelShape::kChoice:
     case LabelShape::kNone:
       return false;
   }
   return false;
-}
-
-std::optional<double> majority_share(const data::Split& split, LabelShape shape, int64_t most) {
-  if (shape != LabelShape::kClass && shape != LabelShape::kNextSentence) return std::nullopt;
-  const int64_t samples = most < 0 ? split.size() : std::min(most, split.size());
-  std::map<int32_t, int64_t> counts;
-  data::Batch batch;
-  for (int64_t begin = 0; begin < samples; begin += kSamplesAtOnce) {
-    split.read_labels(begin, std::min(samples, begin + kSamplesAtOnce), batch);
-    for (const int32_t label : batch.labels) ++counts[label];
-  }
-  int64_t largest = 0;
-  for (const auto& [label, count] : counts) largest = std::max(largest, count);
-  return samples > 0 ? std::optional(static_cast<double>(largest) / static_cast<double>(samples)) : std::nullopt;
 }
 
 }  // namespace berth::train

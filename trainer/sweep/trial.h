@@ -11,7 +11,6 @@
 
 #include "data/store/dataset.h"
 #include "trainer/run/run_state.h"
-#include "trainer/run/train_options.h"
 
 namespace berth::train {
 
@@ -19,17 +18,19 @@ inline constexpr const char* kTrialFile = "berth_trial.json";
 
 // berth_trial.json.
 struct TrialRecord {
-  int64_t starts = 0;  // of jobs that ended in the middle of this trial, without a newer checkpoint
-  int64_t step = 0;    // of the newest checkpoint then
-  int exit_code = 0;   // of a trial that failed; 0: it has not
-  std::string error;   //
+  std::vector<std::string> arguments;  // of berth train, that results depend on
+  int64_t starts = 0;                  // of jobs that ended in the middle of this trial, without a newer checkpoint
+  int64_t step = 0;                    // of the newest checkpoint then
+  int exit_code = 0;                   // of a trial that failed; 0: it has not
+  std::string error;                   //
 
   static TrialRecord read(const std::filesystem::path& run);  // what cannot be read counts as nothing
   void write(const std::filesystem::path& run) const;
 };
 
-// So often a job may end in the middle of a trial, without a newer checkpoint, until that is the trial's fault.
-inline constexpr int64_t kMostStarts = 3;
+// A job takes all trials down that are under way: so often one of them is started beside others, then alone, until it is known that
+// it is the one. The counts are of starts without a newer checkpoint.
+inline constexpr int64_t kMostStarts = 3, kMostStartsAlone = 2;
 
 struct TrialProgress {
   struct Evaluation {
@@ -38,7 +39,6 @@ struct TrialProgress {
   };
   bool complete = false;
   int64_t step = 0, total_steps = 0;
-  bool greater = false;                 // whether a greater value of the metric is better
   std::vector<Evaluation> evaluations;  // in the order of their steps, but for one before the first step
   int exit_code = 0;                    // of a trial that failed
   std::string error;
@@ -46,21 +46,22 @@ struct TrialProgress {
   bool failed() const { return exit_code != 0; }
   // Whether it was evaluated after `share` of its steps or later, or is over.
   bool has_trained(double share) const;
-  // The evaluation that counts for a model that was trained for `share` of its steps, up to the first evaluation after those: with
-  // `best` (--load-best-model-at-end) the best by `metric` until then, else the last. Null: there is none, or no finite value.
-  const Evaluation* counting(const std::string& metric, double share, bool best) const;
+  // The last evaluation of a model that was trained for `share` of its steps: the first one after those, or one before. Null: none.
+  const Evaluation* last(double share) const;
+  // The best by `metric` up to that one; null if no value is finite.
+  const Evaluation* best(const std::string& metric, bool greater, double share) const;
 };
 TrialProgress read_trial(const std::filesystem::path& run);
+
+// A finite number among the metrics of an evaluation.
+std::optional<double> value_of(const nlohmann::ordered_json& metrics, const std::string& metric);
 
 // A run that nobody goes on with: its checkpoints are removed, what it has come to stays.
 void drop_checkpoints(const std::filesystem::path& run);
 
-// Whether a model has learned nothing (Mosbach et al. 2021, https://arxiv.org/abs/2006.04884: "failed" runs): its accuracy is no
-// better than that of always giving the most frequent class, `majority` of the evaluated samples; of entities and answers: none is
-// right; of numbers: they do not go with the true ones. False for tasks or metrics where nobody can tell.
-bool is_degenerate(data::LabelShape shape, const nlohmann::ordered_json& metrics, std::optional<double> majority);
-
-// The share of the most frequent class among the first `most` (-1: all) samples; unset unless `shape` is one class a sample.
-std::optional<double> majority_share(const data::Split& split, data::LabelShape shape, int64_t most);
+// Whether a model has learned nothing ("failed" runs of Mosbach et al. 2021, https://arxiv.org/abs/2006.04884): it does not tell classes
+// apart (Matthews' correlation is not positive), finds no entity and no answer, or its numbers do not go with the true ones. False for
+// tasks where nobody can tell.
+bool is_degenerate(data::LabelShape shape, const nlohmann::ordered_json& metrics);
 
 }  // namespace berth::train

@@ -36,7 +36,9 @@ TEST(SearchTest, ValuesAreSeparatedByCommasOrBars) {
   EXPECT_EQ(parse_search("head-hidden-sizes=256,64|128").choices, (std::vector<std::string>{"256,64", "128"}));
   EXPECT_EQ(parse_search("a=loguniform(1e-5,1e-4)").kind, SearchParameter::Kind::kLogUniform);
   EXPECT_EQ(parse_search("a=uniform(-1,1)").low, -1);
-  EXPECT_EQ(parse_search("a=randint(2,4)").high, 4);
+  EXPECT_EQ(parse_search("a=randint(2, 4)").high, 4);
+  EXPECT_EQ(parse_search("a=1, 2").choices, (std::vector<std::string>{"1", "2"}));
+  EXPECT_EQ(parse_search("a={\"min_lr\": 0}|{\"min_lr\": 1}").choices.size(), 2u);
 }
 
 TEST(SearchTest, SaysWhatIsWrong) {
@@ -50,10 +52,12 @@ TEST(SearchTest, SaysWhatIsWrong) {
                                    {"a=uniform(2,1)", "range is empty"},
                                    {"a=uniform(nan,1)", "not a number"},
                                    {"a=loguniform(0,1)", "positive"},
-                                   {"a=randint(1,2.5)", "integers"}})
+                                   {"a=randint(1,2.5)", "integers"},
+                                   {"a=normal(0,1)", "'normal(…' is no range"},
+                                   {"a=uniform(1,2", "'uniform(…' is no range"}})
     EXPECT_NE(usage_error([&, spec = spec] { parse_search(spec); }).find(part), std::string::npos) << spec;
   EXPECT_NE(usage_error([] { parse_searches({"a=1,2", "--a=3"}); }).find("searched already"), std::string::npos);
-  EXPECT_NE(usage_error([] { grid({parse_search("a=uniform(0,1)")}); }).find("--num-trials"), std::string::npos);
+  EXPECT_NE(usage_error([] { grid({parse_search("a=uniform(0,1)")}); }).find("--num-configurations"), std::string::npos);
 }
 
 TEST(SearchTest, AGridIsAllCombinationsTheLastOptionFastest) {
@@ -98,7 +102,7 @@ TEST(SearchTest, NoConfigurationIsDrawnTwice) {
   EXPECT_EQ(std::set<Configuration>(all.begin(), all.end()).size(), 6u);
 }
 
-TEST(SweepPlanTest, MoreSeedsComeLast) {
+TEST(SweepPlanTest, IsConfigurationsTimesFoldsTimesSeeds) {
   const SweepOptions options{.search = {"a=1,2"}, .num_seeds = 2};
   const SweepPlan plan = plan_sweep(options, 42, 3);
   ASSERT_EQ(plan.trials.size(), 12u);
@@ -108,11 +112,14 @@ TEST(SweepPlanTest, MoreSeedsComeLast) {
   EXPECT_EQ(plan.trials[6], (Trial{.configuration = 0, .seed = 43, .fold = 0}));
   EXPECT_EQ(plan.trials_of({1}), (std::vector<size_t>{1, 3, 5, 7, 9, 11}));
   EXPECT_EQ(plan_sweep(options, 1, 0).trials[0].fold, std::nullopt);
+  EXPECT_EQ(name_of(plan.trials[5]), "trial-1-seed-42-fold-2");
+  EXPECT_EQ(name_of(plan_sweep(options, 1, 0).trials[0]), "trial-0-seed-1");
+  EXPECT_NE(usage_error([&] { plan_sweep(options, std::numeric_limits<uint64_t>::max(), 0); }).find("--seed"), std::string::npos);
 }
 
 TEST(SweepPlanTest, HalvingLeavesOneForTheLastRung) {
   const auto plan = [](int64_t configurations, int64_t factor) {
-    return plan_sweep({.search = {"a=randint(1,100000)"}, .num_trials = configurations, .halving_factor = factor}, 1, 0);
+    return plan_sweep({.search = {"a=randint(1,100000)"}, .num_configurations = configurations, .halving_factor = factor}, 1, 0);
   };
   const SweepPlan nine = plan(9, 3);
   ASSERT_EQ(nine.rungs(), 3u);
@@ -160,12 +167,13 @@ TEST(RankingTest, ConfigurationsByMeanAndThoseWithFailuresLast) {
   EXPECT_EQ(*least_first[0].best, 0.5);
   // Further up the rungs is better, whatever the mean.
   EXPECT_EQ(ranked(summarize(plan, results, {0, 1, 0}, true), true)[0].configuration, 1u);
-  EXPECT_EQ(sweep_table(plan, best_first, "eval_accuracy"),
-            "| Rank | a   | Runs | eval_accuracy mean | SD     | Best   | Best trial | Degenerate | Failed |\n"
-            "| :--: | :-: | :--: | :----------------: | :----: | :----: | :--------: | :--------: | :----: |\n"
-            "| 1    | 1   | 4    | 0.8675             | 0.0299 | 0.9000 | trial-9    |            |        |\n"
-            "| 2    | 2   | 4    | 0.8375             | 0.2250 | 0.9500 | trial-1    | 1          |        |\n"
-            "| 3    | 3   | 4    | 0.9900             | 0.0000 | 0.9900 | trial-5    |            | 1      |\n");
+  EXPECT_EQ(
+      sweep_table(plan, best_first, "eval_accuracy"),
+      "| Rank | Configuration | a   | Runs | eval_accuracy mean | SD     | Best   | Best trial     | Degenerate | Failed |\n"
+      "| :--: | :-----------: | :-: | :--: | :----------------: | :----: | :----: | :------------: | :--------: | :----: |\n"
+      "| 1    | 0             | 1   | 4    | 0.8675             | 0.0299 | 0.9000 | trial-0-seed-4 |            |        |\n"
+      "| 2    | 1             | 2   | 4    | 0.8375             | 0.2250 | 0.9500 | trial-1-seed-1 | 1          |        |\n"
+      "| 3    | 2             | 3   | 4    | 0.9900             | 0.0000 | 0.9900 | trial-2-seed-2 |            | 1      |\n");
 }
 
 TEST(RankingTest, WithoutAnyValueThereIsNoMean) {
@@ -181,7 +189,6 @@ TEST(RankingTest, WithoutAnyValueThereIsNoMean) {
 TrialProgress progress_of(const std::vector<std::pair<int64_t, double>>& evaluations, int64_t total) {
   TrialProgress progress;
   progress.total_steps = total;
-  progress.greater = true;
   for (const auto& [step, value] : evaluations)
     progress.evaluations.push_back({step, std::isnan(value) ? Json{{"eval_f1", nullptr}} : Json{{"eval_f1", value}}});
   return progress;
@@ -189,35 +196,36 @@ TrialProgress progress_of(const std::vector<std::pair<int64_t, double>>& evaluat
 
 TEST(TrialTest, TheEvaluationThatCountsIsTheFirstAfterItsShareOrTheBestUntilThen) {
   const TrialProgress progress = progress_of({{10, 0.5}, {20, 0.7}, {30, 0.6}, {40, 0.9}, {50, 0.8}}, 50);
-  const auto value = [&](double share, bool best) {
-    return progress.counting("eval_f1", share, best)->metrics["eval_f1"].get<double>();
-  };
-  EXPECT_EQ(value(0.1, false), 0.5);
-  EXPECT_EQ(value(0.5, false), 0.6);
-  EXPECT_EQ(value(0.5, true), 0.7);
-  EXPECT_EQ(value(1, false), 0.8);
-  EXPECT_EQ(value(1, true), 0.9);
+  EXPECT_EQ(progress.last(0.1)->step, 10);
+  EXPECT_EQ(progress.last(0.5)->step, 30);
+  EXPECT_EQ(progress.last(1)->step, 50);
+  EXPECT_EQ(progress.best("eval_f1", true, 0.5)->step, 20);
+  EXPECT_EQ(progress.best("eval_f1", true, 1)->step, 40);
+  EXPECT_EQ(progress.best("eval_f1", false, 1)->step, 10);
   EXPECT_TRUE(progress.has_trained(1));
   EXPECT_FALSE(progress_of({{10, 0.5}}, 50).has_trained(0.3));
   EXPECT_TRUE(progress_of({{10, 0.5}}, 50).has_trained(0.2));
-  EXPECT_EQ(progress.counting("eval_other", 1, true), nullptr);
+  EXPECT_EQ(progress.best("eval_other", true, 1), nullptr);
+  EXPECT_EQ(progress_of({}, 50).last(1), nullptr);
 }
 
 TEST(TrialTest, AValueThatIsNotFiniteIsNone) {
   const double none = std::nan("");
-  const TrialProgress progress = progress_of({{10, 0.5}, {20, none}}, 20);
-  EXPECT_EQ(progress.counting("eval_f1", 1, false), nullptr);
-  EXPECT_EQ(progress.counting("eval_f1", 1, true)->step, 10);
+  const TrialProgress progress = progress_of({{10, none}, {20, 0.5}, {30, none}}, 30);
+  EXPECT_FALSE(value_of(progress.last(1)->metrics, "eval_f1"));
+  EXPECT_EQ(progress.best("eval_f1", true, 1)->step, 20);
+  EXPECT_EQ(progress_of({{10, none}}, 10).best("eval_f1", true, 1), nullptr);
 }
 
 TEST(TrialTest, ARecordOutlivesTheProcessAndRubbishIsNone) {
   const test::TempDir folder;
   EXPECT_EQ(TrialRecord::read(folder / "").starts, 0);
-  TrialRecord{.starts = 2, .step = 30, .exit_code = 4, .error = "not \"finite\""}.write(folder / "");
+  TrialRecord{.arguments = {"--seed=1"}, .starts = 2, .step = 30, .exit_code = 4, .error = "not \"finite\""}.write(folder / "");
   const TrialRecord record = TrialRecord::read(folder / "");
   EXPECT_EQ(record.starts, 2);
   EXPECT_EQ(record.step, 30);
   EXPECT_EQ(record.exit_code, 4);
+  EXPECT_EQ(record.arguments, std::vector<std::string>{"--seed=1"});
   EXPECT_EQ(record.error, "not \"finite\"");
   EXPECT_TRUE(read_trial(folder / "").failed());
   for (const char* rubbish : {"", "[]", "{\"starts\": \"x\", \"error\": 3}", "{\"starts\""}) {
@@ -228,32 +236,40 @@ TEST(TrialTest, ARecordOutlivesTheProcessAndRubbishIsNone) {
 }
 
 TEST(DegenerateTest, IsNoBetterThanGivingOneAnswer) {
-  EXPECT_TRUE(is_degenerate(LabelShape::kClass, {{"eval_accuracy", 0.6}}, 0.6));
-  EXPECT_FALSE(is_degenerate(LabelShape::kClass, {{"eval_accuracy", 0.61}}, 0.6));
-  EXPECT_FALSE(is_degenerate(LabelShape::kClass, {{"eval_accuracy", 0.1}}, std::nullopt));
-  EXPECT_TRUE(is_degenerate(LabelShape::kTokenClass, {{"eval_f1", 0.0}}, std::nullopt));
-  EXPECT_TRUE(is_degenerate(LabelShape::kFloat, {{"eval_pearson", nullptr}}, std::nullopt)) << "constant predictions have none";
-  EXPECT_FALSE(is_degenerate(LabelShape::kFloat, {{"eval_pearson", 0.2}}, std::nullopt));
-  EXPECT_FALSE(is_degenerate(LabelShape::kNone, {{"eval_accuracy", 0.0}}, std::nullopt));
-}
-
-Json sweep_of(int64_t seeds, const std::vector<std::string>& options) {
-  Json sweep{{"train_options", options}, {"ranks_per_trial", 1}, {"trials", Json::array()}};
-  for (int64_t seed = 0; seed < seeds; ++seed)
-    sweep["trials"].push_back({{"options", {{"a", "1"}}}, {"seed", seed}, {"state", "x"}});
-  return sweep;
+  EXPECT_TRUE(is_degenerate(LabelShape::kClass, {{"eval_accuracy", 0.9}, {"eval_matthews_correlation", 0.0}}));
+  EXPECT_FALSE(is_degenerate(LabelShape::kClass, {{"eval_accuracy", 0.4}, {"eval_matthews_correlation", 0.1}}));
+  EXPECT_FALSE(is_degenerate(LabelShape::kClass, {{"eval_accuracy", 0.4}})) << "nobody can tell";
+  EXPECT_TRUE(is_degenerate(LabelShape::kTokenClass, {{"eval_f1", 0.0}}));
+  EXPECT_TRUE(is_degenerate(LabelShape::kFloat, {{"eval_pearson", nullptr}})) << "constant predictions have none";
+  EXPECT_FALSE(is_degenerate(LabelShape::kFloat, {{"eval_pearson", 0.2}}));
+  EXPECT_FALSE(is_degenerate(LabelShape::kNone, {{"eval_accuracy", 0.0}}));
 }
 
 TEST(SweepFolderTest, GoesOnWithMoreTrialsButNotWithOthers) {
-  const Json before = sweep_of(2, {"--model=m", "--threads=4"});
-  check_same_sweep(before, sweep_of(3, {"--threads=2", "--model=m"}), "s");
-  EXPECT_NE(usage_error([&] { check_same_sweep(before, sweep_of(1, {"--model=m"}), "s"); }).find("other trials"),
+  const Json before{{"data_sha256", "a"}, {"ranks_per_trial", 1}, {"halving_factor", 0}};
+  check_same_sweep(before, before, "s");
+  for (const char* key : {"data_sha256", "ranks_per_trial", "halving_factor"}) {
+    Json now = before;
+    now[key] = "other";
+    EXPECT_NE(usage_error([&] { check_same_sweep(before, now, "s"); }).find(concat("another ", key)), std::string::npos);
+  }
+  EXPECT_THROW(check_same_sweep(Json::array(), before, "s"), Error);
+
+  const auto given = that_count({"train", "--seed=42", "--model=m", "--threads=4", "--output-dir=s/x", "--data=d.h5"});
+  EXPECT_EQ(given, (std::vector<std::string>{"--model=m", "--seed=42"}));
+  check_same_trial("x", {}, given);
+  check_same_trial("x", given, that_count({"train", "--model=m", "--seed=42", "--threads=2"}));
+  EXPECT_NE(usage_error([&] {
+              check_same_trial("x", given, that_count({"train", "--model=m", "--seed=43"}));
+            }).find("x was begun with other options (--seed=42"),
             std::string::npos);
-  EXPECT_NE(usage_error([&] { check_same_sweep(before, sweep_of(2, {"--model=n"}), "s"); }).find("other options (--model="),
-            std::string::npos);
-  Json two_ranks = sweep_of(2, {"--model=m"});
-  two_ranks["ranks_per_trial"] = 2;
-  EXPECT_NE(usage_error([&] { check_same_sweep(before, two_ranks, "s"); }).find("--ranks-per-trial 1"), std::string::npos);
+}
+
+TEST(SweepFolderTest, AModelIsKnownByItsPath) {
+  const test::TempDir folder;
+  fs::create_directories(folder / "m");
+  EXPECT_EQ(that_count({concat("--model=", (folder / "m/../m/").string())}),
+            that_count({concat("--model=", (folder / "m").string())}));
 }
 
 TEST(SweepFolderTest, ATrialIsTakenOnceInARound) {
@@ -264,6 +280,9 @@ TEST(SweepFolderTest, ATrialIsTakenOnceInARound) {
   EXPECT_TRUE(other.take(2, 7));
   one.clear();
   EXPECT_TRUE(other.take(1, 7));
+  EXPECT_FALSE(other.all_stop());
+  one.stop_all();
+  EXPECT_TRUE(other.all_stop());
 }
 
 TEST(SweepFolderTest, TheEnsembleIsOfTrialsInTheFolder) {
