@@ -130,6 +130,7 @@ void Sweep::take_folder() {
     train::OwnerOptions owner_options;
     owner_options.tell_waiting = [](const std::string& why) { BOOST_LOG_TRIVIAL(info) << why; };
     owner_ = std::make_unique<train::RunOwner>(folder, train::OwnerIdentity::of_this_process(), owner_options);
+    check_not_stopped(folder);
     const fs::path file = folder / train::kSweepFile;
     bool was_finished = false;
     if (options_.overwrite_output_dir) {

@@ -1,10 +1,16 @@
 #include "launcher/cmd_train.h"
 
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+
 #include "data/check.h"
 #include "launcher/logging.h"
 #include "launcher/signals.h"
+#include "launcher/stop_file.h"
 #include "launcher/train_progress.h"
 #include "launcher/version.h"
+#include "trainer/comm/agree.h"
 #include "trainer/report/html.h"
 #include "trainer/run/run_folder.h"
 #include "trainer/run/train_loop.h"
@@ -21,7 +27,30 @@ void write_page(const std::filesystem::path& run) {
   }
 }
 
+using Clock = std::chrono::steady_clock;
+const Clock::time_point process_start = Clock::now();
+
+// When the job is ended from outside: as --max-time says, or the batch script, which knows the job's limit (BERTH_END_TIME, seconds since
+// 1970).
+std::optional<Clock::time_point> end_of_job(std::optional<double> max_time) {
+  std::optional<Clock::time_point> end;
+  const auto at = [&](Clock::time_point from, double seconds) {
+    const auto time = from + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+    end = end ? std::min(*end, time) : time;
+  };
+  if (max_time) at(process_start, *max_time);
+  const char* known = std::getenv("BERTH_END_TIME");
+  if (const double epoch = known == nullptr ? 0 : std::atof(known); epoch > 0)
+    at(Clock::now(), epoch - std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count());
+  return end;
+}
+
 }  // namespace
+
+void check_not_stopped(const std::filesystem::path& folder) {
+  check_usage(!std::filesystem::exists(folder / kStopFile), (folder / kStopFile).string(),
+              ": this file asks to stop; remove it to go on");
+}
 
 train::TrainOutcome train_on(Rank& rank, const TrainCommand& command, const TrainTexts& texts, const std::function<bool()>& stop,
                              std::vector<std::unique_ptr<train::Sink>> sinks, const std::function<void()>& begins) {
@@ -34,6 +63,7 @@ train::TrainOutcome train_on(Rank& rank, const TrainCommand& command, const Trai
   }
   const train::TrainOutcome outcome = train::train(command.options, folder, rank.comm,
                                                    {.stop = stop,
+                                                    .end = end_of_job(command.options.max_time),
                                                     .sinks = std::move(sinks),
                                                     .version = version(),
                                                     .options = texts.all_options,
@@ -47,14 +77,21 @@ int run_train(const TrainCommand& command, const TrainTexts& texts, const std::s
   return on_all_ranks(command.device, log_level, [&](Rank& rank) {
     std::vector<std::unique_ptr<train::Sink>> sinks;
     if (rank.comm.rank() == 0) sinks.push_back(std::make_unique<TrainProgress>(rank.console, !command.disable_tqdm));
+    const bool first = rank.comm.rank() == 0;
+    StopFile asked(command.options.output_dir / kStopFile);
     const train::TrainOutcome outcome = train_on(
-        rank, command, texts, [] { return stop_signal() != 0; }, std::move(sinks),
+        rank, command, texts, [&] { return stop_signal() != 0 || (first && asked.is_there()); }, std::move(sinks),
         [&] {
-          if (rank.comm.rank() == 0) log_to_file(command.options.output_dir / "berth.log", log_level, rank.console);
+          if (first) log_to_file(command.options.output_dir / "berth.log", log_level, rank.console);
+          comm::agree_on_root(rank.comm, [&] { check_not_stopped(command.options.output_dir); });
         });
     if (outcome == train::TrainOutcome::kDone) return static_cast<int>(ExitCode::kOk);
     if (rank.comm.rank() == 0)
-      BOOST_LOG_TRIVIAL(info) << "stopped early on signal " << stop_signal() << ": start the same command again to go on";
+      BOOST_LOG_TRIVIAL(info) << "stopped early"
+                              << (stop_signal() != 0 ? concat(" on signal ", stop_signal())
+                                  : asked.is_there() ? " as the file STOP asks"
+                                                     : "")
+                              << ": start the same command again to go on";
     return static_cast<int>(ExitCode::kStoppedEarly);
   });
 }

@@ -26,6 +26,9 @@ struct TrainTexts {
   nlohmann::ordered_json all_options;  // for provenance.json
 };
 
+// Throws Error(kUsage) while there is a file STOP in the folder.
+void check_not_stopped(const std::filesystem::path& folder);
+
 // A run on the ranks of `rank.comm`, with what listens to it on rank 0 and what stops it. `begins` is called on every rank once the run
 // folder is its own.
 train::TrainOutcome train_on(Rank& rank, const TrainCommand& command, const TrainTexts& texts, const std::function<bool()>& stop,

@@ -5,6 +5,7 @@
 
 #include "data/check.h"
 #include "data/words.h"
+#include "trainer/run/time_limit.h"
 
 namespace berth::launch {
 namespace {
@@ -154,6 +155,8 @@ void add_batch(Parser& p, train::TrainOptions& o) {
   p.add("--dataloader-drop-last", b.drop_last, "drop an epoch's last, smaller batch");
   p.add("--num-train-epochs", o.num_train_epochs, "epochs; fractions are allowed");
   p.add("--max-steps", o.max_steps, "steps; wins over the epochs if positive");
+  p.add_named("--max-time", "", "save and stop with exit code 75 before this job is so old: seconds, or [D-]HH:MM:SS",
+              [&o](const std::string& text) { o.max_time = train::parse_duration("--max-time", text); });
   p.add("--weighted-sampling", b.weighted_sampling,
         "classification: draw the samples of an epoch with replacement, each class as often as any other, however few samples it "
         "has");

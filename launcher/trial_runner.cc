@@ -42,7 +42,9 @@ TrialRunner::TrialRunner(const SweepCommand& command, const train::SweepPlan& pl
       rank_(rank),
       claims_(options_.output_dir),
       metric_("eval_" + options_.eval_save.best_model().name()),
-      greater_(options_.eval_save.greater_is_better.value_or(train::greater_is_better(train::metric_kind(metric_)))) {}
+      greater_(options_.eval_save.greater_is_better.value_or(train::greater_is_better(train::metric_kind(metric_)))),
+      others_(claims_.stop_mark()),
+      asked_(options_.output_dir / kStopFile) {}
 
 bool TrialRunner::gives(const std::string& option) {
   constexpr std::array kOptions{"seed", "output-dir", "overwrite-output-dir"};
@@ -85,15 +87,7 @@ const train::TrialProgress::Evaluation* TrialRunner::counting(const train::Trial
   return last != nullptr && train::value_of(last->metrics, metric_) ? last : nullptr;
 }
 
-bool TrialRunner::told_to_stop() {
-  constexpr auto kBetweenLooks = std::chrono::seconds(1);
-  if (stop_signal() != 0 || others_stop_) return true;
-  if (const auto now = std::chrono::steady_clock::now(); now - looked_ > kBetweenLooks) {
-    looked_ = now;
-    others_stop_ = claims_.all_stop();
-  }
-  return others_stop_;
-}
+bool TrialRunner::told_to_stop() { return stop_signal() != 0 || others_.is_there() || asked_.is_there(); }
 
 // Takes the trial, unless it has trained for `share` of its steps already. On all ranks of the group.
 bool TrialRunner::begin(const fs::path& run, size_t trial, double share, int64_t most_starts) {

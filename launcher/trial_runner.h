@@ -1,7 +1,6 @@
 // Trials of a sweep, each a run of berth train on the ranks of a group.
 #pragma once
 
-#include <chrono>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -9,6 +8,7 @@
 #include "launcher/cmd_sweep.h"
 #include "launcher/options.h"
 #include "launcher/ranks.h"
+#include "launcher/stop_file.h"
 #include "trainer/sweep/sweep_folder.h"
 #include "trainer/sweep/sweep_plan.h"
 #include "trainer/sweep/trial.h"
@@ -40,7 +40,7 @@ class TrialRunner {
   Outcome train(size_t trial, double share, int64_t most_starts);
 
   const train::Claims& claims() const { return claims_; }
-  // On a group's rank 0: a signal came, or another group was told to stop.
+  // On a group's rank 0: a signal came, there is a file STOP in the sweep's folder, or another group was told to stop.
   bool told_to_stop();
 
  private:
@@ -55,8 +55,7 @@ class TrialRunner {
   train::Claims claims_;
   std::string metric_;
   bool greater_;
-  std::chrono::steady_clock::time_point looked_ = {};  // for other groups' wish to stop
-  bool others_stop_ = false;
+  StopFile others_, asked_;
 };
 
 }  // namespace berth::launch

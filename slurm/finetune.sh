@@ -92,10 +92,15 @@ steps_done() {
   echo "$sum"
 }
 
+# berth stops by itself in time for a checkpoint.
+ends=$(scontrol show job "$SLURM_JOB_ID" | sed -nE 's/.* EndTime=([0-9T:-]+) .*/\1/p' | head -1)
+BERTH_END_TIME=$(date -d "${ends:-unknown}" +%s 2>/dev/null) && export BERTH_END_TIME
+
 # Stopped with a good checkpoint: go on in a new attempt, unless the last one and this one brought no progress or the user cancelled.
 requeue() {
   local before=$1 after
   after=$(steps_done)
+  [ ! -e "$OUTPUT_DIR/STOP" ] || stop 75 "$OUTPUT_DIR/STOP asks to stop: not requeued; remove it, and the same sbatch goes on from step ${after:-0}"
   [ "$terminated" = 0 ] || stop 75 "the job was told to end: not requeued; the same sbatch goes on from step ${after:-0}"
   [ "$attempt" -lt "$MAX_ATTEMPTS" ] || stop 1 "this was attempt $attempt of at most MAX_ATTEMPTS=$MAX_ATTEMPTS: not requeued"
   if [ "${after:-0}" -le "${before:-0}" ]; then

@@ -274,6 +274,28 @@ TEST_F(TrainJob, AStopSignalSavesAndLeavesWith75) {
   EXPECT_TRUE(read_bytes(at("stopped") + "/model.safetensors") == read_bytes(at("unstopped") + "/model.safetensors"));
 }
 
+TEST_F(TrainJob, AFileStopStopsAndIsHeededUntilItIsGone) {
+  const std::string options = "--global-batch-size 12 --max-steps 100000 --save-strategy no --eval-strategy no";
+  const JobResult stopped =
+      run_shell("(until [ -s " + at("filed/metrics.jsonl") + " ]; do sleep 0.01; done; touch " + at("filed/STOP") + ") & " +
+                berth_program() + " train --model " + at("model") + " --data " + at("data.h5") + " --output-dir " + at("filed") +
+                " --logging-steps 1 --disable-tqdm " + options);
+  ASSERT_EQ(stopped.exit_code, 75) << stopped.err;
+  EXPECT_NE(stopped.err.find("stopped early as the file STOP asks"), std::string::npos) << stopped.err;
+  const JobResult refused = train("filed", options);
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_NE(refused.err.find("STOP: this file asks to stop; remove it to go on"), std::string::npos) << refused.err;
+}
+
+TEST_F(TrainJob, StopsBeforeItsTimeIsUp) {
+  const std::string options = "--global-batch-size 12 --max-steps 1000000 --logging-steps 10000 --save-strategy no --max-time ";
+  const JobResult stopped = train("timed", options + "4", 2);
+  ASSERT_EQ(stopped.exit_code, 75) << stopped.err;
+  EXPECT_NE(stopped.err.find("the job's time is nearly up"), std::string::npos) << stopped.err;
+  EXPECT_EQ(train("timed", options + "4", 2, {{"BERTH_END_TIME", "1"}}).exit_code, 75);
+  EXPECT_EQ(train("timed", options + "soon", 1).exit_code, 2);
+}
+
 // Another rank count takes the same samples in the same order.
 TEST_F(TrainJob, AnotherRankCountGoesOn) {
   const std::string options = std::string(kResumable) + "--hidden-dropout-prob 0 --attention-probs-dropout-prob 0";

@@ -63,6 +63,13 @@ scancel --signal=USR1 --batch "$job"
 expect "signalled before it listens, it ends well" ends "$job" COMPLETED
 expect "after one requeue" restarts "$job" 1
 
+job=$(submit asked)
+expect "a job is under way" wait_until 120 steps_logged asked
+touch runs/asked/STOP
+expect "a file STOP ends it" ends "$job" FAILED
+expect "for good" restarts "$job" 0
+expect "with advice" grep -q 'STOP asks to stop: not requeued; remove it' asked.log
+
 job=$(submit cancelled)
 expect "a job is under way" wait_until 120 steps_logged cancelled
 scancel "$job"

@@ -56,11 +56,13 @@ std::string problem_of(const fs::path& folder) {
 Saving::Saving(const TrainOptions& options, const RunFolder& folder, TrainSetup& setup, comm::Communicator& comm)
     : options_(options), folder_(folder), setup_(setup), comm_(comm) {}
 
+// With two moments, and what averages are made of.
+uint64_t Saving::checkpoint_bytes() const { return bytes_of(weights()) * (options_.optimizer.ema_decay > 0 ? 4 : 3); }
+
 void Saving::look_for_room() const {
-  const uint64_t model = bytes_of(weights());
+  const uint64_t model = bytes_of(weights()), checkpoint = options_.eval_save.save_only_model ? model : checkpoint_bytes();
   const bool saves = options_.eval_save.save_strategy != Strategy::kNo || options_.eval_save.save_seconds > 0;
-  // A checkpoint beside the one before, each with two moments (and what averages are made of), and the final model.
-  const uint64_t checkpoint = model * (options_.eval_save.save_only_model ? 1 : options_.optimizer.ema_decay > 0 ? 4 : 3);
+  // A checkpoint beside the one before, and the final model.
   const std::string problem = no_room(options_.output_dir, saves ? 2 * checkpoint + model : model);
   if (!problem.empty()) BOOST_LOG_TRIVIAL(warning) << "the disk may be too small for what this run saves: " << problem;
 }
@@ -241,10 +243,10 @@ std::string Saving::write(const Content& content, double waited) const {
                                             .optimizer = moments ? std::optional(moments->views()) : std::nullopt,
                                             .trainer_state = content.state});
   if (!error.empty()) return told(error);
+  write_seconds_ = seconds_since(began);
   BOOST_LOG_TRIVIAL(info) << "saved " << (options_.output_dir / checkpoint_name(content.step)).string()
-                          << (content.why.empty() ? "" : concat(" (", content.why, ")")) << " in "
-                          << rounded(seconds_since(began)) << " s, for which training stood still for " << rounded(waited)
-                          << " s";
+                          << (content.why.empty() ? "" : concat(" (", content.why, ")")) << " in " << rounded(write_seconds_)
+                          << " s, for which training stood still for " << rounded(waited) << " s";
   rotate_checkpoints(options_.output_dir, options_.eval_save.save_total_limit, content.kept);
   return "";
 }

@@ -2,6 +2,7 @@
 // job has taken the run folder, nothing is written: AgreedError(kBadInput).
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <future>
 #include <optional>
@@ -30,6 +31,9 @@ class Saving {
   // becomes the state's best kept model. A collective call.
   bool settle();
   double seconds_since_checkpoint() const;
+  // Rank 0: what a checkpoint takes of the disk, and how long the last one took from its begin to the disk (0: there was none).
+  uint64_t checkpoint_bytes() const;
+  double seconds_of_last_write() const { return write_seconds_; }
   // Whether --save-strategy best or --load-best-model-at-end asks for a checkpoint now: it would be the best one there is. A collective
   // call.
   bool best_is_wanted();
@@ -74,8 +78,9 @@ class Saving {
     std::string not_kept;
   };
   std::optional<Pending> pending_;
-  HostCopy weights_copy_, moments_copy_;  // rank 0
-  std::future<std::string> writing_;      // rank 0; the last member: it is waited for before the others go
+  HostCopy weights_copy_, moments_copy_;           // rank 0
+  mutable std::atomic<double> write_seconds_ = 0;  // rank 0
+  std::future<std::string> writing_;               // rank 0; the last member: it is waited for before the others go
 };
 
 }  // namespace berth::train

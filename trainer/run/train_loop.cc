@@ -16,6 +16,7 @@
 #include "trainer/run/records.h"
 #include "trainer/run/saving.h"
 #include "trainer/run/step_data.h"
+#include "trainer/run/time_limit.h"
 #include "trainer/run/train_setup.h"
 #include "trainer/run/train_step.h"
 #include "trainer/trace/range.h"
@@ -25,6 +26,8 @@ namespace berth::train {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+double seconds_of(Clock::time_point time) { return std::chrono::duration<double>(time.time_since_epoch()).count(); }
 
 class TrainLoop {
  public:
@@ -41,6 +44,7 @@ class TrainLoop {
   // Each returns false if a stop was agreed on.
   bool train_to_the_end();
   bool take_step(TrainStep& train_step, StepData data);
+  bool time_is_up(const TrainStep& train_step);
   bool evaluate_now();
 
   void count(const BestModel& best);
@@ -66,6 +70,7 @@ class TrainLoop {
   ModelFlops flops_;
   double peak_flops_ = 0;  // of all ranks, a second; NaN: not known
   Clock::time_point last_step_ = Clock::now();
+  std::optional<TimeLimit> limit_;  // rank 0
 };
 
 TrainOutcome TrainLoop::run() {
@@ -83,6 +88,7 @@ TrainOutcome TrainLoop::run() {
   if (log_) {
     provenance_.emplace(options_.output_dir, std::move(provenance)).write();
     saving_.look_for_room();
+    limit_.emplace(hooks_.end ? std::optional(seconds_of(*hooks_.end)) : std::nullopt, saving_.checkpoint_bytes());
     log_->started(state_.global_step, state_.horizon.total_steps);
   }
   if (!train_to_the_end()) {
@@ -123,7 +129,7 @@ bool TrainLoop::train_to_the_end() {
 bool TrainLoop::take_step(TrainStep& train_step, StepData data) {
   const EvalSaveOptions& o = options_.eval_save;
   const bool timed = o.save_seconds > 0 && comm_.rank() == 0 && saving_.seconds_since_checkpoint() >= o.save_seconds;
-  const ControlWord control = train_step.agree(std::move(data), {.stop = hooks_.stop(), .save = timed});
+  const ControlWord control = train_step.agree(std::move(data), {.stop = hooks_.stop() || time_is_up(train_step), .save = timed});
   if (control.stop) {
     finish_steps(train_step, 0);
     return false;
@@ -139,6 +145,18 @@ bool TrainLoop::take_step(TrainStep& train_step, StepData data) {
   if (!due) return true;
   if (plan_.eval_due(state_.global_step, o) && !evaluate_now()) return false;
   if (control.save || saving_.best_is_wanted() || plan_.save_due(state_.global_step, o)) save();
+  return true;
+}
+
+// Whether the next step might be one too many.
+bool TrainLoop::time_is_up(const TrainStep& train_step) {
+  if (!limit_) return false;
+  if (const double seconds = saving_.seconds_of_last_write(); seconds > 0) limit_->saw_save(seconds);
+  const double now = seconds_of(Clock::now());
+  if (const std::string told = limit_->forecast(now, state_.horizon.total_steps - state_.global_step); !told.empty())
+    BOOST_LOG_TRIVIAL(info) << told;
+  if (!limit_->reached(now, plan_.eval_due(state_.global_step + train_step.under_way() + 1, options_.eval_save))) return false;
+  BOOST_LOG_TRIVIAL(info) << "the job's time is nearly up: it saves and stops";
   return true;
 }
 
@@ -183,6 +201,7 @@ void TrainLoop::finish_step(TrainStep& train_step) {
               .overflowed = result.overflowed},
              log_due);
   last_step_ = now;
+  limit_->saw_step(seconds);
 }
 
 bool TrainLoop::evaluate_now() {
@@ -209,6 +228,7 @@ bool TrainLoop::evaluate_now() {
         .step = state_.global_step, .epoch = plan_.epoch_at(state_.global_step), .prefix = "eval", .metrics = result.metrics};
     add_speed(report.metrics, result.seconds, result.samples, result.batches);
     log_->eval(report);
+    if (limit_) limit_->saw_evaluation(result.seconds);
   }
   last_step_ = Clock::now();
   return true;

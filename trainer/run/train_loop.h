@@ -1,9 +1,11 @@
 // A training run from start, or from its newest checkpoint, to its end.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,7 +18,9 @@ namespace berth::train {
 
 // What the launcher adds to a run.
 struct TrainHooks {
-  std::function<bool()> stop;                     // whether this rank wishes to stop: a signal came
+  std::function<bool()> stop;  // whether this rank wishes to stop: a signal came
+  // When the job is ended from outside: it saves and stops before. Rank 0's counts.
+  std::optional<std::chrono::steady_clock::time_point> end = {};
   std::vector<std::unique_ptr<Sink>> sinks = {};  // rank 0: further listeners, e.g. the progress line
   std::string version = {};                       // of berth, for provenance
   nlohmann::ordered_json options = {};            // all options, for provenance

@@ -118,7 +118,8 @@ struct TrainOptions {
   uint64_t seed = 42;
   std::optional<uint64_t> data_seed;  // of the order of samples; unset: seed
   double num_train_epochs = 3.0;
-  int64_t max_steps = -1;  // > 0 wins over num_train_epochs
+  int64_t max_steps = -1;          // > 0 wins over num_train_epochs
+  std::optional<double> max_time;  // seconds of this job, after which it has saved and stopped by itself
   BatchOptions batch;
   ModelOptions model_options;
   AdamWOptions optimizer;

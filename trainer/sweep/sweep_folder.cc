@@ -15,9 +15,10 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 // Options of berth train that say how, not what; the data are known by their content.
-constexpr std::array<std::string_view, 12> kFree{"--threads",    "--ddp-timeout",   "--device",    "--disable-tqdm",
-                                                 "--log-level",  "--logging-dir",   "--report-to", "--allow-change",
-                                                 "--output-dir", "--logging-steps", "--data",      "--overwrite-output-dir"};
+constexpr std::array<std::string_view, 13> kFree{
+    "--max-time",      "--threads",     "--ddp-timeout",         "--device",       "--disable-tqdm",
+    "--log-level",     "--logging-dir", "--report-to",           "--allow-change", "--output-dir",
+    "--logging-steps", "--data",        "--overwrite-output-dir"};
 constexpr std::string_view kModel = "--model=";
 
 constexpr const char* kAdvice =
@@ -33,12 +34,7 @@ bool Claims::take(size_t round, size_t trial) const {
   return fs::create_directory(folder_ / concat(round, "-", trial));
 }
 
-void Claims::stop_all() const { fs::create_directories(folder_ / "stop"); }
-
-bool Claims::all_stop() const {
-  std::error_code unreadable;
-  return fs::exists(folder_ / "stop", unreadable);
-}
+void Claims::stop_all() const { fs::create_directories(stop_mark()); }
 
 std::vector<std::string> that_count(const std::vector<std::string>& arguments) {
   std::vector<std::string> counting;

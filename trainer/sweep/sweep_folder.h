@@ -23,9 +23,9 @@ class Claims {
   void clear() const;  // by one rank, while the others wait
   // False if another group was first. `round`: trials are dealt out anew in each.
   bool take(size_t round, size_t trial) const;
-  // All groups are to stop.
+  // All groups are to stop: where the mark of that is, and making it.
+  std::filesystem::path stop_mark() const { return folder_ / "stop"; }
   void stop_all() const;
-  bool all_stop() const;
 
  private:
   std::filesystem::path folder_;

@@ -280,9 +280,10 @@ TEST(SweepFolderTest, ATrialIsTakenOnceInARound) {
   EXPECT_TRUE(other.take(2, 7));
   one.clear();
   EXPECT_TRUE(other.take(1, 7));
-  EXPECT_FALSE(other.all_stop());
   one.stop_all();
-  EXPECT_TRUE(other.all_stop());
+  EXPECT_TRUE(fs::exists(other.stop_mark()));
+  one.clear();
+  EXPECT_FALSE(fs::exists(other.stop_mark()));
 }
 
 TEST(SweepFolderTest, TheEnsembleIsOfTrialsInTheFolder) {
