@@ -5,12 +5,17 @@
 #include <cstdlib>
 
 #include "data/check.h"
+#include "data/files/files.h"
+#include "data/json/json.h"
+#include "data/words.h"
 #include "launcher/logging.h"
+#include "launcher/progress.h"
 #include "launcher/signals.h"
 #include "launcher/stop_file.h"
 #include "launcher/train_progress.h"
 #include "launcher/version.h"
 #include "trainer/comm/agree.h"
+#include "trainer/report/goodput.h"
 #include "trainer/report/html.h"
 #include "trainer/run/run_folder.h"
 #include "trainer/run/train_loop.h"
@@ -27,21 +32,37 @@ void write_page(const std::filesystem::path& run) {
   }
 }
 
-using Clock = std::chrono::steady_clock;
-const Clock::time_point process_start = Clock::now();
+// "goodput 94.2 % of 1:02:03 in 2 jobs: …".
+void tell_goodput(const std::filesystem::path& run) {
+  const std::filesystem::path file = run / "provenance.json";
+  if (!std::filesystem::exists(file)) return;
+  const auto json = data::find_json<nlohmann::ordered_json>(data::read_file(file));
+  const auto goodput = json ? train::goodput_of(*json) : std::nullopt;
+  if (!goodput) return;
+  char percent[32];
+  std::snprintf(percent, sizeof percent, "%.1f", 100 * goodput->ratio());
+  std::string text =
+      concat("goodput ", percent, " % of ", format_duration(goodput->total()), " in ", counted(goodput->jobs, "job"), ": ");
+  text += joined(goodput->seconds, ", ", [](const auto& part) { return part.first + " " + format_duration(part.second); });
+  if (goodput->lost_steps > 0) text += concat(" (", counted(goodput->lost_steps, "step"), " of killed jobs)");
+  BOOST_LOG_TRIVIAL(info) << text;
+}
+
+using Steady = std::chrono::steady_clock;
+const Steady::time_point process_start = Steady::now();
 
 // When the job is ended from outside: as --max-time says, or the batch script, which knows the job's limit (BERTH_END_TIME, seconds since
 // 1970).
-std::optional<Clock::time_point> end_of_job(std::optional<double> max_time) {
-  std::optional<Clock::time_point> end;
-  const auto at = [&](Clock::time_point from, double seconds) {
-    const auto time = from + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+std::optional<Steady::time_point> end_of_job(std::optional<double> max_time) {
+  std::optional<Steady::time_point> end;
+  const auto at = [&](Steady::time_point from, double seconds) {
+    const auto time = from + std::chrono::duration_cast<Steady::duration>(std::chrono::duration<double>(seconds));
     end = end ? std::min(*end, time) : time;
   };
   if (max_time) at(process_start, *max_time);
   const char* known = std::getenv("BERTH_END_TIME");
   if (const double epoch = known == nullptr ? 0 : std::atof(known); epoch > 0)
-    at(Clock::now(), epoch - std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count());
+    at(Steady::now(), epoch - std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count());
   return end;
 }
 
@@ -52,8 +73,9 @@ void check_not_stopped(const std::filesystem::path& folder) {
               ": this file asks to stop; remove it to go on");
 }
 
-train::TrainOutcome train_on(Rank& rank, const TrainCommand& command, const TrainTexts& texts, const std::function<bool()>& stop,
-                             std::vector<std::unique_ptr<train::Sink>> sinks, const std::function<void()>& begins) {
+train::TrainOutcome train_on(Rank& rank, const TrainCommand& command, const TrainTexts& texts, Steady::time_point begin,
+                             const std::function<bool()>& stop, std::vector<std::unique_ptr<train::Sink>> sinks,
+                             const std::function<void()>& begins) {
   train::set_precision(command.options.model_options.precision, rank.comm);
   const train::RunFolder folder(command.options, rank.comm);
   begins();
@@ -63,12 +85,16 @@ train::TrainOutcome train_on(Rank& rank, const TrainCommand& command, const Trai
   }
   const train::TrainOutcome outcome = train::train(command.options, folder, rank.comm,
                                                    {.stop = stop,
+                                                    .begin = begin,
                                                     .end = end_of_job(command.options.max_time),
                                                     .sinks = std::move(sinks),
                                                     .version = version(),
                                                     .options = texts.all_options,
                                                     .command = texts.shell_command});
-  if (rank.comm.rank() == 0) write_page(command.options.output_dir);
+  if (rank.comm.rank() == 0) {
+    tell_goodput(command.options.output_dir);
+    write_page(command.options.output_dir);
+  }
   return outcome;
 }
 
@@ -80,7 +106,7 @@ int run_train(const TrainCommand& command, const TrainTexts& texts, const std::s
     const bool first = rank.comm.rank() == 0;
     StopFile asked(command.options.output_dir / kStopFile);
     const train::TrainOutcome outcome = train_on(
-        rank, command, texts, [&] { return stop_signal() != 0 || (first && asked.is_there()); }, std::move(sinks),
+        rank, command, texts, process_start, [&] { return stop_signal() != 0 || (first && asked.is_there()); }, std::move(sinks),
         [&] {
           if (first) log_to_file(command.options.output_dir / "berth.log", log_level, rank.console);
           comm::agree_on_root(rank.comm, [&] { check_not_stopped(command.options.output_dir); });

@@ -1,6 +1,7 @@
 // berth train
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -29,9 +30,10 @@ struct TrainTexts {
 // Throws Error(kUsage) while there is a file STOP in the folder.
 void check_not_stopped(const std::filesystem::path& folder);
 
-// A run on the ranks of `rank.comm`, with what listens to it on rank 0 and what stops it. `begins` is called on every rank once the run
+// A run on the ranks of `rank.comm`, which the job spends time on since `begin`, with what listens to it on rank 0 and what stops it. `begins` is called on every rank once the run
 // folder is its own.
-train::TrainOutcome train_on(Rank& rank, const TrainCommand& command, const TrainTexts& texts, const std::function<bool()>& stop,
+train::TrainOutcome train_on(Rank& rank, const TrainCommand& command, const TrainTexts& texts,
+                             std::chrono::steady_clock::time_point begin, const std::function<bool()>& stop,
                              std::vector<std::unique_ptr<train::Sink>> sinks, const std::function<void()>& begins);
 
 // Returns the exit code.

@@ -131,7 +131,7 @@ TrialRunner::Outcome TrialRunner::train(size_t trial, double share, int64_t most
   std::string error;
   try {
     outcome = train_on(
-        rank_, std::get<TrainCommand>(line.command), {line.text, line.for_shell, line.options},
+        rank_, std::get<TrainCommand>(line.command), {line.text, line.for_shell, line.options}, std::chrono::steady_clock::now(),
         [&] { return paused || (first ? told_to_stop() : stop_signal() != 0); }, std::move(sinks),
         [&] {
           logging = std::make_unique<RunLogging>(train::name_of(plan_.trials[trial]), first ? run / "berth.log" : "", log_level_,

@@ -274,6 +274,21 @@ TEST_F(TrainJob, AStopSignalSavesAndLeavesWith75) {
   EXPECT_TRUE(read_bytes(at("stopped") + "/model.safetensors") == read_bytes(at("unstopped") + "/model.safetensors"));
 }
 
+TEST_F(TrainJob, TheLedgerOfAllJobsKnowsWhatAKillCost) {
+  const std::string options = "--global-batch-size 12 --max-steps 12 --save-steps 4 --eval-strategy steps --eval-steps 6 ";
+  EXPECT_NE(train("ledger", options, 2, {{"BERTH_FAILPOINT", "step@8"}}).exit_code, 0);
+  const JobResult last = train("ledger", options, 2);
+  ASSERT_EQ(last.exit_code, 0) << last.err;
+  const auto jobs = nlohmann::json::parse(read_bytes(at("ledger") + "/provenance.json"))["jobs"];
+  ASSERT_EQ(jobs.size(), 2u);
+  EXPECT_EQ(jobs[0]["lost_steps"], 0);
+  EXPECT_GT(jobs[0]["seconds"]["train"], 0) << "as of its checkpoint";
+  EXPECT_EQ(jobs[1]["lost_steps"], 3) << "7 were logged, 4 saved";
+  for (const char* part : {"start", "train", "evaluation", "checkpoint", "lost"}) EXPECT_GT(jobs[1]["seconds"][part], 0) << part;
+  EXPECT_NE(last.err.find(" in 2 jobs: start "), std::string::npos) << last.err;
+  EXPECT_NE(last.err.find("(3 steps of killed jobs)"), std::string::npos) << last.err;
+}
+
 TEST_F(TrainJob, AFileStopStopsAndIsHeededUntilItIsGone) {
   const std::string options = "--global-batch-size 12 --max-steps 100000 --save-strategy no --eval-strategy no";
   const JobResult stopped =

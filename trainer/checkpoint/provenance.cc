@@ -21,13 +21,24 @@ void write_provenance(const std::filesystem::path& run, const Provenance& proven
   const std::filesystem::path path = run / "provenance.json";
   const JobRecord& job = provenance.job;
   ordered_json jobs = job.from_step > 0 ? earlier_jobs(path) : ordered_json::array();
+  if (!jobs.empty() && jobs.back().is_object() && jobs.back().value("started", ordered_json()) == job.started &&
+      jobs.back().value("from_step", ordered_json()) == job.from_step)
+    jobs.erase(jobs.size() - 1);
+  const JobSeconds& seconds = job.seconds;
   jobs.push_back({{"slurm_job_id", job.slurm_job_id},
                   {"hosts", job.hosts},
                   {"device", job.device},
                   {"ranks", job.ranks},
                   {"train_batch_size", job.train_batch_size},
                   {"started", job.started},
-                  {"from_step", job.from_step}});
+                  {"from_step", job.from_step},
+                  {"seconds",
+                   {{"start", seconds.start},
+                    {"train", seconds.train},
+                    {"evaluation", seconds.evaluation},
+                    {"checkpoint", seconds.checkpoint},
+                    {"lost", seconds.lost}}},
+                  {"lost_steps", seconds.lost_steps}});
   ordered_json text{{"berth_version", provenance.berth_version},
                     {"options", provenance.options},
                     {"data", provenance.data_sha256},

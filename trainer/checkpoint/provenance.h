@@ -3,7 +3,8 @@
 //   {"berth_version": "0.1.0", "options": {…}, "data": {"train.h5": "<sha256>", …}, "model": {"model.safetensors": "<sha256>",
 //   …}, "label_weights": {"ham": 0.57, …},
 //    "jobs": [{"slurm_job_id": "17", "hosts": ["n1", "n2"], "device": "NVIDIA H200, driver …",
-//      "ranks": 4, "train_batch_size": 16, "started": "2026-01-01T00:00:00Z", "from_step": 0}, …]}
+//      "ranks": 4, "train_batch_size": 16, "started": "2026-01-01T00:00:00Z", "from_step": 0,
+//      "seconds": {"start": 2.1, "train": 312.5, "evaluation": 8.2, "checkpoint": 0.4, "lost": 0}, "lost_steps": 0}, …]}
 #pragma once
 
 #include <cstdint>
@@ -15,6 +16,18 @@
 
 namespace berth::train {
 
+// Where a job's time went, on rank 0.
+struct JobSeconds {
+  double start = 0;       // from the process's begin to the first step
+  double train = 0;       // steps
+  double evaluation = 0;  //
+  double checkpoint = 0;  // in which training stood still for checkpoints and the final model
+  // Of an earlier job that was killed: steps that are not in the checkpoint which this one goes on from, and what they took, as the log
+  // has it.
+  double lost = 0;
+  int64_t lost_steps = 0;
+};
+
 // One job of the chain that made a run.
 struct JobRecord {
   std::string slurm_job_id;  // "" outside Slurm
@@ -24,6 +37,7 @@ struct JobRecord {
   int64_t train_batch_size = 0;  // samples of a micro-batch
   std::string started;           // UTC
   int64_t from_step = 0;         // where it took up the run
+  JobSeconds seconds = {};       // so far
 };
 
 struct Provenance {
@@ -34,8 +48,8 @@ struct Provenance {
   JobRecord job;
 };
 
-// Writes RUN/provenance.json; jobs that an earlier one lists stay before this one if `job.from_step` goes on from them (is not
-// 0). Throws Error(kInternal) if it cannot be written. A damaged earlier file is replaced.
+// Writes RUN/provenance.json; jobs that an earlier one lists stay before this one, which replaces what it wrote before, if `job.from_step`
+// goes on from them (is not 0). Throws Error(kInternal) if it cannot be written. A damaged earlier file is replaced.
 void write_provenance(const std::filesystem::path& run, const Provenance& provenance);
 
 }  // namespace berth::train

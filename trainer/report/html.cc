@@ -11,6 +11,7 @@
 #include "data/json/json.h"
 #include "data/words.h"
 #include "trainer/metrics/metrics.h"
+#include "trainer/report/goodput.h"
 #include "trainer/report/html_style.h"
 #include "trainer/report/svg_chart.h"
 
@@ -187,8 +188,19 @@ std::string jobs_table(const Json& provenance) {
   const Json jobs = provenance.is_object() ? provenance.value("jobs", Json()) : Json();
   if (!jobs.is_array() || jobs.empty() || !jobs[0].is_object()) return "";
   std::vector<std::string> names;
-  for (const auto& [key, value] : jobs[0].items()) names.push_back(key);
+  for (const auto& [key, value] : jobs[0].items())
+    if (key != "seconds" && key != "lost_steps") names.push_back(key);
   return row_table(names, {jobs.begin(), jobs.end()});
+}
+
+// Where the time of all jobs went.
+Json goodput_table(const Json& provenance) {
+  const std::optional<Goodput> goodput = goodput_of(provenance);
+  if (!goodput) return Json::object();
+  Json table{{"share of the time that trained the model", goodput->ratio()}, {"seconds in all", goodput->total()}};
+  for (const auto& [name, seconds] : goodput->seconds) table["seconds: " + name] = seconds;
+  if (goodput->lost_steps > 0) table["steps of killed jobs"] = goodput->lost_steps;
+  return table;
 }
 
 // What is left of the provenance, e.g. the hashes of data and model.
@@ -215,8 +227,9 @@ std::string render_html(const RunReport& report) {
                 "<title>", name, " · berth</title>\n<style>", kHtmlStyle, "</style></head>\n<body><main><header><h1>", name,
                 "</h1><p>", escape_html(subtitle(report)), "</p></header>\n", tiles(report.results), "\n", charts(report.records),
                 section("Evaluations", evaluation_table(report.records)), section("Results", key_table(report.results)),
-                section("Jobs", jobs_table(provenance)), section("Options", key_table(options)),
-                section("Provenance", key_table(other_provenance(provenance))), "</main></body></html>\n");
+                section("Jobs", jobs_table(provenance)), section("Goodput", key_table(goodput_table(provenance))),
+                section("Options", key_table(options)), section("Provenance", key_table(other_provenance(provenance))),
+                "</main></body></html>\n");
 }
 
 std::optional<std::filesystem::path> write_report(const std::filesystem::path& run) {

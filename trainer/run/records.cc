@@ -89,6 +89,26 @@ void ProvenanceFile::write() {
   if (!written_) written_ = try_to_record(run_ / "provenance.json", [&] { write_provenance(run_, provenance_); });
 }
 
+void ProvenanceFile::write(const JobSeconds& seconds) {
+  provenance_.job.seconds = seconds;
+  written_ = false;
+  write();
+}
+
+JobSeconds lost_after(int64_t step, int64_t global_batch, const std::filesystem::path& run) {
+  JobSeconds lost;
+  double rate = 0;  // samples a second
+  for (const LogRecord& record : read_records(run / "metrics.jsonl")) {
+    const int64_t logged = record.value("step", int64_t{0});
+    if (logged <= step || record.contains("train_runtime")) continue;
+    lost.lost_steps = std::max(lost.lost_steps, logged - step);
+    if (const auto speed = record.find("samples_per_second"); speed != record.end() && speed->is_number())
+      rate = speed->get<double>();
+  }
+  if (rate > 0) lost.lost = static_cast<double>(lost.lost_steps * global_batch) / rate;
+  return lost;
+}
+
 void write_card(const TrainOptions& options, const TrainSetup& setup, const std::string& command, const std::string& version,
                 int64_t model_step) {
   try_to_record(options.output_dir / "README.md", [&] {

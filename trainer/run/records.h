@@ -32,12 +32,17 @@ class ProvenanceFile {
  public:
   ProvenanceFile(std::filesystem::path run, Provenance provenance) : run_(std::move(run)), provenance_(std::move(provenance)) {}
   void write();  // nothing if it is written
+  void write(const JobSeconds& seconds);
 
  private:
   std::filesystem::path run_;
   Provenance provenance_;
   bool written_ = false;
 };
+
+// Rank 0: what the log of a run in this folder has after `step`, where it goes on from: the steps of a job that was killed, and their
+// seconds. To be called before the log is opened.
+JobSeconds lost_after(int64_t step, int64_t global_batch, const std::filesystem::path& run);
 
 // Rank 0: the run's README.md (card.h has the arguments), unless the user has one there.
 void write_card(const TrainOptions& options, const TrainSetup& setup, const std::string& command, const std::string& version,

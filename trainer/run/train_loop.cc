@@ -54,6 +54,7 @@ class TrainLoop {
   // Of the step that comes after `step` steps: one for each group of parameters.
   std::vector<double> learning_rates(int64_t step) const;
   bool stops_early() const { return state_.best.stops_early(options_.eval_save.early_stopping_patience); }
+  void note_seconds();
   void save(std::string_view why = "", Saving::What what = Saving::What::kAsAsked);
   void remember_log();
   void finish();
@@ -71,6 +72,7 @@ class TrainLoop {
   double peak_flops_ = 0;  // of all ranks, a second; NaN: not known
   Clock::time_point last_step_ = Clock::now();
   std::optional<TimeLimit> limit_;  // rank 0
+  JobSeconds seconds_;              // rank 0
 };
 
 TrainOutcome TrainLoop::run() {
@@ -83,17 +85,21 @@ TrainOutcome TrainLoop::run() {
   state_.train_batch_size = options_.batch.per_device_train_batch_size;
   flops_ = model_flops(setup_.model->parameters(), setup_.model->config());
   peak_flops_ = peak_flops_of_ranks(options_.model_options, comm_);
+  comm::agree_on_root(comm_,
+                      [&] { seconds_ = lost_after(state_.global_step, state_.horizon.global_batch, options_.output_dir); });
   comm::agree_on_root(comm_, [&] { log_ = open_log(options_, state_, std::move(hooks_.sinks)); });
   Provenance provenance = provenance_of(setup_, hooks_.version, hooks_.options, comm_);
   if (log_) {
-    provenance_.emplace(options_.output_dir, std::move(provenance)).write();
+    provenance_.emplace(options_.output_dir, std::move(provenance)).write(seconds_);
     saving_.look_for_room();
     limit_.emplace(hooks_.end ? std::optional(seconds_of(*hooks_.end)) : std::nullopt, saving_.checkpoint_bytes());
     log_->started(state_.global_step, state_.horizon.total_steps);
   }
   if (!train_to_the_end()) {
     save("stopped early", Saving::What::kWhole);
-    if (!saving_.settle())
+    const bool saved = saving_.settle();
+    note_seconds();
+    if (!saved)
       fail(ExitCode::kInternal, "stopped on request at step ", state_.global_step, ", but its checkpoint could not be written");
     return TrainOutcome::kStoppedEarly;
   }
@@ -109,6 +115,7 @@ bool TrainLoop::train_to_the_end() {
     if (saving_.best_is_wanted()) save();
   }
   if (options_.eval_save.eval_on_start && state_.global_step == 0 && state_.last_eval_step < 0 && !evaluate_now()) return false;
+  seconds_.start = std::chrono::duration<double>(Clock::now() - hooks_.begin).count() - seconds_.evaluation - seconds_.checkpoint;
   TrainStep train_step(*setup_.model, *setup_.optimizer, comm_, options_);
   data::Prefetcher<StepData> prefetcher = read_ahead(options_, setup_, comm_);
   last_step_ = Clock::now();
@@ -202,6 +209,7 @@ void TrainLoop::finish_step(TrainStep& train_step) {
              log_due);
   last_step_ = now;
   limit_->saw_step(seconds);
+  seconds_.train += seconds;
 }
 
 bool TrainLoop::evaluate_now() {
@@ -215,6 +223,7 @@ bool TrainLoop::evaluate_now() {
     if (log_) log_->evaluating(done, total);
   };
   const bool at_start = state_.global_step == 0;
+  const auto began = Clock::now();
   setup_.optimizer->swap_averages();
   const EvalResult result = evaluate(*setup_.model, *setup_.validation, comm_, options, hooks_.stop, progress);
   setup_.optimizer->swap_averages();
@@ -231,6 +240,7 @@ bool TrainLoop::evaluate_now() {
     if (limit_) limit_->saw_evaluation(result.seconds);
   }
   last_step_ = Clock::now();
+  seconds_.evaluation += std::chrono::duration<double>(last_step_ - began).count();
   return true;
 }
 
@@ -249,8 +259,15 @@ void TrainLoop::count(const BestModel& best) {
 void TrainLoop::save(std::string_view why, Saving::What what) {
   const trace::Range range("save");
   remember_log();
+  const auto began = Clock::now();
   saving_.checkpoint(why, what);
   last_step_ = Clock::now();
+  seconds_.checkpoint += std::chrono::duration<double>(last_step_ - began).count();
+  note_seconds();
+}
+
+void TrainLoop::note_seconds() {
+  if (provenance_) provenance_->write(seconds_);
 }
 
 void TrainLoop::remember_log() {
@@ -260,6 +277,7 @@ void TrainLoop::remember_log() {
 }
 
 void TrainLoop::finish() {
+  const auto began = Clock::now();
   setup_.optimizer->swap_averages();
   saving_.load_best();
   state_.complete = true;
@@ -268,9 +286,10 @@ void TrainLoop::finish() {
     log_->finish(memory, device_model(comm_.device_name()));
     remember_log();
     write_closing_table(options_.output_dir, state_.log_history);
-    provenance_->write();
     write_card(options_, setup_, hooks_.command, hooks_.version, saving_.model_step());
     saving_.write_final_model();
+    seconds_.checkpoint += std::chrono::duration<double>(Clock::now() - began).count();
+    note_seconds();
   });
 }
 

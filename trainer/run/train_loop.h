@@ -19,6 +19,7 @@ namespace berth::train {
 // What the launcher adds to a run.
 struct TrainHooks {
   std::function<bool()> stop;  // whether this rank wishes to stop: a signal came
+  std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();  // of the job, or of the trial
   // When the job is ended from outside: it saves and stops before. Rank 0's counts.
   std::optional<std::chrono::steady_clock::time_point> end = {};
   std::vector<std::unique_ptr<Sink>> sinks = {};  // rank 0: further listeners, e.g. the progress line
