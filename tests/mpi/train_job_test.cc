@@ -304,11 +304,11 @@ TEST_F(TrainJob, AFileStopStopsAndIsHeededUntilItIsGone) {
 
 TEST_F(TrainJob, StopsBeforeItsTimeIsUp) {
   const std::string options = "--global-batch-size 12 --max-steps 1000000 --logging-steps 10000 --save-strategy no --max-time ";
-  const JobResult stopped = train("timed", options + "4", 2);
+  const JobResult stopped = train("time_limit", options + "4", 2);
   ASSERT_EQ(stopped.exit_code, 75) << stopped.err;
   EXPECT_NE(stopped.err.find("the job's time is nearly up"), std::string::npos) << stopped.err;
-  EXPECT_EQ(train("timed", options + "4", 2, {{"BERTH_END_TIME", "1"}}).exit_code, 75);
-  EXPECT_EQ(train("timed", options + "soon", 1).exit_code, 2);
+  EXPECT_EQ(train("time_limit", options + "4", 2, {{"BERTH_END_TIME", "1"}}).exit_code, 75);
+  EXPECT_EQ(train("time_limit", options + "soon", 1).exit_code, 2);
 }
 
 // Another rank count takes the same samples in the same order.
