@@ -269,8 +269,9 @@ TEST_F(StandinJob, EvaluatesAndPredictsAsTheCpu) {
 
 // Groups of ranks, each with communicators of its own.
 TEST_F(StandinJob, TrialsOfASweepAreRunsOfTheirOwn) {
-  const std::string options = " --model " + at("model") + " --data " + at("data.h5") +
-                              " --max-steps 8 --ddp-bucket-cap-mb 0.02 --eval-strategy steps --eval-steps 8 --logging-steps 1 --disable-tqdm ";
+  const std::string options =
+      " --model " + at("model") + " --data " + at("data.h5") +
+      " --max-steps 8 --ddp-bucket-cap-mb 0.02 --eval-strategy steps --eval-steps 8 --logging-steps 1 --disable-tqdm ";
   const JobResult sweep =
       run_berth("sweep --output-dir " + at("sweep") + options + "--search learning-rate=1e-3,2e-3,3e-3 --ranks-per-trial 2", 4);
   ASSERT_EQ(sweep.exit_code, 0) << sweep.err;
