@@ -98,5 +98,6 @@ mutant "the event of a batch's copy comes before the copy" trainer/model/device_
 mutant "a batch's memory is given back while the GPU reads it" trainer/run/train_step.cc 's/(  forward_backward\(step, made\);)/\1\n  made.data.micro_batches.clear();/'
 mutant "outputs are looked at before they are there" trainer/use/evaluate.cc 's/there_\.synchronize\(\);//'
 mutant "the event of the outputs comes before their copy" trainer/use/evaluate.cc -e '/there_\.record/d' -e 's/(    logits_ = model\.model\(\))/    if (!device.is_cpu()) there_.record(c10::impl::VirtualGuardImpl(device.type()).getStream(device));\n\1/'
+mutant "a checkpoint is written before its copy has ended" trainer/run/host_copy.cc 's/&tensor != last_of_device/true/'
 mutant "blocks of the optimizer overlap" trainer/kernels/cuda/adamw.cu 's/\(blockIdx\.x \* int64_t/(blockIdx.x \/ 2 * int64_t/'
 exit $survived
