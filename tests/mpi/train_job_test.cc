@@ -239,13 +239,16 @@ TEST_F(TrainJob, ReportsOnlyWhereThereIsSomethingToReportTo) {
 TEST_F(TrainJob, TrainsOnWhileACheckpointIsWritten) {
   const std::string options = "--global-batch-size 12 --max-steps 12 --save-steps 4 ", metrics = at("held/metrics.jsonl");
   ASSERT_EQ(train("not_held", options, 2).exit_code, 0);
-  const std::string release = "(until [ \"$(wc -l < " + metrics +
-                              " 2> /dev/null || echo 0)\" -ge 8 ]; do sleep 0.01; done; ls -d " + at("held") +
-                              "/checkpoint-4 > " + at("seen") + " 2>&1; touch " + at("release") + ") & ";
+  const std::string release = "(until [ \"$(wc -l < " + metrics + " 2> /dev/null || echo 0)\" -ge 8 ] || [ ! -d " + at("") +
+                              " ]; do sleep 0.01; done; ls -d " + at("held") + "/checkpoint-4 > " + at("seen") + " 2>&1; touch " +
+                              at("release") + ") & ";
   const JobResult held = run_shell(release + "mpiexec --oversubscribe -n 2 " + berth_program() + " train --model " + at("model") +
                                        " --data " + at("data.h5") + " --output-dir " + at("held") +
                                        " --logging-steps 1 --learning-rate 1e-3 --disable-tqdm " + options,
-                                   {{"BERTH_FAILPOINT", "before-manifest:HOLD"}, {"BERTH_FAILPOINT_HOLD", at("release")}});
+                                   {{"BERTH_FAILPOINT", "before-manifest:HOLD"},
+                                    {"BERTH_FAILPOINT_HOLD", at("release")},
+                                    {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
+                                    {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}});
   ASSERT_EQ(held.exit_code, 0) << held.err;
   EXPECT_NE(read_bytes(at("seen")).find("No such file"), std::string::npos)
       << "step 8 was logged while checkpoint-4 was not there";
@@ -292,9 +295,9 @@ TEST_F(TrainJob, TheLedgerOfAllJobsKnowsWhatAKillCost) {
 TEST_F(TrainJob, AFileStopStopsAndIsHeededUntilItIsGone) {
   const std::string options = "--global-batch-size 12 --max-steps 100000 --save-strategy no --eval-strategy no";
   const JobResult stopped =
-      run_shell("(until [ -s " + at("filed/metrics.jsonl") + " ]; do sleep 0.01; done; touch " + at("filed/STOP") + ") & " +
-                berth_program() + " train --model " + at("model") + " --data " + at("data.h5") + " --output-dir " + at("filed") +
-                " --logging-steps 1 --disable-tqdm " + options);
+      run_shell("(until [ -s " + at("filed/metrics.jsonl") + " ] || [ ! -d " + at("") + " ]; do sleep 0.01; done; touch " +
+                at("filed/STOP") + ") & " + berth_program() + " train --model " + at("model") + " --data " + at("data.h5") +
+                " --output-dir " + at("filed") + " --logging-steps 1 --disable-tqdm " + options);
   ASSERT_EQ(stopped.exit_code, 75) << stopped.err;
   EXPECT_NE(stopped.err.find("stopped early as the file STOP asks"), std::string::npos) << stopped.err;
   const JobResult refused = train("filed", options);
