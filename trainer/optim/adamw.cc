@@ -183,15 +183,19 @@ void AdamW::swap_averages() {
 AdamW::State AdamW::gathered_state() const {
   const bool root = parameters_.comm().rank() == 0;
   std::vector<Moments> all = moments_;
+  at::Tensor largest;  // one after the other is gathered in it: a device need not have room for more
+  for (const Bucket& bucket : parameters_.buckets())
+    if (bucket.is_cut() && (!largest.defined() || bucket.values.numel() > largest.numel())) largest = bucket.values;
+  if (largest.defined()) largest = at::empty_like(largest);
   for (size_t b = 0; b < all.size(); ++b) {
     const Bucket& bucket = parameters_.buckets()[b];
     if (!bucket.is_cut()) continue;
     for (at::Tensor* moment : {&all[b].first, &all[b].second, &all[b].average}) {
       if (!moment->defined()) continue;
-      const at::Tensor whole = at::empty_like(bucket.values);
+      const at::Tensor whole = largest.narrow(0, 0, bucket.values.numel());
       bucket.part(whole).copy_(*moment);
       parameters_.comm().all_gather(whole);
-      *moment = root ? whole.to(at::kCPU) : at::Tensor();
+      *moment = root ? whole.to(at::kCPU, whole.scalar_type(), /*non_blocking=*/false, /*copy=*/true) : at::Tensor();
     }
   }
   return root ? named(all) : State();

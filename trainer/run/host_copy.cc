@@ -30,4 +30,8 @@ NamedTensors HostCopy::of(const NamedTensors& tensors) {
   return copies;
 }
 
+void HostCopy::release() {
+  if (memory_.defined() && !memory_.is_pinned()) memory_ = at::Tensor();
+}
+
 }  // namespace berth::train

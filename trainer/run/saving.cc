@@ -108,8 +108,13 @@ void Saving::begin_to_write(const RunState& state, std::string_view why, const s
                             Clock::time_point began) {
   try {
     Content content = copy(state, why, moments);
-    writing_ = std::async(std::launch::async,
-                          [this, content = std::move(content), waited = seconds_since(began)] { return write(content, waited); });
+    writing_ = std::async(std::launch::async, [this, content = std::move(content), waited = seconds_since(began)]() mutable {
+      std::string error = write(content, waited);
+      content = {};
+      weights_copy_.release();
+      moments_copy_.release();
+      return error;
+    });
   } catch (const std::exception& error) {  // no memory for the copy, or no thread
     std::promise<std::string> failed;
     failed.set_value(told(concat(checkpoint_name(state.global_step), " was not saved: ", as_error(error).what())));
