@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 
 #include "data/check.h"
@@ -32,12 +33,15 @@ void write_page(const std::filesystem::path& run) {
   }
 }
 
-// "goodput 94.2 % of 1:02:03 in 2 jobs: …".
+// "goodput 94.2 % of 1:02:03 in 2 jobs: …"; nothing if provenance.json does not say.
 void tell_goodput(const std::filesystem::path& run) {
-  const std::filesystem::path file = run / "provenance.json";
-  if (!std::filesystem::exists(file)) return;
-  const auto json = data::find_json<nlohmann::ordered_json>(data::read_file(file));
-  const auto goodput = json ? train::goodput_of(*json) : std::nullopt;
+  std::optional<train::Goodput> goodput;
+  try {
+    const auto json = data::find_json<nlohmann::ordered_json>(data::read_file(run / "provenance.json"));
+    if (json) goodput = train::goodput_of(*json);
+  } catch (const Error& error) {
+    BOOST_LOG_TRIVIAL(warning) << "goodput is not known: " << error.what();
+  }
   if (!goodput) return;
   char percent[32];
   std::snprintf(percent, sizeof percent, "%.1f", 100 * goodput->ratio());
@@ -102,8 +106,8 @@ int run_train(const TrainCommand& command, const TrainTexts& texts, const std::s
   command.options.validate();
   return on_all_ranks(command.device, log_level, [&](Rank& rank) {
     std::vector<std::unique_ptr<train::Sink>> sinks;
-    if (rank.comm.rank() == 0) sinks.push_back(std::make_unique<TrainProgress>(rank.console, !command.disable_tqdm));
     const bool first = rank.comm.rank() == 0;
+    if (first) sinks.push_back(std::make_unique<TrainProgress>(rank.console, !command.disable_tqdm));
     StopFile asked(command.options.output_dir / kStopFile);
     const train::TrainOutcome outcome = train_on(
         rank, command, texts, process_start, [&] { return stop_signal() != 0 || (first && asked.is_there()); }, std::move(sinks),
@@ -112,7 +116,7 @@ int run_train(const TrainCommand& command, const TrainTexts& texts, const std::s
           comm::agree_on_root(rank.comm, [&] { check_not_stopped(command.options.output_dir); });
         });
     if (outcome == train::TrainOutcome::kDone) return static_cast<int>(ExitCode::kOk);
-    if (rank.comm.rank() == 0)
+    if (first)
       BOOST_LOG_TRIVIAL(info) << "stopped early"
                               << (stop_signal() != 0 ? concat(" on signal ", stop_signal())
                                   : asked.is_there() ? " as the file STOP asks"

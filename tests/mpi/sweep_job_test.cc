@@ -185,7 +185,7 @@ TEST_F(SweepJob, AllGroupsStopWhenOneIsToldTo) {
                 " --num-train-epochs 400 --save-strategy no --search " + "learning-rate=2e-3,3e-3 & job=$!; until [ -s " +
                 at("one_stops/trial-0-seed-42/metrics.jsonl") + " ] && [ -s " + at("one_stops/trial-1-seed-42/metrics.jsonl") +
                 " ]; do sleep 0.01; kill -0 $job || break; done; "
-                "kill -USR1 $(pgrep -P $job | head -n 1); wait $job");
+                "read child others < /proc/$job/task/$job/children; kill -USR1 $child; wait $job");
   EXPECT_EQ(stopped.exit_code, 75) << stopped.err;
   for (const char* trial : {"trial-0-seed-42", "trial-1-seed-42"})
     EXPECT_FALSE(fs::exists(at(std::string("one_stops/") + trial + "/model.safetensors"))) << trial;
