@@ -1,5 +1,6 @@
 #include "launcher/cmd_predict.h"
 
+#include <boost/log/trivial.hpp>
 #include <iomanip>
 #include <iostream>
 #include <optional>
@@ -10,6 +11,7 @@
 #include "data/readers/reader.h"
 #include "data/store/matrix_file.h"
 #include "data/utf8.h"
+#include "launcher/csv_lines.h"
 #include "launcher/signals.h"
 #include "launcher/stoppable_input.h"
 #include "trainer/comm/agree.h"
@@ -23,6 +25,14 @@ namespace berth::launch {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+// Says which columns are taken where they were guessed.
+std::shared_ptr<data::RecordReader> opened(const data::Source& source, const data::ReaderOptions& options) {
+  std::shared_ptr<data::RecordReader> reader = data::open_reader(source, options);
+  if (const std::string columns = reader->columns(); columns.ends_with("(guessed)"))
+    BOOST_LOG_TRIVIAL(info) << source.name.string() << ": columns " << columns;
+  return reader;
+}
 
 // The records of --text, of --input, or of standard input.
 std::function<bool(data::Record&)> open_input(const PredictCommand& command, data::TaskKind task) {
@@ -47,6 +57,7 @@ std::function<bool(data::Record&)> open_input(const PredictCommand& command, dat
   }
   data::ReaderOptions options = command.reader;
   options.need_label = false;
+  options.keep_fields = true;
   options.kind = kind;
   const bool standard_input = command.input == "-", automatic = options.format == data::FileFormat::kAuto;
   if (standard_input && automatic && kind == data::RecordKind::kChoices) options.format = data::FileFormat::kJsonl;
@@ -56,14 +67,11 @@ std::function<bool(data::Record&)> open_input(const PredictCommand& command, dat
                   std::filesystem::is_directory(command.input),
               command.input.string(),
               ": a .txt may hold columns of words or plain sentences; say which (--format conll or text)");
-  if (!standard_input)
-    return [reader = std::shared_ptr<data::RecordReader>(data::open_reader(command.input, options))](data::Record& record) {
-      return reader->next(record);
-    };
+  if (!standard_input) return [reader = opened(command.input, options)](data::Record& record) { return reader->next(record); };
   return [input = std::make_shared<StoppableInput>(), options,
           reader = std::shared_ptr<data::RecordReader>()](data::Record& record) mutable {
     try {
-      if (!reader) reader = data::open_reader({input->path(), "standard input"}, options);
+      if (!reader) reader = opened({input->path(), "standard input"}, options);
       return reader->next(record);
     } catch (const Error&) {
       if (stop_signal() != 0) return false;  // cut off
@@ -72,7 +80,8 @@ std::function<bool(data::Record&)> open_input(const PredictCommand& command, dat
   };
 }
 
-// JSON Lines into a file, which is there when it is whole, or standard output; texts of the command line as a person reads them.
+// JSON Lines, or CSV by the file's name, into a file, which is there when it is whole, or standard output; texts of the command line as a
+// person reads them.
 class Output {
  public:
   // `describe`: what a person reads of a prediction; "" if that is its JSON.
@@ -82,7 +91,11 @@ class Output {
         for_people_(command.output.empty() && !command.text.empty() && !command.options.predictions.with_logits &&
                     !command.options.predictions.with_n_best) {
     if (command.output.empty() || command.output == "-") return;
+    std::error_code unlike;
+    check_usage(!std::filesystem::equivalent(command.input, command.output, unlike), "--output ", command.output.string(),
+                " would replace the input: give another file");
     file_.emplace(command.output, ExitCode::kBadInput);
+    if (command.output.extension() == ".csv") csv_.emplace();
   }
 
   void operator()(const data::Record& record, const Json& prediction) {
@@ -91,10 +104,7 @@ class Output {
       std::cout << data::printable_lines(described) << "\n";
       return;
     }
-    Json line{{"row", record.row}, {"text", record.text}};
-    if (record.has_pair) line["text_pair"] = record.text_pair;
-    line.update(prediction);
-    lines_ += data::dump_json(line) + "\n";
+    lines_ += csv_ ? csv_line(record, prediction) : json_line(record, prediction);
     if (lines_.size() >= kBufferBytes || !file_) flush();
   }
 
@@ -107,6 +117,35 @@ class Output {
  private:
   static constexpr size_t kBufferBytes = 1 << 20;
 
+  // The prediction has the text of words.
+  static Json told(const data::Record& record) {
+    Json told{{"row", record.row}};
+    if (record.words.empty()) told["text"] = record.text;
+    if (record.has_pair) told["text_pair"] = record.text_pair;
+    return told;
+  }
+
+  static Json value_of(const data::Field& field) { return data::parse_json<Json>(field.json, "", data::kOwnJson); }
+
+  static std::string json_line(const data::Record& record, const Json& prediction) {
+    Json line = told(record);
+    line.update(prediction);
+    for (const data::Field& field : record.fields)
+      if (!field.text) line["input"][field.name] = value_of(field);
+    return data::dump_json(line) + "\n";
+  }
+
+  std::string csv_line(const data::Record& record, Json prediction) {
+    CsvLines::Row given;
+    for (const data::Field& field : record.fields) given.emplace_back(field.name, value_of(field));
+    if (given.empty()) {
+      const Json object = told(record);
+      for (const auto& [key, value] : object.items()) given.emplace_back(key, value);
+    }
+    if (record.words.empty()) prediction.erase("text");
+    return (*csv_)(given, prediction);
+  }
+
   void flush() {
     if (file_)
       file_->write(lines_);
@@ -118,6 +157,7 @@ class Output {
   Describe describe_;
   bool for_people_;
   std::optional<data::DurableFile> file_;
+  std::optional<CsvLines> csv_;
   std::string lines_;
 };
 
@@ -146,7 +186,9 @@ void check_command(const PredictCommand& command) {
               "--pooling and --normalize-embeddings are for --embeddings and --similarity");
   check_usage(!command.embeddings || !command.similarity, "--embeddings or --similarity: give one of them");
   check_usage(command.embeddings || !data::MatrixFile::is_name(command.output), command.output.string(),
-              ": predictions are written as JSON Lines; .npy and .h5 are for --embeddings");
+              ": predictions are written as JSON Lines or CSV; .npy and .h5 are for --embeddings");
+  check_usage(command.output.extension() != ".tsv", command.output.string(),
+              ": JSON Lines or CSV are written, no TSV: name it .csv");
   command.embedding.validate();
 }
 
@@ -204,10 +246,12 @@ int run_predict(const PredictCommand& command, const std::string& log_level) {
       return run_embeddings(command, names[0], embedding, rank);
     }
     const std::vector<train::LoadedModel> models = train::load_models(names, options.precision, comm);
+    comm.set_stage("prediction");
     const data::TaskKind task = models[0].kind();
     const std::optional<train::DocumentWindows>& windows = models[0].config().windows;
+    const std::optional<int64_t> as_trained = models[0].config().max_length;
     options.features.max_length =
-        command.max_length.value_or(windows ? static_cast<int>(windows->max_length) : data::task_info(task).max_length);
+        command.max_length.value_or(as_trained ? static_cast<int>(*as_trained) : data::task_info(task).max_length);
     if (windows && !options.features.doc_stride) options.features.doc_stride = static_cast<int>(windows->doc_stride);
     comm::agree(comm, [&] {
       check_usage(windows || !options.features.doc_stride || data::task_info(task).records == data::RecordKind::kQuestions,

@@ -7,6 +7,7 @@
 #include "launcher/logging.h"
 #include "launcher/progress.h"
 #include "launcher/signals.h"
+#include "trainer/checkpoint/model_path.h"
 #include "trainer/kernels/compute.h"
 #include "trainer/use/substitute.h"
 
@@ -40,6 +41,8 @@ data::PrepareReport prepare(const data::PrepareOptions& options, const std::shar
 
 int run_prepare(PrepareCommand command, const std::string& command_line, const std::string& log_level) {
   load_augment_model(command);
+  if (std::error_code error; !std::filesystem::exists(command.options.tokenizer, error))
+    command.options.tokenizer = train::resolve_model(command.options.tokenizer.string());
   command.options.validate();
   command.options.command = "berth " + command_line;
   const auto console = std::make_shared<Console>();

@@ -11,6 +11,7 @@
 #include "data/json/json.h"
 #include "data/store/folds.h"
 #include "data/words.h"
+#include "launcher/cmd_report.h"
 #include "launcher/options.h"
 #include "launcher/signals.h"
 #include "launcher/trial_runner.h"
@@ -316,6 +317,7 @@ int Sweep::finish() {
   finished_ = true;
   write_results();
   trials_.claims().clear();
+  try_to_write_page(options_.output_dir);
   std::cout << data::read_file(options_.output_dir / "sweep.md") << std::flush;
   const auto number = [&](auto what) { return std::count_if(results_.begin(), results_.end(), what); };
   const auto failed = number([](const auto& result) { return result.exit_code != 0; });
@@ -354,7 +356,11 @@ int Sweep::run() {
 int run_sweep(const SweepCommand& command, const CommandLine& line) {
   command.sweep.validate();
   return on_all_ranks(
-      command.train.device, line.log_level, [&](Rank& rank) { return Sweep(command, line, rank).run(); },
+      command.train.device, line.log_level,
+      [&](Rank& rank) {
+        if (rank.world.rank() == 0) log_remarks(line.remarks);
+        return Sweep(command, line, rank).run();
+      },
       command.sweep.ranks_per_trial);
 }
 

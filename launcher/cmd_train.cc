@@ -9,6 +9,7 @@
 #include "data/files/files.h"
 #include "data/json/json.h"
 #include "data/words.h"
+#include "launcher/cmd_report.h"
 #include "launcher/logging.h"
 #include "launcher/progress.h"
 #include "launcher/signals.h"
@@ -17,21 +18,11 @@
 #include "launcher/version.h"
 #include "trainer/comm/agree.h"
 #include "trainer/report/goodput.h"
-#include "trainer/report/html.h"
 #include "trainer/run/run_folder.h"
 #include "trainer/run/train_loop.h"
 
 namespace berth::launch {
 namespace {
-
-// The run stands without its page; one that was stopped before its first log has none.
-void write_page(const std::filesystem::path& run) {
-  try {
-    if (const auto page = train::write_report(run)) BOOST_LOG_TRIVIAL(info) << "the run on one page: " << page->string();
-  } catch (const std::exception& error) {
-    BOOST_LOG_TRIVIAL(warning) << "report.html was not written: " << error.what();
-  }
-}
 
 // "goodput 94.2 % of 1:02:03 in 2 jobs: …"; nothing if provenance.json does not say.
 void tell_goodput(const std::filesystem::path& run) {
@@ -55,8 +46,8 @@ void tell_goodput(const std::filesystem::path& run) {
 using Steady = std::chrono::steady_clock;
 const Steady::time_point process_start = Steady::now();
 
-// When the job is ended from outside: as --max-time says, or the batch script, which knows the job's limit (BERTH_END_TIME, seconds since
-// 1970).
+}  // namespace
+
 std::optional<Steady::time_point> end_of_job(std::optional<double> max_time) {
   std::optional<Steady::time_point> end;
   const auto at = [&](Steady::time_point from, double seconds) {
@@ -64,13 +55,13 @@ std::optional<Steady::time_point> end_of_job(std::optional<double> max_time) {
     end = end ? std::min(*end, time) : time;
   };
   if (max_time) at(process_start, *max_time);
-  const char* known = std::getenv("BERTH_END_TIME");
-  if (const double epoch = known == nullptr ? 0 : std::atof(known); epoch > 0)
-    at(Steady::now(), epoch - std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count());
+  for (const char* name : {"BERTH_END_TIME", "SLURM_JOB_END_TIME"}) {
+    const char* known = std::getenv(name);
+    if (const double epoch = known == nullptr ? 0 : std::atof(known); epoch > 0)
+      at(Steady::now(), epoch - std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count());
+  }
   return end;
 }
-
-}  // namespace
 
 void check_not_stopped(const std::filesystem::path& folder) {
   check_usage(!std::filesystem::exists(folder / kStopFile), (folder / kStopFile).string(),
@@ -85,6 +76,7 @@ train::TrainOutcome train_on(Rank& rank, const TrainCommand& command, const Trai
   begins();
   if (rank.comm.rank() == 0) {
     BOOST_LOG_TRIVIAL(info) << "berth " << texts.command_line;
+    log_remarks(texts.remarks);
     BOOST_LOG_TRIVIAL(info) << rank.comm.description();
   }
   const train::TrainOutcome outcome = train::train(command.options, folder, rank.comm,
@@ -94,10 +86,11 @@ train::TrainOutcome train_on(Rank& rank, const TrainCommand& command, const Trai
                                                     .sinks = std::move(sinks),
                                                     .version = version(),
                                                     .options = texts.all_options,
+                                                    .changed_options = texts.changed_options,
                                                     .command = texts.shell_command});
   if (rank.comm.rank() == 0) {
     tell_goodput(command.options.output_dir);
-    write_page(command.options.output_dir);
+    try_to_write_page(command.options.output_dir);
   }
   return outcome;
 }
@@ -112,7 +105,7 @@ int run_train(const TrainCommand& command, const TrainTexts& texts, const std::s
     const train::TrainOutcome outcome = train_on(
         rank, command, texts, process_start, [&] { return stop_signal() != 0 || (first && asked.is_there()); }, std::move(sinks),
         [&] {
-          if (first) log_to_file(command.options.output_dir / "berth.log", log_level, rank.console);
+          log_to_file(command.options.output_dir / "berth.log", log_level, rank.console);
           comm::agree_on_root(rank.comm, [&] { check_not_stopped(command.options.output_dir); });
         });
     if (outcome == train::TrainOutcome::kDone) return static_cast<int>(ExitCode::kOk);

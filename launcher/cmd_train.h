@@ -5,9 +5,11 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "launcher/config_file.h"
 #include "launcher/ranks.h"
 #include "trainer/run/train_loop.h"
 #include "trainer/run/train_options.h"
@@ -22,10 +24,16 @@ struct TrainCommand {
 
 // What is written down of how a run was asked for.
 struct TrainTexts {
-  std::string command_line;            // as given: for berth.log
-  std::string shell_command;           // CommandLine::for_shell: for the model card
-  nlohmann::ordered_json all_options;  // for provenance.json
+  std::string command_line;                  // as given: for berth.log
+  std::string shell_command;                 // CommandLine::for_shell: for the model card
+  nlohmann::ordered_json all_options;        // for provenance.json
+  std::vector<std::string> changed_options;  // those of them that are not as by default
+  std::vector<ConfigRemark> remarks = {};
 };
+
+// When the job is ended from outside: as --max-time says, or the batch system or its script, which know the job's limit (BERTH_END_TIME,
+// SLURM_JOB_END_TIME: seconds since 1970); the first of them.
+std::optional<std::chrono::steady_clock::time_point> end_of_job(std::optional<double> max_time);
 
 // Throws Error(kUsage) while there is a file STOP in the folder.
 void check_not_stopped(const std::filesystem::path& folder);

@@ -1,24 +1,21 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "data/check.h"
 #include "data/shell.h"
 #include "data/words.h"
+#include "launcher/config_file.h"
+#include "launcher/help.h"
+#include "launcher/logging.h"
+#include "launcher/option_names.h"
+#include "launcher/option_parser.h"
 #include "launcher/options.h"
 #include "launcher/version.h"
 
 namespace berth::launch {
 namespace {
-
-// "--per_device_x" -> "--per-device-x"; values are left alone.
-std::string canonical(const std::string& argument) {
-  if (!argument.starts_with("--")) return argument;
-  const size_t end = std::min(argument.find('='), argument.size());
-  std::string name = argument.substr(0, end);
-  std::replace(name.begin(), name.end(), '_', '-');
-  return name + argument.substr(end);
-}
 
 bool is_boolean(const std::string& word) { return word == "true" || word == "True" || word == "false" || word == "False"; }
 
@@ -37,70 +34,28 @@ std::vector<std::string> join_flag_values(const CLI::App& app, const std::vector
   return joined;
 }
 
-// The first name of the option that `argument` gives; if there is none of that name, all before "=".
-std::string option_in(const CLI::App& app, const std::string& argument) {
-  const std::string name = argument.substr(0, argument.find('='));
-  const CLI::Option* option = name.starts_with("--") ? app.get_option_no_throw(name) : nullptr;
-  return option == nullptr ? name : option->get_name();
-}
-
-// An option takes one value, unless its values are a list or each of them is taken when it is met.
-bool takes_one(const CLI::Option& option) { return option.get_expected_max() <= 1 && !option.get_trigger_on_parse(); }
-
-// Replaces "--config FILE" by the file's options, but for those that the command line gives, or a later file.
-std::vector<std::string> expand_config(const CLI::App& app, const std::vector<std::string>& arguments) {
-  std::vector<std::string> from_file, rest;
-  const auto forget = [&](const std::string& option) {
-    std::erase_if(from_file, [&](const std::string& earlier) { return option_in(app, earlier) == option; });
+// "--model --data x.h5" is what a script makes of a variable that is empty: CLI11 would take --data for the model's name.
+void check_values(const CLI::App& app, const std::vector<std::string>& arguments) {
+  const auto option_of = [&](const std::string& argument) {
+    return argument.starts_with("--") ? app.get_option_no_throw(argument) : nullptr;
   };
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    const bool separate = arguments[i] == "--config";
-    if (!separate && !arguments[i].starts_with("--config=")) {
-      rest.push_back(arguments[i]);
-      continue;
-    }
-    check_usage(!separate || i + 1 < arguments.size(), "--config needs a file");
-    const std::string path = separate ? arguments[++i] : arguments[i].substr(9);
-    for (const ConfigOption& given : read_config_file(path)) {
-      const std::string name = canonical("--" + given.name);
-      const CLI::Option* option = app.get_option_no_throw(name);
-      check_usage(given.values.size() == 1 || option == nullptr || !takes_one(*option), path, ": option ", given.name,
-                  " is a list of ", given.values.size(), " values; it takes one");
-      forget(option_in(app, name));
-      for (const std::string& value : given.values) from_file.push_back(concat(name, "=", value));
-    }
+  for (size_t i = 0; i + 1 < arguments.size(); ++i) {
+    const CLI::Option* option = option_of(arguments[i]);
+    check_usage(option == nullptr || option->get_expected_min() == 0 || option_of(arguments[i + 1]) == nullptr, app.get_name(),
+                ": ", arguments[i], " has no value: ", arguments[i + 1], " follows it (is a variable of the script empty?)");
   }
-  for (const std::string& argument : rest) forget(option_in(app, argument));
-  from_file.insert(from_file.end(), rest.begin(), rest.end());
-  return from_file;
 }
 
-// The known subcommand or option nearest to an unknown one, by edit distance; "" if none is near.
-std::string nearest(const std::string& word, const std::vector<std::string>& known) {
-  std::string best;
-  size_t best_distance = std::max<size_t>(2, word.size() / 3) + 1;
-  for (const std::string& candidate : known) {
-    const size_t distance = edit_distance(word, candidate);
-    if (distance < best_distance) {
-      best_distance = distance;
-      best = candidate;
-    }
-  }
-  return best;
-}
-
-std::vector<std::string> option_names(const CLI::App& app) {
-  std::vector<std::string> names;
-  for (const CLI::Option* option : app.get_options())
-    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
-  return names;
+// Not --help and --config.
+bool is_setting(const CLI::Option& option) {
+  return option.get_group() != kGeneralGroup || option.get_lnames()[0] == "log-level";
 }
 
 // Every option by its first long name, with what was given or its default.
 nlohmann::ordered_json effective_options(const CLI::App& app) {
   nlohmann::ordered_json all;
   for (const CLI::Option* option : app.get_options()) {
-    if (option->get_lnames().empty() || option->get_lnames()[0] == "help" || option->get_lnames()[0] == "config") continue;
+    if (option->get_lnames().empty() || !is_setting(*option)) continue;
     const std::vector<std::string>& given = option->results();
     nlohmann::ordered_json& value = all[option->get_lnames()[0]];
     if (given.size() == 1)
@@ -111,6 +66,16 @@ nlohmann::ordered_json effective_options(const CLI::App& app) {
       value = option->get_default_str();
   }
   return all;
+}
+
+// The first long names of the options that were given another value than their default.
+std::vector<std::string> changed_options(const CLI::App& app) {
+  std::vector<std::string> changed;
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->count() == 0 || option->get_lnames().empty() || option->get_lnames()[0] == "config") continue;
+    if (option->results() != std::vector{option->get_default_str()}) changed.push_back(option->get_lnames()[0]);
+  }
+  return changed;
 }
 
 // Every option that was given, and its value; one that may be given several times stands there so often.
@@ -152,70 +117,106 @@ std::string searched(const CLI::App& app, const std::string& spec) {
   if (equals == std::string::npos) return spec;  // parse_search says what is wrong
   const std::string name = canonical("--" + spec.substr(begin, equals - begin));
   const CLI::Option* option = app.get_option_no_throw(name);
-  const bool of_train = option != nullptr && option->get_group() != kSweepGroup && name != "--config" && name != "--help";
-  const std::string guess = of_train ? "" : nearest(name, option_names(app));
-  check_usage(of_train, "--search ", spec, ": berth train has no option ", name,
-              guess.empty() ? "" : "; did you mean " + guess + "?");
+  const bool of_train = option != nullptr && option->get_group() != kSweepGroup && option->get_group() != kGeneralGroup;
+  check_usage(of_train, "--search ", spec, ": berth train has no option ", name, option_hint(app, name));
   return option->get_lnames()[0] + spec.substr(equals);
 }
 
-std::string overview() {
-  std::string text = version() + "\nBERT fine-tuning for HPC clusters.\n\nUsage: berth SUBCOMMAND [options]\n\n";
-  for (const Subcommand& s : subcommands()) text += "  " + s.name + std::string(10 - s.name.size(), ' ') + s.help + "\n";
-  return text +
-         "\nberth SUBCOMMAND --help lists its options with their defaults. Options may be written with dashes or underscores, "
-         "and come\n"
-         "from a file: --config FILE (JSON or TOML). Ranks are started by mpirun or srun: mpirun -np 8 berth train …\n"
-         "Exit codes: 0 done, 1 internal error, 2 usage, 3 bad input, 4 diverged, 75 stopped early with a good checkpoint.\n";
+const Subcommand& find_subcommand(const std::string& name) {
+  std::vector<std::string> names;
+  for (const Subcommand& s : subcommands()) {
+    if (s.name == name) return s;
+    if (!s.hidden) names.push_back(s.name);
+  }
+  if (name.starts_with("-")) names = {"--version", "--help", "--help-all"};
+  fail(ExitCode::kUsage, name.starts_with("-") ? "unknown option " : "unknown command ", name, did_you_mean(name, names), " (",
+       name.starts_with("-") ? "options come behind the command; berth --help lists the commands)" : "berth --help lists them)");
+}
+
+// What `arguments` ask for that name no subcommand to be run: a version or help; nothing if they do name one.
+std::optional<std::string> help_asked(const std::vector<std::string>& arguments) {
+  const std::string& first = arguments[0];
+  if (first == "--version" || first == "-V") return version() + "\n\n" + version_details();
+  const bool asks = first == "help";
+  if (asks && arguments.size() > 1 && !arguments[1].starts_with("-"))
+    return help_text(command_help(find_subcommand(arguments[1])), help_style(), false);
+  if (asks || first == "--help" || first == "-h" || first == "--help-all") return overview(help_style());
+  return std::nullopt;
+}
+
+// Throws Error(kUsage) that names those that were not given.
+void check_given(const CLI::App& app, const std::vector<const CLI::Option*>& required) {
+  std::vector<std::string> missing;
+  for (const CLI::Option* option : required)
+    if (option->count() == 0) {
+      const std::string& text = option->get_description();
+      missing.push_back(concat(option->get_name(), " (", text.substr(0, text.find("; ")), ")"));
+    }
+  check_usage(missing.empty(), app.get_name(), " needs ", joined(missing, ", "), "; see ", app.get_name(), " --help");
+}
+
+// The options that a subcommand wants; their marks are taken off, for CLI11 would speak of them before it does of unknown options.
+std::vector<const CLI::Option*> take_required(CLI::App& app) {
+  std::vector<const CLI::Option*> required;
+  for (CLI::Option* option : app.get_options([](CLI::Option* it) { return it->get_required(); })) {
+    option->required(false);
+    required.push_back(option);
+  }
+  return required;
 }
 
 }  // namespace
 
-CommandLine parse_command_line(const std::vector<std::string>& arguments) {
-  if (!arguments.empty() && (arguments[0] == "--version" || arguments[0] == "-V")) throw HelpRequested{version() + "\n"};
-  if (!arguments.empty() && (arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "help"))
-    throw HelpRequested{overview()};
-  check_usage(!arguments.empty(),
-              "no subcommand given; use prepare, train, sweep, evaluate, predict, inspect or report (berth --help)");
+void declare_options(CLI::App& app, const Subcommand& subcommand, CommandLine& line) {
+  subcommand.declare(app, line);
+  Parser p(app);
+  p.add_choice("--log-level", line.log_level, {"trace", "debug", "info", "warning", "error"}, "what is told of a command's work",
+               [&line](const std::string& name) {
+                 parse_log_level(name);
+                 line.log_level = name;
+               });
+  const std::string of_config =
+      concat("JSON or TOML file with any of these options",
+             has_train_options(app) ? ", or what transformers' TrainingArguments.to_json_string() writes" : "",
+             "; the command line wins");
+  app.add_option("--config", of_config)->type_name("FILE")->group(kGeneralGroup);
+  app.set_help_flag("-h,--help", "the options that matter most")->group(kGeneralGroup);
+  app.set_help_all_flag("--help-all", "all options")->group(kGeneralGroup);
+}
 
-  std::vector<std::string> names;
-  const Subcommand* chosen = nullptr;
-  for (const Subcommand& s : subcommands()) {
-    names.push_back(s.name);
-    if (s.name == arguments[0]) chosen = &s;
-  }
-  if (chosen == nullptr) {
-    const std::string guess = nearest(arguments[0], names);
-    fail(ExitCode::kUsage, "unknown subcommand ", arguments[0], guess.empty() ? "" : "; did you mean " + guess + "?",
-         " (berth --help lists them)");
-  }
+CommandLine parse_command_line(const std::vector<std::string>& arguments) {
+  check_usage(!arguments.empty(), "no command given; berth --help lists them");
+  if (const auto help = help_asked(arguments)) throw HelpRequested{*help};
+  const Subcommand& chosen = find_subcommand(arguments[0]);
 
   CommandLine line;
   for (const std::string& argument : arguments) line.text += (line.text.empty() ? "" : " ") + argument;
-  CLI::App app("berth " + chosen->name + ": " + chosen->help, "berth " + chosen->name);
-  app.get_formatter()->column_width(42);
-  chosen->declare(app, line);
-  app.add_option("--log-level", line.log_level, "trace, debug, info, warning or error")->capture_default_str();
-  app.add_option("--config", "JSON or TOML file with any of these options; the command line wins")->type_name("FILE");
+  CLI::App app("", "berth " + chosen.name);
+  declare_options(app, chosen, line);
+  const std::vector<const CLI::Option*> required = take_required(app);
 
   std::vector<std::string> rest;
   for (size_t i = 1; i < arguments.size(); ++i) rest.push_back(canonical(arguments[i]));
-  rest = join_flag_values(app, expand_config(app, rest));
+  rest = join_flag_values(app, expand_config(app, rest, line.remarks));
+  check_values(app, rest);
   std::reverse(rest.begin(), rest.end());  // CLI11 parses from the back
   try {
     app.parse(rest);
   } catch (const CLI::CallForHelp&) {
-    throw HelpRequested{app.help()};
+    throw HelpRequested{help_text(command_help(chosen), help_style(), false)};
+  } catch (const CLI::CallForAllHelp&) {
+    throw HelpRequested{help_text(command_help(chosen), help_style(), true)};
   } catch (const CLI::ExtrasError&) {
     const std::vector<std::string> extras = app.remaining();
     const std::string word = extras.empty() ? "" : extras.front().substr(0, extras.front().find('='));
-    const std::string guess = word.starts_with("--") ? nearest(word, option_names(app)) : "";
-    fail(ExitCode::kUsage, "berth ", chosen->name, ": unknown ", word.starts_with("-") ? "option " : "argument ", word,
-         guess.empty() ? "" : "; did you mean " + guess + "?", " (berth ", chosen->name, " --help lists them)");
+    fail(ExitCode::kUsage, app.get_name(), ": unknown ", word.starts_with("-") ? "option " : "argument ", word,
+         option_hint(app, word), " (", app.get_name(), " --help-all lists them)");
   } catch (const CLI::ParseError& error) {
-    fail(ExitCode::kUsage, "berth ", chosen->name, ": ", error.what(), " (berth ", chosen->name, " --help)");
+    fail(ExitCode::kUsage, app.get_name(), ": ", error.what(), " (", app.get_name(), " --help)");
   }
+  check_given(app, required);
   line.options = effective_options(app);
+  line.changed_options = changed_options(app);
   line.for_shell = shell_command(app);
   if (auto* sweep = std::get_if<SweepCommand>(&line.command)) {
     sweep->train_arguments = train_arguments(app);

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <fstream>
+#include <span>
 
 #include "data/check.h"
 #include "data/utf8.h"
@@ -37,15 +38,23 @@ bool names_utf8(std::string locale) {
   return locale.find("utf-8") != std::string::npos || locale.find("utf8") != std::string::npos;
 }
 
-// mpirun reads its ranks' standard error through a pipe and writes it unchanged to its own. Opens the terminal that mpirun writes
-// to, if it is this process's parent and writes to one; else -1.
-int open_launchers_terminal(int fd) {
-  const std::string parent = "/proc/" + std::to_string(::getppid());
+constexpr std::string_view kLaunchers[] = {"mpirun", "mpiexec", "orterun", "prterun"},
+                           kDaemons[] = {"orted", "prted", "hydra_pmi_proxy"};  // of them, on other hosts
+
+std::string name_of_parent() {
   std::string name;
-  std::getline(std::ifstream(parent + "/comm") >> std::ws, name);
-  constexpr std::string_view kLaunchers[] = {"mpirun", "mpiexec", "orterun", "prterun"};
-  if (std::find(std::begin(kLaunchers), std::end(kLaunchers), name) == std::end(kLaunchers)) return -1;
-  const int terminal = ::open((parent + "/fd/" + std::to_string(fd)).c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC);
+  std::getline(std::ifstream(concat("/proc/", ::getppid(), "/comm")) >> std::ws, name);
+  return name;
+}
+
+bool is_among(std::span<const std::string_view> names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// mpirun reads its ranks' standard error through a pipe, their standard output through a terminal that it makes up, and writes both
+// unchanged to its own. Opens the terminal that mpirun, this process's parent, writes to, if it does to one; else -1.
+int open_launchers_terminal(int fd) {
+  const int terminal = ::open(concat("/proc/", ::getppid(), "/fd/", fd).c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC);
   if (terminal < 0 || ::isatty(terminal) == 1) return terminal;
   ::close(terminal);
   return -1;
@@ -53,7 +62,10 @@ int open_launchers_terminal(int fd) {
 
 }  // namespace
 
-std::string error_line(std::string_view what) { return concat("berth: ", data::printable(what), "\n"); }
+std::string error_line(std::string_view what) {
+  constexpr size_t kMost = 4000;  // a name in a file may have megabytes
+  return concat("berth: ", data::printable(what.substr(0, kMost)), what.size() > kMost ? "…" : "", "\n");
+}
 
 TerminalStyle TerminalStyle::detect(bool is_terminal, const std::function<std::string(const char*)>& environment) {
   TerminalStyle style;
@@ -70,9 +82,10 @@ TerminalStyle TerminalStyle::detect(bool is_terminal, const std::function<std::s
 }
 
 Console::Console(int fd) : fd_(fd) {
-  int terminal = fd;
-  if (::isatty(fd) != 1 && (terminal = open_launchers_terminal(fd)) >= 0) terminal_ = terminal;
-  style_ = TerminalStyle::detect(terminal >= 0, environment_variable);
+  const std::string parent = name_of_parent();
+  if (is_among(kLaunchers, parent)) terminal_ = open_launchers_terminal(fd);
+  const bool own = terminal_ < 0 && !is_among(kLaunchers, parent) && !is_among(kDaemons, parent) && ::isatty(fd) == 1;
+  style_ = TerminalStyle::detect(own || terminal_ >= 0, environment_variable);
 }
 
 Console::~Console() {

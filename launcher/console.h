@@ -26,7 +26,7 @@ struct TerminalStyle {
 // Thread-safe.
 class Console {
  public:
-  // `fd` must stay open. Production code uses standard error; that of a rank counts as a terminal if its mpirun's is one.
+  // `fd` must stay open: standard error, or standard output. That of a rank counts as a terminal if its mpirun's is one.
   explicit Console(int fd = 2);
   Console(int fd, TerminalStyle style) : fd_(fd), style_(style) {}
   ~Console();

@@ -8,6 +8,7 @@
 #include <boost/log/sinks/basic_sink_backend.hpp>
 #include <boost/log/sinks/sync_frontend.hpp>
 #include <boost/log/utility/setup/common_attributes.hpp>
+#include <functional>
 #include <sstream>
 
 #include "data/check.h"
@@ -59,6 +60,7 @@ class ConsoleBackend : public sinks::basic_sink_backend<sinks::synchronized_feed
 using ConsoleSink = sinks::synchronous_sink<ConsoleBackend>;
 boost::shared_ptr<ConsoleSink> console_sink;  // of start_logging
 severity_level console_level = severity_level::info;
+int own_rank = 0;
 
 // Tells the console of its own failures: they cannot be log records, which are being written just then.
 class FileBackend : public sinks::basic_formatted_sink_backend<char, sinks::synchronized_feeding> {
@@ -80,6 +82,18 @@ void format_for_file(const log::record_view& record, log::formatting_ostream& ou
   out << time_of(record, "%Y-%m-%d %H:%M:%S.%f") << " rank " << log::extract_or_default<int>("Rank", record, 0) << ' '
       << severity_of(record) << ": " << text_of(record);
 }
+
+boost::shared_ptr<log::sinks::sink> add_file(const std::filesystem::path& path, const std::string& level,
+                                             std::shared_ptr<Console> console) {
+  auto sink = boost::make_shared<sinks::synchronous_sink<FileBackend>>(boost::make_shared<FileBackend>(path, std::move(console)));
+  sink->set_formatter(&format_for_file);
+  sink->set_filter(log::trivial::severity >= parse_log_level(level));
+  log::core::get()->add_sink(sink);
+  return sink;
+}
+
+std::function<void()>
+    open_file;  // of log_to_file: what is left to do before the last error can be written there; empty: there is no file
 
 const char* color_of(severity_level severity) {
   if (severity >= severity_level::error) return "\x1b[31m";
@@ -111,25 +125,33 @@ void start_logging(std::shared_ptr<Console> console, const std::string& level, i
   const auto core = log::core::get();
   core->remove_all_sinks();
   log::add_common_attributes();
-  core->add_global_attribute("Rank", log::attributes::constant<int>(rank));
+  const auto [attribute, added] = core->add_global_attribute("Rank", log::attributes::constant<int>(rank));
+  if (!added) attribute->second = log::attributes::constant<int>(rank);
   console_sink = boost::make_shared<ConsoleSink>(boost::make_shared<ConsoleBackend>(std::move(console), rank));
+  own_rank = rank;
   console_level = rank == 0 ? own : std::max(own, severity_level::warning);
   console_sink->set_filter(log::trivial::severity >= console_level);
   core->add_sink(console_sink);
 }
 
-boost::shared_ptr<log::sinks::sink> log_to_file(const std::filesystem::path& path, const std::string& level,
-                                                std::shared_ptr<Console> console) {
-  auto sink = boost::make_shared<sinks::synchronous_sink<FileBackend>>(boost::make_shared<FileBackend>(path, std::move(console)));
-  sink->set_formatter(&format_for_file);
-  sink->set_filter(log::trivial::severity >= parse_log_level(level));
-  log::core::get()->add_sink(sink);
-  return sink;
+void log_to_file(const std::filesystem::path& path, const std::string& level, const std::shared_ptr<Console>& console) {
+  open_file = [=] { add_file(path, level, console); };
+  if (own_rank != 0) return;
+  open_file();
+  open_file = [] {};
+}
+
+void log_last_error(const std::string& what) {
+  if (!open_file) return;
+  open_file();
+  log::core::get()->remove_sink(console_sink);
+  BOOST_LOG_TRIVIAL(error) << what;
+  stop_logging();
 }
 
 RunLogging::RunLogging(const std::string& name, const std::filesystem::path& file, const std::string& level,
                        std::shared_ptr<Console> console) {
-  if (!file.empty()) file_ = log_to_file(file, level, std::move(console));
+  if (!file.empty()) file_ = add_file(file, level, std::move(console));
   console_sink->locked_backend()->set_name(name);
   console_sink->set_filter(log::trivial::severity >= std::max(console_level, severity_level::warning));
 }
@@ -143,6 +165,7 @@ RunLogging::~RunLogging() {
 void stop_logging() {
   log::core::get()->remove_all_sinks();
   console_sink.reset();
+  open_file = nullptr;
 }
 
 }  // namespace berth::launch

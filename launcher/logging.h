@@ -2,7 +2,8 @@
 //
 // Console (standard error): rank 0 from the chosen level on, other ranks from warning on, tagged with their rank.
 // File (berth.log in the output folder): rank 0's records from the chosen level on, appended. Only rank 0 writes in the output
-// folder, so what other ranks warn of is on the console only: in the batch job's output.
+// folder, so what other ranks warn of is on the console only: in the batch job's output. But the error that ends a job is in the file,
+// whichever rank has it.
 #pragma once
 
 #include <boost/log/sinks/sink.hpp>
@@ -21,10 +22,12 @@ boost::log::trivial::severity_level parse_log_level(const std::string& name);
 // Replaces all sinks by the console. Call it once rank is known; before that Boost.Log's default prints to the console too.
 void start_logging(std::shared_ptr<Console> console, const std::string& level, int rank);
 
-// Rank 0, after start_logging. If the file cannot be written, the console says so, and what is missing is written later
-// (data/files/record_file.h).
-boost::shared_ptr<boost::log::sinks::sink> log_to_file(const std::filesystem::path& path, const std::string& level,
-                                                       std::shared_ptr<Console> console);
+// Every rank, after start_logging; only rank 0 opens the file at once. If it cannot be written, the console says so, and what is missing is
+// written later (data/files/record_file.h).
+void log_to_file(const std::filesystem::path& path, const std::string& level, const std::shared_ptr<Console>& console);
+
+// The error that ends this process, as the last record, into the file alone: standard error has it from elsewhere. Nothing without a file.
+void log_last_error(const std::string& what);
 
 // One run among several of a job: while this lives, its records go to `file` (empty: nowhere, for ranks but the run's first), and the
 // console has its warnings alone, each after `name`. After start_logging; one at a time.

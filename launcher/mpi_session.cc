@@ -5,10 +5,12 @@
 #include <cstdlib>
 #include <exception>
 #include <iostream>
+#include <iterator>
 #include <thread>
 
 #include "data/check.h"
 #include "launcher/console.h"
+#include "launcher/logging.h"
 #include "trainer/comm/agree.h"
 #include "trainer/comm/mpi/mpi_check.h"
 
@@ -19,11 +21,43 @@ namespace {
 [[noreturn]] void end_all(int rank, int code, const std::string& what) {
   std::this_thread::sleep_for(std::chrono::milliseconds(rank == 0 ? 0 : 2000 + 50 * std::min(rank, 100)));
   std::cerr << error_line(what) << std::flush;
+  log_last_error(what);
   MPI_Abort(MPI_COMM_WORLD, code);
   std::_Exit(code);
 }
 
+// By which launchers tell a process its place. PMIx, PMI and Open MPI; MPICH, Intel MPI and MVAPICH2; Cray's and IBM's; Flux.
+constexpr const char* kPlaceOfRank[] = {"OMPI_COMM_WORLD_SIZE",
+                                        "PMIX_RANK",
+                                        "PMIX_NAMESPACE",
+                                        "PMI_RANK",
+                                        "PMI_SIZE",
+                                        "PMI_FD",
+                                        "PMI_ID",
+                                        "MPI_LOCALRANKID",
+                                        "MV2_COMM_WORLD_RANK",
+                                        "PALS_RANKID",
+                                        "ALPS_APP_PE",
+                                        "JSM_NAMESPACE_RANK",
+                                        "FLUX_TASK_RANK"};
+
 }  // namespace
+
+bool started_alone(const std::function<const char*(const char*)>& get_env) {
+  return std::none_of(std::begin(kPlaceOfRank), std::end(kPlaceOfRank), get_env);
+}
+
+int run_alone(const std::function<int()>& body) {
+  try {
+    check_usage(launch_problem(1, std::getenv).empty(), launch_problem(1, std::getenv));
+    return body();
+  } catch (const std::exception& exception) {
+    const Error error = as_error(exception);
+    std::cerr << error_line(error.what()) << std::flush;
+    log_last_error(error.what());
+    return static_cast<int>(error.code());
+  }
+}
 
 int run_ranks(const std::function<int()>& body) {
   int provided = 0, rank = 0, size = 1;
@@ -32,10 +66,12 @@ int run_ranks(const std::function<int()>& body) {
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   int code = 0;
   try {
-    check_usage(launch_problem(size, std::getenv).empty(), launch_problem(size, std::getenv));
     code = body();
   } catch (const comm::AgreedError& error) {
-    if (rank == 0) std::cerr << error_line(error.what()) << std::flush;
+    if (rank == 0) {
+      std::cerr << error_line(error.what()) << std::flush;
+      log_last_error(error.what());
+    }
     code = static_cast<int>(error.code());
   } catch (const std::exception& exception) {
     const Error error = as_error(exception);
@@ -47,8 +83,7 @@ int run_ranks(const std::function<int()>& body) {
 
 std::string launch_problem(int mpi_size, const std::function<const char*(const char*)>& get_env) {
   const char* tasks = get_env("SLURM_STEP_NUM_TASKS");  // set by srun alone, not in a batch script
-  const bool other_launcher = get_env("OMPI_COMM_WORLD_SIZE") || get_env("PMI_SIZE") || get_env("PMIX_RANK");
-  if (mpi_size > 1 || !tasks || std::atoi(tasks) < 2 || other_launcher) return "";
+  if (mpi_size > 1 || !tasks || std::atoi(tasks) < 2 || !started_alone(get_env)) return "";
   return concat("srun started ", tasks, " tasks, but MPI sees one rank: this srun does not speak MPI's start-up protocol. Use ",
                 "`srun --mpi=pmix` (`srun --mpi=list` shows what there is) or mpirun inside the allocation");
 }

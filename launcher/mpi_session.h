@@ -6,8 +6,14 @@
 
 namespace berth::launch {
 
-// Runs `body` between MPI_Init_thread(MPI_THREAD_MULTIPLE) and MPI_Finalize and returns its exit code. Without mpirun or srun it
-// is one rank. A process can do this once.
+// Whether no launcher has started this process (mpirun, mpiexec, srun with its protocol, …), so that it is the only rank and needs no MPI, which takes time
+// to start, and may not be allowed where there is no job. `get_env` is getenv or a test's.
+bool started_alone(const std::function<const char*(const char*)>& get_env);
+
+// Runs `body` as the only rank, without MPI, and returns its exit code; an exception is printed, and its code returned.
+int run_alone(const std::function<int()>& body);
+
+// Runs `body` between MPI_Init_thread(MPI_THREAD_MULTIPLE) and MPI_Finalize and returns its exit code. A process can do this once.
 //
 // An exception on any rank ends all ranks (MPI_Abort) with the exit code of the berth::Error, or 1. Its text is printed once:
 // where all ranks fail alike, rank 0 is first to print and ends the others. A comm::AgreedError is printed by rank 0, and all

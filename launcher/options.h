@@ -10,13 +10,17 @@
 #include <variant>
 #include <vector>
 
+#include "launcher/cmd_check.h"
 #include "launcher/cmd_evaluate.h"
+#include "launcher/cmd_generate.h"
 #include "launcher/cmd_inspect.h"
 #include "launcher/cmd_predict.h"
 #include "launcher/cmd_prepare.h"
 #include "launcher/cmd_report.h"
+#include "launcher/cmd_scale.h"
 #include "launcher/cmd_sweep.h"
 #include "launcher/cmd_train.h"
+#include "launcher/config_file.h"
 
 namespace CLI {
 class App;
@@ -25,38 +29,47 @@ class App;
 namespace berth::launch {
 
 struct CommandLine {
-  std::variant<PrepareCommand, TrainCommand, SweepCommand, EvaluateCommand, PredictCommand, InspectOptions, ReportCommand>
+  std::variant<PrepareCommand, TrainCommand, SweepCommand, EvaluateCommand, PredictCommand, InspectOptions, ReportCommand,
+               ScaleCommand, CheckCommand, CompletionCommand, GenerateCommand>
       command;
   std::string log_level = "info";
-  std::string text;                // the command line as given
-  std::string for_shell;           // the same with what --config says, quoted where a shell wants it
-  nlohmann::ordered_json options;  // every option of the subcommand and its value, for provenance
+  std::string text;                          // the command line as given
+  std::string for_shell;                     // the same with what --config says, quoted where a shell wants it
+  nlohmann::ordered_json options;            // every option of the subcommand and its value, for provenance
+  std::vector<std::string> changed_options;  // those of them that were given another value than their default
+  std::vector<ConfigRemark> remarks;
 };
 
 // The group of berth sweep's own options; its others are those of berth train.
 inline constexpr const char* kSweepGroup = "Sweep";
 
-// One subcommand: its name, its line in the overview, and what declares its options on `app`, to be stored in `line`.
+// The group of the options that all subcommands have.
+inline constexpr const char* kGeneralGroup = "General";
+
+struct Example {
+  std::string what, command;  // one line, as a shell takes it
+};
+
+// One subcommand. What there is to say of its options is declared with them: help, manual page and completion are made of that.
 struct Subcommand {
-  std::string name, help;
-  std::function<void(CLI::App& app, CommandLine& line)> declare;
+  std::string name, help;                                         // `help`: its line in the overview
+  std::function<void(CLI::App& app, CommandLine& line)> declare;  // its options, to be stored in `line`
+  std::string usage = {};                                         // what is needed besides the required options
+  std::vector<std::string> essentials = {};                       // options that --help shows; --help-all shows all
+  std::vector<Example> examples = {};
+  bool hidden = false;  // not for people
 };
 const std::vector<Subcommand>& subcommands();
 
-// Thrown for --help and --version: print `what` to stdout and leave with exit code 0.
+// Declares what `subcommand` takes on `app`: its own options and those that all have. Values go to `line`.
+void declare_options(CLI::App& app, const Subcommand& subcommand, CommandLine& line);
+
+// Thrown for --help, --help-all and --version: print `what` to stdout and leave with exit code 0.
 struct HelpRequested {
   std::string what;
 };
 
 // Throws Error(kUsage) with a hint, or HelpRequested.
 CommandLine parse_command_line(const std::vector<std::string>& arguments);
-
-// An option of a --config file.
-struct ConfigOption {
-  std::string name;                 // as it stands there, without "--"
-  std::vector<std::string> values;  // several: a list
-};
-// The options of --config FILE in their order there. JSON if the name ends in .json, else TOML. Throws Error(kUsage).
-std::vector<ConfigOption> read_config_file(const std::string& path);
 
 }  // namespace berth::launch

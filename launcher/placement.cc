@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -46,6 +47,15 @@ std::vector<int> cores_near(const std::string& pci_address, const std::filesyste
   std::string text;
   std::getline(in, text);
   return parse_cpu_list(text);
+}
+
+int cores_of_host() {
+  if (const char* of_slurm = std::getenv("SLURM_CPUS_ON_NODE"); of_slurm && std::atoi(of_slurm) > 0) return std::atoi(of_slurm);
+  std::ifstream in("/sys/fs/cgroup/cpuset.cpus.effective");
+  std::string text;
+  std::getline(in, text);
+  const auto online = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)), own = static_cast<int>(parse_cpu_list(text).size());
+  return own > 0 ? std::min(own, online) : online;
 }
 
 std::vector<int> cores_to_keep(const std::vector<RankCores>& host, size_t rank) {

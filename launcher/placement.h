@@ -13,6 +13,9 @@ namespace berth::launch {
 // "0000:65:00.0". Empty where nothing is said of it.
 std::vector<int> cores_near(const std::string& pci_address, const std::filesystem::path& sysfs = "/sys");
 
+// The cores that this job has of the host, whoever of its ranks may run on which: as Slurm says, or the container's, or all.
+int cores_of_host();
+
 // One rank of a host: the cores that it may run on (by its launcher and cgroup), and those near its GPU.
 struct RankCores {
   std::vector<int> own, near;

@@ -39,14 +39,6 @@ std::string counter(const ProgressState& state) {
   return state.total > 0 ? done + format("/%.1f MB", static_cast<double>(state.total) / 1e6) : done + " MB";
 }
 
-// Empty while there is nothing to go by.
-std::string remaining(const ProgressState& state) {
-  const int64_t now_done = state.done - state.start;
-  if (state.total <= 0 || now_done <= 0 || state.seconds <= 0) return "";
-  const int64_t left = std::max<int64_t>(0, state.total - state.done);
-  return "ETA " + format_duration(state.seconds / static_cast<double>(now_done) * static_cast<double>(left));
-}
-
 // Columns of UTF-8 text without wide or combining characters, which is all that is drawn here.
 int columns(const std::string& text) {
   return static_cast<int>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
@@ -82,6 +74,12 @@ std::string join(const std::vector<std::string>& parts, const char* separator) {
 
 }  // namespace
 
+std::string time_left(const ProgressState& state) {
+  const int64_t now_done = state.done - state.start, left = state.total - state.done;
+  if (left <= 0 || now_done <= 0 || state.seconds <= 0) return "";
+  return "ETA " + format_duration(state.seconds / static_cast<double>(now_done) * static_cast<double>(left));
+}
+
 std::string format_duration(double seconds) {
   const auto total = static_cast<long long>(std::llround(std::max(0.0, seconds)));
   const long long days = total / 86400, hours = total / 3600 % 24, minutes = total / 60 % 60;
@@ -107,13 +105,14 @@ std::string render_bar(const ProgressState& state, int width, const TerminalStyl
   for (;;) {
     std::vector<std::string> parts = {counter(state)};
     parts.insert(parts.end(), details.begin(), details.end());
-    parts.push_back(remaining(state));
+    parts.push_back(time_left(state));
     tail = join(parts, kGap);
     if (details.empty() || columns(head) + least + columns(tail) <= width) break;
     details.pop_back();
   }
-  if (columns(head) + least + columns(tail) > width)
-    return (head + counter(state)).substr(0, static_cast<size_t>(std::max(0, width)));
+  if (columns(head) + least + columns(tail) > width)  // no room for a bar
+    return columns(head + tail) <= width ? head + tail
+                                         : (head + counter(state)).substr(0, static_cast<size_t>(std::max(0, width)));
   if (state.total <= 0) return head + tail;
   const int cells = std::min(kMaxBar, width - columns(head) - brackets - 1 - columns(tail));
   const std::string drawn = bar(fraction(state), cells, style.utf8);
@@ -123,7 +122,7 @@ std::string render_bar(const ProgressState& state, int width, const TerminalStyl
 std::string render_plain(const ProgressState& state) {
   std::vector<std::string> parts = {state.label + " " + counter(state) + (state.total > 0 ? " (" + percent(state) + ")" : "")};
   parts.insert(parts.end(), state.details.begin(), state.details.end());
-  parts.push_back(remaining(state));
+  parts.push_back(time_left(state));
   return join(parts, ", ");
 }
 
@@ -144,14 +143,23 @@ void Progress::update(int64_t done, std::vector<std::string> details) {
   if (!details.empty()) state_.details = std::move(details);
   if (options_.bar && console_->style().terminal) {
     if (drawn_ && now - shown_ < kRedrawSeconds) return;
-    // The last column stays free: some terminals wrap as soon as it is filled.
-    console_->status(render_bar(state_, console_->width() - 1, console_->style()));
-    drawn_ = true;
+    draw();
     shown_ = now;
-  } else if (options_.plain_seconds > 0 && now - shown_ >= options_.plain_seconds) {
+  } else if (now - shown_ >= options_.plain_seconds) {
     BOOST_LOG_TRIVIAL(info) << render_plain(state_);
     shown_ = now;
   }
+}
+
+void Progress::draw() {
+  // The last column stays free: some terminals wrap as soon as it is filled.
+  console_->status(render_bar(state_, console_->width() - 1, console_->style()));
+  drawn_ = true;
+}
+
+void Progress::telling() {
+  if (drawn_) draw();
+  shown_ = clock_();
 }
 
 void Progress::clear() {

@@ -1,4 +1,4 @@
-// Progress for people: one line, redrawn on a terminal at most ten times a second; elsewhere a plain log line now and then.
+// Progress for people: one line, redrawn on a terminal at most ten times a second; elsewhere a plain log line a minute.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +29,9 @@ std::string render_bar(const ProgressState& state, int width, const TerminalStyl
 // The same for logs: "train 450/1000 (45%), loss 0.51, ETA 1:23".
 std::string render_plain(const ProgressState& state);
 
+// "ETA 1:23"; "" while there is nothing to go by, and at the end.
+std::string time_left(const ProgressState& state);
+
 std::string format_duration(double seconds);  // "0:07", "12:34", "1:02:03", "2d 3h"
 std::string format_count(double count);       // "950", "12.3k", "4.56M"
 std::string format_number(double value);      // four significant digits
@@ -40,7 +43,7 @@ class Progress {
  public:
   struct Options {
     bool bar = true;            // draw on terminals
-    double plain_seconds = 30;  // elsewhere, or without the bar, log a line this often; 0: never
+    double plain_seconds = 60;  // elsewhere, or without the bar, log a line this often
   };
   // `start.done` counts as done before.
   Progress(std::shared_ptr<Console> console, ProgressState start, Options options, Clock clock = steady_clock());
@@ -50,10 +53,14 @@ class Progress {
 
   void update(int64_t done, std::vector<std::string> details = {});
   void clear();  // takes the line off the terminal
+  // A log line is about to say how far it is: the line below it says the same, so the next plain one comes later.
+  void telling();
 
   const ProgressState& state() const { return state_; }
 
  private:
+  void draw();
+
   std::shared_ptr<Console> console_;
   ProgressState state_;
   Options options_;

@@ -16,12 +16,17 @@ struct DeviceOptions {
   std::string device = "auto";  // auto, cpu, cuda, cuda:N
   int threads = 0;              // per rank; 0: OMP_NUM_THREADS, or this rank's share of the cores
   double timeout = 1800;        // seconds until a collective that does not finish ends the job
+  // GPUs that cannot be used as asked are no error, but Rank::gpu_problem, and all ranks compute on the CPU.
+  bool tolerant = false;
 };
 
 struct Rank {
   comm::Communicator& comm;
   std::shared_ptr<Console> console;
   comm::Communicator& world;  // all ranks of the job; in groups, `comm` is the group's alone
+  int visible_gpus = 0;       // that this process may use
+  std::string gpu = {};       // its own, as sysfs names it: "0000:65:00.0"; "": none
+  std::string gpu_problem = {};
 };
 
 // Runs `work` on every rank and returns its exit code. Errors are printed once and become exit codes (mpi_session.h).

@@ -8,12 +8,12 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <iostream>
 #include <sstream>
 #include <utility>
 
 #include "data/check.h"
+#include "trainer/comm/peer_process.h"
 #include "trainer/comm/running_time.h"
 
 namespace berth::launch {
@@ -63,9 +63,7 @@ std::pair<sockaddr_un, socklen_t> address(const RankPlace& place, int local_rank
 // Another rank of this host, as far as can be seen.
 struct Peer {
   pid_t process = 0;  // 0: not there
-  char state = '?';   // of proc(5): R, S, D (waits for a disk), T (stopped), t, …
-  bool is_stopped() const { return state == 'T' || state == 't'; }
-  bool runs() const { return process != 0 && !is_stopped(); }
+  bool runs() const { return process != 0 && !comm::find_process(process).is_stopped(); }
 };
 
 Peer find_peer(const RankPlace& place, int local_rank) {
@@ -78,11 +76,7 @@ Peer find_peer(const RankPlace& place, int local_rank) {
                      getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
   close(fd);
   if (!found) return {};
-  std::ifstream stat(concat("/proc/", peer.pid, "/stat"));
-  std::string line;
-  std::getline(stat, line);
-  const size_t name_end = line.rfind(") ");
-  return {peer.pid, name_end == std::string::npos || name_end + 2 >= line.size() ? '?' : line[name_end + 2]};
+  return {peer.pid};
 }
 
 // Of a host's ranks one speaks.
@@ -135,11 +129,10 @@ std::string missing_ranks(const RankPlace& place, const std::string& host) {
         place.local_size == place.size ? concat("rank ", r, " on host ", host) : concat("local rank ", r, " of host ", host);
     const Peer peer = find_peer(place, r);
     if (peer.process == 0)
-      text += concat("\n  ", who, " is not there: its process was not started, or hangs while its libraries are loaded");
-    else if (peer.is_stopped())
-      text += concat("\n  ", who, " is stopped: kill -CONT ", peer.process, " lets it go on");
-    else if (peer.state == 'D')
-      text += concat("\n  ", who, " (process ", peer.process, ") waits for a disk or a file server");
+      text +=
+          concat("\n  ", who, " is not there: its process was not started, has ended, or hangs while its libraries are loaded");
+    else if (const std::string trouble = comm::trouble_of(peer.process); !trouble.empty())
+      text += concat("\n  ", who, " ", trouble);
   }
   return text;
 }
@@ -147,30 +140,36 @@ std::string missing_ranks(const RankPlace& place, const std::string& host) {
 StartWatch::StartWatch(double timeout_seconds) : timeout_seconds_(timeout_seconds), place_(find_place(std::getenv)) {
   if (!place_ || place_->size < 2) return;
   presence_.emplace(*place_);
-  thread_ = std::thread([this] { watch(); });
+  watch_until("start");
 }
 
-void StartWatch::started() {
+void StartWatch::all_came() {
   {
     const std::lock_guard lock(mutex_);
-    started_ = true;
+    all_came_ = true;
   }
   wake_.notify_all();
   if (thread_.joinable()) thread_.join();
 }
 
-void StartWatch::watch() {
+void StartWatch::watch_until(const char* what) {
+  all_came();
+  all_came_ = false;
+  if (presence_) thread_ = std::thread([this, what] { watch(what); });
+}
+
+void StartWatch::watch(const char* what) {
   comm::RunningTime time;
   double next_word = std::min(kPatienceSeconds, timeout_seconds_);
   std::unique_lock lock(mutex_);
-  while (!wake_.wait_for(lock, kInterval, [this] { return started_; })) {
+  while (!wake_.wait_for(lock, kInterval, [this] { return all_came_; })) {
     const double waited = std::chrono::duration<double>(time.look()).count();
     if (waited < next_word) continue;
     const std::string host = host_name(), missing = missing_ranks(*place_, host);
     const bool speaks = place_->rank == 0 || (!missing.empty() && is_first_running(*place_));
     if (speaks)
-      std::cerr << concat("berth: rank ", place_->rank, " has waited ", static_cast<int64_t>(waited), " s for all ranks to start",
-                          missing.empty() ? "; those of host " + host + " are there" : missing, "\n")
+      std::cerr << concat("berth: rank ", place_->rank, " has waited ", static_cast<int64_t>(waited), " s for all ranks to ",
+                          what, missing.empty() ? "; those of host " + host + " are there" : missing, "\n")
                 << std::flush;
     if (waited >= timeout_seconds_) {
       if (!speaks) std::this_thread::sleep_for(kTimeToSpeak);

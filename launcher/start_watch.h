@@ -1,4 +1,4 @@
-// The time before MPI is up, in which a rank that does not come leaves all others waiting without a word.
+// The time before MPI is up, and when it is taken down, in which a rank that does not come leaves all others waiting without a word.
 //
 // Each rank makes itself known on its host by an abstract Unix socket (unix(7): it lives as long as the process, and is no file),
 // named after the job and the rank's number on the host. Whoever waits too long looks which of its host's ranks are not there, or
@@ -39,27 +39,31 @@ class Presence {
 // The host's ranks that are not there, or are stopped: a line for each ("\n  rank 2 on host a …"); "" if all run.
 std::string missing_ranks(const RankPlace& place, const std::string& host);
 
-// Watches over the start, from its construction to started(). After a minute, or the timeout if that is shorter, the first running
-// rank of each host that misses some names them, and rank 0 says that it waits; at the timeout the process ends with exit code 1.
+// Watches over the start, from its construction to all_came(), and over the end, from ends() on. After a minute, or the timeout if that is
+// shorter, the first running rank of each host that misses some names them, and rank 0 says that it waits; at the timeout the process ends
+// with exit code 1.
 class StartWatch {
  public:
   explicit StartWatch(double timeout_seconds);
-  ~StartWatch() { started(); }
+  ~StartWatch() { all_came(); }
   StartWatch(const StartWatch&) = delete;
   StartWatch& operator=(const StartWatch&) = delete;
 
   // This rank has heard of all others. It stays known to those that have not until this object is destroyed.
-  void started();
+  void all_came();
+  // This rank has nothing more to do but to end MPI, for which it waits for the others.
+  void ends() { watch_until("end"); }
 
  private:
-  void watch();
+  void watch_until(const char* what);
+  void watch(const char* what);
 
   double timeout_seconds_;
   std::optional<RankPlace> place_;
   std::optional<Presence> presence_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  bool started_ = false;
+  bool all_came_ = false;
   std::thread thread_;
 };
 

@@ -72,8 +72,8 @@ TrainProgress::TrainProgress(std::shared_ptr<Console> console, bool bar, Clock c
 
 void TrainProgress::started(int64_t done, int64_t total) {
   total_ = total;
-  const Progress::Options options{.bar = bar_, .plain_seconds = 0};  // log() is the plain line
-  training_.emplace(console_, ProgressState{.label = "train", .done = done, .total = total}, options, clock_);
+  training_.emplace(console_, ProgressState{.label = "train", .done = done, .total = total}, Progress::Options{.bar = bar_},
+                    clock_);
 }
 
 void TrainProgress::evaluating(int64_t done, int64_t total) {
@@ -93,11 +93,23 @@ void TrainProgress::step(const train::StepReport& report) {
   }
 }
 
-void TrainProgress::log(const train::LogReport& report) { BOOST_LOG_TRIVIAL(info) << describe(report, total_); }
+void TrainProgress::log(const train::LogReport& report) {
+  const std::string left = training_ ? time_left(training_->state()) : "";
+  if (training_) training_->telling();
+  BOOST_LOG_TRIVIAL(info) << describe(report, total_) << (left.empty() ? "" : ", ") << left;
+}
 
 void TrainProgress::eval(const train::EvalReport& report) {
   evaluation_.reset();
+  if (training_) training_->telling();
   BOOST_LOG_TRIVIAL(info) << describe(report);
+}
+
+// A job shorter than a logging interval says what its losses are, too.
+void TrainProgress::stopped() {
+  const std::string how_far = training_ ? render_plain(training_->state()) : "";
+  training_.reset();
+  if (!how_far.empty()) BOOST_LOG_TRIVIAL(info) << how_far;
 }
 
 void TrainProgress::finish(const train::TrainSummary& summary) {

@@ -20,6 +20,7 @@ class TrainProgress : public train::Sink {
   void step(const train::StepReport& report) override;
   void log(const train::LogReport& report) override;
   void eval(const train::EvalReport& report) override;
+  void stopped() override;
   void finish(const train::TrainSummary& summary) override;
 
  private:

@@ -5,6 +5,7 @@
 #include <boost/log/trivial.hpp>
 
 #include "data/check.h"
+#include "data/files/files.h"
 #include "launcher/logging.h"
 #include "launcher/signals.h"
 #include "trainer/checkpoint/checkpoint.h"
@@ -93,7 +94,7 @@ bool TrialRunner::told_to_stop() { return stop_signal() != 0 || others_.is_there
 bool TrialRunner::begin(const fs::path& run, size_t trial, double share, int64_t most_starts) {
   int64_t begins = 0;
   comm::agree_on_root(rank_.comm, [&] {
-    fs::create_directories(run);
+    data::make_folders(run);
     if (train::read_trial(run).has_trained(share)) return;
     const std::vector<train::Checkpoint> checkpoints = train::list_checkpoints(run);
     const int64_t step = checkpoints.empty() ? 0 : checkpoints.back().step;
@@ -131,8 +132,9 @@ TrialRunner::Outcome TrialRunner::train(size_t trial, double share, int64_t most
   std::string error;
   try {
     outcome = train_on(
-        rank_, std::get<TrainCommand>(line.command), {line.text, line.for_shell, line.options}, std::chrono::steady_clock::now(),
-        [&] { return paused || (first ? told_to_stop() : stop_signal() != 0); }, std::move(sinks),
+        rank_, std::get<TrainCommand>(line.command), {line.text, line.for_shell, line.options, line.changed_options},
+        std::chrono::steady_clock::now(), [&] { return paused || (first ? told_to_stop() : stop_signal() != 0); },
+        std::move(sinks),
         [&] {
           logging = std::make_unique<RunLogging>(train::name_of(plan_.trials[trial]), first ? run / "berth.log" : "", log_level_,
                                                  rank_.console);
@@ -160,7 +162,7 @@ void TrialRunner::end(const fs::path& run, size_t trial, double share, int exit_
   const train::TrialProgress progress = train::read_trial(run);
   if (exit_code == 0 && progress.complete && progress.evaluations.empty()) {
     exit_code = static_cast<int>(ExitCode::kUsage);
-    error = concat("it was never evaluated in its ", progress.total_steps, " steps: --eval-steps and --eval-delay say when");
+    error = concat("it was never evaluated in its ", progress.total_steps, " steps: --eval-delay says from when on");
   }
   train::TrialRecord record = train::TrialRecord::read(run);
   const std::vector<train::Checkpoint> checkpoints = train::list_checkpoints(run);

@@ -20,17 +20,22 @@
 : "${TRAIN_FILE:=}"      # CSV, TSV or JSON Lines; default: the demo's reviews
 : "${VALIDATION_FILE:=}" # default: a fifth of TRAIN_FILE
 : "${TEST_FILE:=}"
-: "${OUTPUT_DIR:=}"      # the run folder; default: runs/<job name> where sbatch was called
+: "${OUTPUT_DIR:=}"      # the run folder; default: runs/<job name> where sbatch was called; a task of an array adds -<its number>
 : "${DATA:=}"            # prepared data set; default: <OUTPUT_DIR>.h5; made from the files above if it isn't there, or they have changed
 : "${PREPARE_OPTIONS:=}" # more options of berth prepare, separated by blanks
 : "${TRAIN_OPTIONS:=}"   # more options of berth train, separated by blanks
+: "${OPTIONS_FILE:=}"    # of a job array (sbatch --array=1-8): the task's line of this file is added to TRAIN_OPTIONS
+: "${CHECK:=}"           # 1: berth check before each start, which takes seconds; if it finds an error the job ends
 : "${MAX_ATTEMPTS:=100}" # starts of this job at most, the requeued ones included
 : "${BERTH:=}"           # the program; default: that of this build or installation
 
 set -u
 [ ${#BASH_SOURCE[@]} -gt 1 ] && subcommand=sweep || subcommand=train # sweep.sh goes through this script
+# One task of an array has the array's number as its own, by which all tasks are meant.
+job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
+job=${job:-$SLURM_JOB_ID}
 # Slurm runs a copy of this script; the original tells where berth is.
-script=$(scontrol show job "$SLURM_JOB_ID" | sed -nE 's/^ *Command=([^ ]+).*/\1/p' | head -1)
+script=$(scontrol show job "$job" | sed -nE 's/^ *Command=([^ ]+).*/\1/p' | head -1)
 say() { echo "$(basename "$script"): $*"; }
 counted() { [ "$1" = 1 ] && echo "$1 $2" || echo "$1 $2s"; }
 stop() {
@@ -45,17 +50,23 @@ done
 [ -x "$BERTH" ] || stop 1 "there is no berth in $root/build nor in PATH: run make build, or set BERTH"
 
 attempt=$((${SLURM_RESTART_COUNT:-0} + 1))
-OUTPUT_DIR=${OUTPUT_DIR:-$SLURM_SUBMIT_DIR/runs/$SLURM_JOB_NAME}
+OUTPUT_DIR=${OUTPUT_DIR:-$SLURM_SUBMIT_DIR/runs/$SLURM_JOB_NAME}${SLURM_ARRAY_TASK_ID:+-$SLURM_ARRAY_TASK_ID}
+if [ -n "$OPTIONS_FILE" ]; then
+  [ -n "${SLURM_ARRAY_TASK_ID:-}" ] || stop 2 "OPTIONS_FILE is for a job array: sbatch --array=1-$(wc -l <"$OPTIONS_FILE")"
+  options=$(sed -n "${SLURM_ARRAY_TASK_ID}p" "$OPTIONS_FILE") && [ -n "$options" ] || stop 2 "$OPTIONS_FILE has no line $SLURM_ARRAY_TASK_ID"
+  TRAIN_OPTIONS="$TRAIN_OPTIONS $options"
+fi
 data_given=$DATA
 DATA=${DATA:-$OUTPUT_DIR.h5}
 [ -n "$MODEL" ] || MODEL=$("$root/launcher/setup/get_model.sh") || stop 1 "no model: set MODEL, or run launcher/setup/get_model.sh on a node with a network"
 if [ -z "$TRAIN_FILE" ] && [ ! -f "$DATA" ]; then
+  [ -z "$data_given$VALIDATION_FILE" ] || stop 2 "there is no ${data_given:-TRAIN_FILE beside VALIDATION_FILE}: give the data set as DATA, or texts to make it of as TRAIN_FILE"
   TRAIN_FILE=$root/data/demo/train.csv
   TEST_FILE=$root/data/demo/test.csv
 fi
 mkdir -p "$(dirname "$OUTPUT_DIR")"
 [ "$attempt" -gt 1 ] || rm -f "$OUTPUT_DIR.stalled"
-say "job $SLURM_JOB_ID, attempt $attempt: $(counted "$SLURM_NTASKS" rank) on $(counted "$SLURM_JOB_NUM_NODES" node) ($SLURM_JOB_NODELIST), folder $OUTPUT_DIR"
+say "job $job, attempt $attempt: $(counted "$SLURM_NTASKS" rank) on $(counted "$SLURM_JOB_NUM_NODES" node) ($SLURM_JOB_NODELIST), folder $OUTPUT_DIR"
 
 # run COMMAND…: in the background, because bash runs traps only between foreground commands; signals are passed on, and the wait
 # is repeated when one has interrupted it. A program that was asked to end before it listened is ended by the signal (128 + its number): it
@@ -93,7 +104,7 @@ steps_done() {
 }
 
 # berth stops by itself in time for a checkpoint.
-ends=$(scontrol show job "$SLURM_JOB_ID" | sed -nE 's/.* EndTime=([0-9T:-]+) .*/\1/p' | head -1)
+ends=$(scontrol show job "$job" | sed -nE 's/.* EndTime=([0-9T:-]+) .*/\1/p' | head -1)
 BERTH_END_TIME=$(date -d "${ends:-unknown}" +%s 2>/dev/null) && export BERTH_END_TIME
 
 # Stopped with a good checkpoint: go on in a new attempt, unless the last one and this one brought no progress or the user cancelled.
@@ -105,12 +116,12 @@ requeue() {
   [ "$attempt" -lt "$MAX_ATTEMPTS" ] || stop 1 "this was attempt $attempt of at most MAX_ATTEMPTS=$MAX_ATTEMPTS: not requeued"
   if [ "${after:-0}" -le "${before:-0}" ]; then
     [ ! -e "$OUTPUT_DIR.stalled" ] || stop 1 "no progress in two attempts (still at step ${after:-0}): not requeued; is --time too short for one checkpoint?"
-    echo "attempt $attempt of job $SLURM_JOB_ID: no step after ${after:-0}" >"$OUTPUT_DIR.stalled"
+    echo "attempt $attempt of job $job: no step after ${after:-0}" >"$OUTPUT_DIR.stalled"
   else
     rm -f "$OUTPUT_DIR.stalled"
   fi
-  say "stopped at step ${after:-0}: requeueing job $SLURM_JOB_ID"
-  scontrol requeue "$SLURM_JOB_ID" || stop 75 "Slurm does not requeue this job: the same sbatch goes on from step ${after:-0}"
+  say "stopped at step ${after:-0}: requeueing job $job"
+  scontrol requeue "$job" || stop 75 "Slurm does not requeue this job: the same sbatch goes on from step ${after:-0}"
   exit 75
 }
 
@@ -159,7 +170,7 @@ fi
 # srun starts and signals the ranks itself where it speaks PMIx with them; else mpirun does, inside the same allocation.
 export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-}
 [ -n "$SRUN_CPUS_PER_TASK" ] || unset SRUN_CPUS_PER_TASK
-if srun --mpi=list 2>&1 | grep -qw pmix; then
+if srun --mpi=list 2>&1 | grep -w pmix >/dev/null; then
   launch=(srun --mpi=pmix --kill-on-bad-exit=1)
 else
   say "srun has no PMIx here: mpirun starts the ranks"
@@ -170,6 +181,14 @@ before=$(steps_done)
 restarts=0
 once() { sed -E 's/--overwrite[-_]output[-_]dir( true|=true)?//g' <<<"$TRAIN_OPTIONS"; } # what began afresh is gone on with
 [ "$attempt" = 1 ] || TRAIN_OPTIONS=$(once)
+if [ "$CHECK" = 1 ]; then
+  [ "$subcommand" = train ] && check=("$OUTPUT_DIR" "$TRAIN_OPTIONS") || check=("$OUTPUT_DIR/trial" "$trial_options")
+  # shellcheck disable=SC2086
+  run "${launch[@]}" "$BERTH" check --model "$MODEL" --data "$DATA" --output-dir "${check[0]}" ${check[1]}
+  code=$?
+  [ "$code" != 75 ] || requeue "$before"
+  [ "$code" = 0 ] || stop "$code" "berth check ended with exit code $code: not started, not requeued"
+fi
 while :; do
   # shellcheck disable=SC2086
   run "${launch[@]}" "$BERTH" "$subcommand" --model "$MODEL" --data "$DATA" --output-dir "$OUTPUT_DIR" $TRAIN_OPTIONS

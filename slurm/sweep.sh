@@ -12,9 +12,11 @@
 #   sbatch slurm/sweep.sh                                                        the demo
 #   TRAIN_FILE=my.csv MODEL=/models/bert OUTPUT_DIR=runs/my SWEEP_OPTIONS="--search learning-rate=1e-5,2e-5,5e-5 --num-seeds 5" \
 #     sbatch --nodes=2 --ntasks-per-node=8 --gpus-per-node=8 slurm/sweep.sh
-# All else is as in finetune.sh: its options, the signal before the time is up, requeues, and that it goes on where it was.
+# All else is as in finetune.sh: its options (of which CHECK=1 checks one trial, by TRAIN_OPTIONS, on all ranks), the signal before the time is
+# up, requeues, and that it goes on where it was.
 : "${SWEEP_OPTIONS:=--search learning-rate=2e-5,5e-5 --num-seeds 2}" # what is tried, separated by blanks
-: "${TRAIN_OPTIONS:=--eval-strategy epoch --metric-for-best-model accuracy}" # what all trials have in common
+: "${TRAIN_OPTIONS:=--eval-strategy epoch --metric-for-best-model accuracy}" # what all trials have in common; SWEEP_OPTIONS come after them
 
-TRAIN_OPTIONS="$SWEEP_OPTIONS $TRAIN_OPTIONS"
+trial_options=$TRAIN_OPTIONS
+TRAIN_OPTIONS="$TRAIN_OPTIONS $SWEEP_OPTIONS"
 . "$(dirname "$(scontrol show job "$SLURM_JOB_ID" | sed -nE 's/^ *Command=([^ ]+).*/\1/p' | head -1)")/finetune.sh"

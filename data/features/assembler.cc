@@ -33,8 +33,11 @@ class Blocks final : public Assembler {
   }
 
   std::string summary() const override {
-    return concat("blocks   of ", max_length_, " tokens; ", counted(dropped_, "token"),
-                  " dropped at the ends of thousands of texts, as run_mlm does");
+    const int64_t groups = (texts_ + kTextsTogether - 1) / kTextsTogether;
+    return concat(
+        "blocks   of ", max_length_, " tokens; ", counted(dropped_, "token"), " dropped at the end of ",
+        groups > 1 ? concat("each of ", groups, " groups of up to ", kTextsTogether, " texts") : counted(texts_, "text"),
+        ", as run_mlm does");
   }
 
  private:

@@ -1,5 +1,6 @@
 #include "data/features/choices.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "data/check.h"
@@ -29,7 +30,7 @@ void ChoiceFeatures::make(const Record& record, std::vector<Sample>& samples) co
   sample.row = record.row;
   for (const std::string& choice : record.choices) {
     const Encoding encoding = tokenizer_.encode_pair(record.text, record.text_pair + " " + choice, max_length_);
-    sample.truncated |= encoding.truncated;
+    sample.cut = std::max(sample.cut, encoding.cut);
     Sequence sequence{ids_of(encoding), encoding.segment_b};
     if (&choice != record.choices.data()) {
       sample.further.push_back(std::move(sequence));

@@ -44,8 +44,8 @@ LabelSet::LabelSet(std::vector<std::string> names) : names_(std::move(names)) {
 int32_t LabelSet::index(const std::string& name) const {
   const auto found = indexes_.find(name);
   if (found != indexes_.end()) return found->second;
-  fail(ExitCode::kBadInput, "unknown label '", name, "'; the training split's ", names_.size(),
-       " labels are: ", listed(names_, 10));
+  fail(ExitCode::kBadInput, "unknown label '", name, "'; the ", names_.size(), " labels are: ", listed(names_, 10),
+       " (--label-names names all)");
 }
 
 }  // namespace berth::data

@@ -115,7 +115,7 @@ void SentencePairs::emit_pair(std::vector<int32_t>& a, std::vector<int32_t>& b, 
       ++begin[longer];
     else
       --end[longer];
-    sample.truncated = true;
+    ++sample.cut;
   }
   const auto put = [&](const std::vector<int32_t>& ids, size_t segment) {
     sample.input_ids.insert(sample.input_ids.end(), ids.begin() + static_cast<ptrdiff_t>(begin[segment]),

@@ -60,7 +60,7 @@ void SequenceFeatures::make(const Record& record, std::vector<Sample>& samples) 
   Sample& sample = samples.emplace_back();
   sample.row = record.row;
   sample.segment_b = encoding.segment_b;
-  sample.truncated = encoding.truncated && !doc_stride_;
+  if (!doc_stride_) sample.cut = encoding.cut;
   sample.input_ids = ids_of(encoding);
   for (const Encoding& window : std::span(encodings).subspan(1)) sample.further.push_back({ids_of(window), window.segment_b});
   if (offsets_) {

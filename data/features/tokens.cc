@@ -57,7 +57,7 @@ void TokenFeatures::make(const Record& record, std::vector<Sample>& samples) con
     const size_t end = std::min(tokens.size(), begin + room_);
     Sample& sample = samples.emplace_back(cut(tokens, begin, end, tags));
     sample.row = record.row;
-    sample.truncated = !windows_ && end < tokens.size();
+    if (!windows_) sample.cut = static_cast<int32_t>(tokens.size() - end);
     if (places) add_offsets(*places, tokens, begin, sample);
     if (!windows_ || end == tokens.size()) return;
   }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "data/files/failpoint.h"
+#include "data/files/unsynced.h"
 
 namespace berth::data {
 namespace {
@@ -61,15 +62,17 @@ class Input {
 
 // Writes the whole of `bytes`; 0, or the errno.
 int write_all(int fd, std::string_view bytes) {
+  const auto lock = lock_if_noted();
   const int injected = failpoint("write");
   if (injected > 0) return injected;
-  if (injected == kShortWrite) bytes = bytes.substr(0, bytes.size() / 2);
+  if (injected != 0) bytes = bytes.substr(0, bytes.size() / 2);
   while (!bytes.empty()) {
     const ssize_t n = ::write(fd, bytes.data(), bytes.size());
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return n < 0 ? errno : EIO;
     bytes.remove_prefix(static_cast<size_t>(n));
   }
+  if (injected == kTornWrite) kill_self();
   return injected == kShortWrite ? ENOSPC : 0;
 }
 
@@ -152,8 +155,10 @@ void DurableFile::write(std::string_view bytes) {
 }
 
 void DurableFile::finish() {
+  const auto lock = lock_if_noted();
   if (const int error = injected_error("sync")) fail_to_be("written to disk", error);
   if (::fsync(temporary_->fd()) != 0) fail_to_be("written to disk", errno);
+  note_file_sync(temporary());
   // Network file systems report a full quota on close; the file is then not to be trusted. The lock goes with the last descriptor.
   const int copy = ::dup(temporary_->fd());
   const int closed = copy < 0 ? -1 : ::close(copy), reason = closed == 0 ? injected_error("close") : errno;
@@ -162,8 +167,9 @@ void DurableFile::finish() {
 
 FileDigest DurableFile::commit() {
   finish();
-  if (const int error = injected_error("rename")) fail_to_be("renamed", error);
-  if (::rename(temporary().c_str(), path_.c_str()) != 0) fail_to_be("renamed", errno);
+  std::error_code error;
+  rename_path(temporary(), path_, error);
+  if (error) fail_to_be("renamed", error.value());
   return {path_.filename().string(), size_, sha256_.hex()};
 }
 
@@ -173,7 +179,51 @@ FileDigest write_durably(const fs::path& path, std::string_view bytes) {
   return file.commit();
 }
 
+void rename_path(const fs::path& from, const fs::path& to, std::error_code& error) {
+  const auto lock = lock_if_noted();
+  error = {injected_error("rename"), std::generic_category()};
+  if (!error) error = rename_noted(from, to);
+}
+
+void rename_path(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  rename_path(from, to, error);
+  if (error) throw fs::filesystem_error("cannot rename", from, to, error);
+}
+
+void make_folders(const fs::path& folder, ExitCode failure) {
+  std::error_code error;
+  if (folder.empty() || fs::is_directory(folder, error)) return;
+  const fs::path parent = folder.parent_path();
+  if (fs::exists(parent, error) && !fs::is_directory(parent, error)) fail_io(failure, folder, "made", ENOTDIR);
+  make_folders(parent, failure);
+  const auto lock = lock_if_noted();
+  if (fs::create_directory(folder, error)) note_new_folder(folder);
+  if (error) fail_io(failure, folder, "made", error.value());
+  // One that may be written and not be read cannot be synced.
+  if (::access(parent.empty() ? "." : parent.c_str(), R_OK) == 0) sync_folder(parent, failure);
+}
+
+void check_can_be_written(const fs::path& folder, ExitCode failure) {
+  std::error_code error;
+  fs::path there = folder.empty() ? "." : folder, missing;
+  while (!fs::exists(there, error) && there.has_parent_path() && there.parent_path() != there) {
+    missing = there;
+    there = there.parent_path();
+  }
+  if (!fs::exists(there, error)) there = ".";
+  if (!fs::is_directory(there, error)) fail_io(failure, missing.empty() ? there : missing, "made", ENOTDIR);
+  // A file without a name, which leaves nothing behind; not every file system has such.
+  const int fd = ::open(there.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+  int problem = fd >= 0 ? 0 : errno;
+  if (fd >= 0) ::close(fd);
+  if (problem == EOPNOTSUPP || problem == EISDIR || problem == ENOENT || problem == EINVAL)
+    problem = ::access(there.c_str(), W_OK | X_OK) == 0 ? 0 : errno;
+  if (problem != 0) fail_io(failure, missing.empty() ? there : missing, missing.empty() ? "written" : "made", problem);
+}
+
 void sync_folder(const fs::path& folder, ExitCode failure) {
+  const auto lock = lock_if_noted();
   const fs::path named = folder.empty() ? "." : folder;
   const int fd = ::open(named.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) fail_io(failure, named, "synced", errno);
@@ -182,11 +232,15 @@ void sync_folder(const fs::path& folder, ExitCode failure) {
   ::close(fd);
   // Some network file systems cannot sync a folder and need not.
   if (result != 0 && error != EINVAL && error != ENOTSUP) fail_io(failure, named, "synced", error);
+  note_folder_sync(named);
 }
 
-AppendFile::AppendFile(const fs::path& path)
-    : path_(path), fd_(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666)) {
+AppendFile::AppendFile(const fs::path& path) : path_(path) {
+  const auto lock = lock_if_noted();
+  is_new_ = !fs::exists(path);
+  fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (fd_ < 0) fail_io(ExitCode::kInternal, path_, "written", errno);
+  note_open(path, is_new_);
 }
 
 AppendFile::~AppendFile() { ::close(fd_); }
@@ -203,9 +257,12 @@ void AppendFile::append(std::string_view bytes) {
 }
 
 void AppendFile::sync() {
+  const auto lock = lock_if_noted();
   const int injected = injected_error("sync");
   if (injected != 0 || ::fsync(fd_) != 0)
     fail_io(ExitCode::kInternal, path_, "written to disk", injected != 0 ? injected : errno);
+  note_file_sync(path_);
+  if (std::exchange(is_new_, false)) sync_folder(path_.parent_path());
 }
 
 }  // namespace berth::data

@@ -16,6 +16,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <thread>
 
 #include "data/check.h"
@@ -92,6 +93,15 @@ class DurableFile {
 
 FileDigest write_durably(const std::filesystem::path& path, std::string_view bytes);
 
+// As std::filesystem::rename; on disk after sync_folder().
+void rename_path(const std::filesystem::path& from, const std::filesystem::path& to);
+void rename_path(const std::filesystem::path& from, const std::filesystem::path& to, std::error_code& error);
+// Makes a folder, and those above it, on disk.
+void make_folders(const std::filesystem::path& folder, ExitCode failure = ExitCode::kInternal);
+
+// Throws what make_folders, or a file made in `folder`, would, as far as it can be known without making anything.
+void check_can_be_written(const std::filesystem::path& folder, ExitCode failure = ExitCode::kInternal);
+
 // Makes creations, renames and removals in `folder` (empty: the working folder) permanent.
 void sync_folder(const std::filesystem::path& folder, ExitCode failure = ExitCode::kInternal);
 
@@ -104,11 +114,12 @@ class AppendFile {
   AppendFile(const AppendFile&) = delete;
   AppendFile& operator=(const AppendFile&) = delete;
   void append(std::string_view bytes);
-  void sync();  // what was appended is on disk
+  void sync();  // what was appended is on disk, and the file's name
 
  private:
   std::filesystem::path path_;
   int fd_ = -1;
+  bool is_new_ = false;
   std::optional<off_t> torn_at_;  // where the file is to be cut before the next append
 };
 

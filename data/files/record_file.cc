@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "data/check.h"
+#include "data/files/failpoint.h"
 #include "data/words.h"
 
 namespace berth::data {
@@ -22,14 +23,19 @@ RecordFile::~RecordFile() {
     tell_(concat(name_.string(), " lacks ", counted(records_waiting_ + records_lost_, "record"), ": ", failure_));
     return;
   }
+  sync();
+}
+
+void RecordFile::sync() {
   try {
-    file_->sync();
+    if (file_) file_->sync();
   } catch (const Error& error) {
     tell_(concat(name_.string(), " may lack records: ", error.what()));
   }
 }
 
 void RecordFile::append(std::string_view record) {
+  failpoint("record");
   if (waiting_.empty() || waiting_.size() + record.size() <= kMostWaiting) {
     waiting_ += record;
     ++records_waiting_;

@@ -28,6 +28,8 @@ class RecordFile {
 
   // One record, with its end-of-line if it is a line.
   void append(std::string_view record);
+  // All that could be written is on disk, or it is told that it may not be.
+  void sync();
 
  private:
   bool write_waiting();

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "data/check.h"
+#include "data/files/unsynced.h"
 
 namespace berth::data {
 namespace {
@@ -78,13 +79,17 @@ TemporaryFile::TemporaryFile(const fs::path& path) {
 }
 
 bool TemporaryFile::make(const fs::path& name) {
+  const auto lock = lock_if_noted();
   fd_ = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
   if (fd_ < 0 && errno != EEXIST) fail_with(errno, name);
   if (fd_ < 0) return false;
   // Between the two calls it looked like waste.
   struct stat info {};
   const bool taken_for_waste = is_taken(try_lock(fd_)) || (::fstat(fd_, &info) == 0 && info.st_nlink == 0);
-  if (taken_for_waste) ::close(std::exchange(fd_, -1));
+  if (taken_for_waste)
+    ::close(std::exchange(fd_, -1));
+  else
+    note_open(name, true);
   return !taken_for_waste;
 }
 
@@ -95,7 +100,11 @@ TemporaryFile::~TemporaryFile() {
 
 fs::path make_temporary_folder(const fs::path& path) {
   return first_free_name(path, [](const fs::path& name) {
-    if (::mkdir(name.c_str(), 0777) == 0) return true;
+    const auto lock = lock_if_noted();
+    if (::mkdir(name.c_str(), 0777) == 0) {
+      note_new_folder(name);
+      return true;
+    }
     if (errno != EEXIST) fail_with(errno, name);
     return false;
   });

@@ -5,13 +5,13 @@
 #include <mutex>
 
 #include "data/check.h"
+#include "data/hdf5/version.h"
 
 namespace berth::data::h5 {
 namespace {
 
 constexpr uint64_t kMaxAttributeBytes = uint64_t{64} << 20;
 constexpr uint64_t kMaxStrings = 1'000'000;  // of an attribute: label names, source files
-constexpr size_t kMaxNames = 100'000;        // of a group
 constexpr uint64_t kMaxChunkBytes = uint64_t{16} << 20;
 constexpr size_t kMaxNumberBytes = 8;
 
@@ -72,7 +72,7 @@ void check_filters(hid_t creation, const char* name) {
     size_t values = 0;
     const H5Z_filter_t filter = ok(H5Pget_filter2(creation, i, &flags, &values, nullptr, 0, nullptr, &config), what);
     check(filter == H5Z_FILTER_FLETCHER32, "the dataset '", name, "' is compressed (HDF5 filter ", filter,
-          "), as berth never writes it: undo that (h5repack -f FLET), or prepare the data again");
+          "), as berth never writes it: prepare the data again");
   }
 }
 
@@ -106,6 +106,12 @@ Handle without_locks() {
 }
 
 }  // namespace
+
+std::string library_version() {
+  unsigned major = 0, minor = 0, release = 0;
+  ok(H5get_libversion(&major, &minor, &release), "HDF5 does not tell its version");
+  return concat(major, ".", minor, ".", release);
+}
 
 void fail_with_reason(std::string_view what) {
   std::string reason;
@@ -268,8 +274,8 @@ Handle open_dataset(hid_t parent, const char* name, uint64_t file_size, Shape& s
   const uint64_t size = std::max<uint64_t>(1, H5Tget_size(type));
   check(chunk[0] > 0 && chunk[1] > 0 && chunk[0] <= kMaxChunkBytes / size / chunk[1], "the dataset '", name,
         "' has chunks of more than ", kMaxChunkBytes, " bytes");
-  check(dims[1] <= file_size / size && (dims[1] == 0 || dims[0] <= file_size / size / dims[1]), "the dataset '", name,
-        "' claims ", dims[0], " rows, more than the file can hold");
+  check(dims[1] > 0 && dims[1] <= file_size / size && dims[0] <= file_size / size / dims[1], "the dataset '", name, "' claims ",
+        dims[0], " rows of ", dims[1], " values, which the file cannot hold");
   check(H5Dget_storage_size(dataset) / size >= dims[0] * dims[1], "the dataset '", name, "' claims ", dims[0],
         " rows, more than are stored");
   shape = {dims[0], rank == 2 ? dims[1] : 0};
@@ -283,46 +289,6 @@ void read_rows(hid_t dataset, const char* name, hid_t memory_type, uint64_t at, 
   set_up();
   with_rows(dataset, at, rows, concat("cannot read the dataset '", name, "'"),
             [&](hid_t memory, hid_t file) { return H5Dread(dataset, memory_type, memory, file, H5P_DEFAULT, values); });
-}
-
-std::vector<std::string> names_in(hid_t group) {
-  set_up();
-  struct Found {
-    std::vector<std::string> names;
-    std::string elsewhere;
-  } found;
-  const auto add = [](hid_t, const char* name, const H5L_info_t* link, void* out) -> herr_t {
-    auto& all = *static_cast<Found*>(out);
-    (link->type == H5L_TYPE_HARD ? all.names.emplace_back() : all.elsewhere) = name;
-    return link->type == H5L_TYPE_HARD && all.names.size() <= kMaxNames ? 0 : 1;
-  };
-  ok(H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, nullptr, add, &found), "cannot list what is in a group");
-  check(found.elsewhere.empty(), "'", found.elsewhere, "' is a link to elsewhere");
-  check(found.names.size() <= kMaxNames, "a group of more than ", kMaxNames, " objects");
-  return std::move(found.names);
-}
-
-bool is_group(hid_t parent, const char* name) {
-  set_up();
-  check_hard(parent, name);
-  const Handle object(H5Oopen(parent, name, H5P_DEFAULT), concat("cannot open '", name, "'"));
-  return H5Iget_type(object) == H5I_GROUP;
-}
-
-Piece float_piece(hid_t parent, const char* name) {
-  set_up();
-  const std::string what = concat("cannot open the dataset '", name, "'");
-  check_hard(parent, name);
-  const Handle dataset(H5Dopen2(parent, name, H5P_DEFAULT), what);
-  const Handle type(H5Dget_type(dataset), what), space(H5Dget_space(dataset), what), creation(H5Dget_create_plist(dataset), what);
-  check(H5Tequal(type, H5T_IEEE_F32LE) > 0, "the dataset '", name, "' does not hold floats of 32 bits");
-  check(H5Pget_layout(creation) == H5D_CONTIGUOUS && H5Pget_external_count(creation) == 0, "the dataset '", name,
-        "' does not lie in one piece of the file");
-  std::array<hsize_t, H5S_MAX_RANK> dims{};
-  const int rank = ok(H5Sget_simple_extent_dims(space, dims.data(), nullptr), what);
-  const haddr_t begin = H5Dget_offset(dataset);
-  check(begin != HADDR_UNDEF, "the values of the dataset '", name, "' are not in the file");
-  return {begin, {dims.begin(), dims.begin() + rank}};
 }
 
 }  // namespace berth::data::h5

@@ -74,18 +74,6 @@ struct Shape {
 Handle open_dataset(hid_t parent, const char* name, uint64_t file_size, Shape& shape);
 void read_rows(hid_t dataset, const char* name, hid_t memory_type, uint64_t at, uint64_t rows, void* values);
 
-// What is in a group, by name. Throws if there are links to elsewhere, or too many.
-std::vector<std::string> names_in(hid_t group);
-bool is_group(hid_t parent, const char* name);
-
-// Where a dataset of 32-bit little-endian floats lies in the file; throws unless it does so in one piece and as it is. Whether that is
-// inside the file is the caller's to check.
-struct Piece {
-  uint64_t begin = 0;  // byte of the file
-  std::vector<int64_t> shape;
-};
-Piece float_piece(hid_t parent, const char* name);
-
 // ---- implementation ----
 
 template <class Code>

@@ -20,7 +20,7 @@ struct Counts {
 // A pass over the training file.
 Counts count(const PrepareOptions& options, const Source& train, const TaskInfo& task,
              const std::function<void(const RecordReader&, int64_t)>& tell) {
-  const auto reader = open_source(options, train, true);
+  const auto reader = open_source(options, train, {}, true);
   Counts counts;
   Units units(task, options.folds > 0);
   const bool all = options.folds == 0 || options.max_train_samples < 0;
@@ -31,7 +31,7 @@ Counts count(const PrepareOptions& options, const Source& train, const TaskInfo&
         if (++counts.labels[label] == 1)
           in_context([&] { return concat(options.train_file.string(), ": row ", record.row); }, [&] { check_label(label); });
     check(counts.labels.size() <= kMaxLabels, options.train_file.string(), ": there are more than ", kMaxLabels,
-          " different labels in the first ", record.row, " rows; is this the right column?");
+          " different labels in the first ", record.row, " rows; is this the right column? (--label-column)");
     if (units.starts(record) && (all || rows < options.max_train_samples)) ++counts.strata[stratum_of(task, record)];
     ++rows;
     if (record.row % kTellEvery == 0) tell(*reader, record.row);
@@ -41,7 +41,7 @@ Counts count(const PrepareOptions& options, const Source& train, const TaskInfo&
 }
 
 std::vector<std::string> choose_labels(const PrepareOptions& options, const TaskInfo& task, const LabelCounts& counts) {
-  check(!counts.empty(), options.train_file.string(), ": no row has a label; is this the right column?");
+  check(!counts.empty(), options.train_file.string(), ": no row has a label; is this the right column? (--label-column)");
   check(counts.size() > 1 || task.labels != LabelShape::kClass, options.train_file.string(), ": all rows have the same label '",
         counts.begin()->first, "'; there is nothing to learn from one class");
   return sort_labels(counts);
@@ -53,6 +53,12 @@ OpenSplit open_split(std::string name, const std::filesystem::path& file, int64_
   split.report.file = file.string();
   split.max_rows = max_rows;
   return split;
+}
+
+void check_columns(const char* option, const std::vector<std::string>& columns, const std::filesystem::path& file,
+                   const ColumnOptions& usual) {
+  check_usage(columns.empty() || !file.empty(), option, ": there is no file of that split, whose columns these would be");
+  in_context(option, [&] { columns_called(usual, columns); });
 }
 
 }  // namespace
@@ -74,9 +80,11 @@ bool Units::starts(const Record& record) {
   return !documents_ || (in_document_ && !before);
 }
 
-std::unique_ptr<RecordReader> open_source(const PrepareOptions& options, const Source& file, bool need_label) {
+std::unique_ptr<RecordReader> open_source(const PrepareOptions& options, const Source& file,
+                                          const std::vector<std::string>& columns, bool need_label) {
   const TaskInfo& task = find_task(options.task);
   ReaderOptions reader = options.reader;
+  reader.columns = columns_called(std::move(reader.columns), columns);
   reader.kind = task.records;
   if (task.labels == LabelShape::kMultiHot && reader.label_separator.empty()) reader.label_separator.assign(1, ',');
   reader.need_label = need_label && !task.is_language_model;
@@ -107,8 +115,15 @@ Plan make_plan(const PrepareOptions& o, const Sources& sources, const std::funct
     }
   }
   if (!o.validation_file.empty())
-    plan.jobs.push_back({sources.validation, {open_split("validation", o.validation_file, o.max_eval_samples)}, {}});
-  if (!o.test_file.empty()) plan.jobs.push_back({sources.test, {open_split("test", o.test_file, o.max_predict_samples)}, {}});
+    plan.jobs.push_back({.file = sources.validation,
+                         .splits = {open_split("validation", o.validation_file, o.max_eval_samples)},
+                         .cut = {},
+                         .columns = o.validation_columns});
+  if (!o.test_file.empty())
+    plan.jobs.push_back({.file = sources.test,
+                         .splits = {open_split("test", o.test_file, o.max_predict_samples)},
+                         .cut = {},
+                         .columns = o.test_columns});
   return plan;
 }
 
@@ -141,9 +156,12 @@ void PrepareOptions::validate() const {
               info.name, ": it cuts contexts of questions, and texts that have a label as a whole, into windows");
   check_usage(reader.label_separator.empty() || info.labels == LabelShape::kMultiHot,
               "a label separator is for --task multi-label: other tasks have one label a row");
+  check_columns("--validation-column-names", validation_columns, validation_file, reader.columns);
+  check_columns("--test-column-names", test_columns, test_file, reader.columns);
   check_range("--threads", threads, 0, 1024);
   for (const int64_t samples : {max_train_samples, max_eval_samples, max_predict_samples})
     check_usage(samples >= -1 && samples != 0, "a largest number of samples must be positive, or -1 for all; got ", samples);
+  check_usage(label_names.empty() || info.has_label_names, "--label-names is for tasks with classes, not for ", info.name);
   check_usage(!train_file.empty() || !label_names.empty() || !info.has_label_names,
               "without a training file the label names must be given");
   for (const std::filesystem::path& file : {train_file, validation_file, test_file}) {

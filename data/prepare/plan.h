@@ -33,6 +33,7 @@ struct Job {
   std::vector<OpenSplit> splits;
   std::optional<StratifiedSplit> cut;
   std::optional<StratifiedFolds> folds = {};
+  std::vector<std::string> columns = {};  // as PrepareOptions::test_columns
 };
 
 // What the validation split or folds are cut out by, of which only the first record says true: a record, or where there are documents
@@ -59,7 +60,8 @@ const std::vector<std::string>& labels_of(const Record& record);
 // The stratum of validation split and folds that a record is of: its label where it has just one, else all rows are alike.
 std::string stratum_of(const TaskInfo& task, const Record& record);
 
-std::unique_ptr<RecordReader> open_source(const PrepareOptions& options, const Source& file, bool need_label);
+std::unique_ptr<RecordReader> open_source(const PrepareOptions& options, const Source& file,
+                                          const std::vector<std::string>& columns, bool need_label);
 
 // The files of the options, each to be read as often as needed.
 struct Sources {

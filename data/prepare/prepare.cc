@@ -11,6 +11,7 @@
 #include "data/check.h"
 #include "data/features/assembler.h"
 #include "data/features/features.h"
+#include "data/files/failpoint.h"
 #include "data/files/files.h"
 #include "data/files/sha256.h"
 #include "data/files/spool.h"
@@ -48,6 +49,15 @@ BertTokenizer load_tokenizer(const PrepareOptions& options) {
   return options.do_lower_case ? tokenizer.with_lower_case(*options.do_lower_case) : tokenizer;
 }
 
+// Whether many tokens have upper-case letters, [CLS] and its like aside.
+bool is_cased(const Vocab& vocab) {
+  const auto is_upper = [](char c) { return c >= 'A' && c <= 'Z'; };
+  const auto upper = std::count_if(vocab.tokens().begin(), vocab.tokens().end(), [&](const std::string& token) {
+    return !token.starts_with('[') && std::any_of(token.begin(), token.end(), is_upper);
+  });
+  return upper > vocab.size() / 100;
+}
+
 class Preparation {
  public:
   Preparation(const PrepareOptions& options, const std::function<void(const PrepareProgress&)>& progress,
@@ -73,12 +83,14 @@ class Preparation {
     DatasetWriter writer(options_.output, task_.kind, tokenizer_.vocab().size(), static_cast<int32_t>(label_names_.size()));
     PrepareReport report;
     report.rare_labels = std::move(plan.rare_labels);
+    report.cased_vocabulary = !options_.do_lower_case && tokenizer_.options().do_lower_case && is_cased(tokenizer_.vocab());
     DatasetInfo info;
     for (Job& job : plan.jobs) {
       write(job, writer);
       for (OpenSplit& split : job.splits) report.splits.push_back(std::move(split.report));
       info.source_sha256[job.file.name.string()] = digest(job.file.path);
     }
+    report.can_make_windows = task_.pools_windows && !options_.doc_stride && !pairs_.value_or(false);
     info.task = task_.kind;
     info.label_names = report.label_names = label_names_;
     info.max_length = max_length_;
@@ -125,11 +137,12 @@ class Preparation {
   }
 
   void check_not_stopped() const {
+    failpoint("prepare");
     if (stop_ && stop_()) fail(ExitCode::kInternal, "stopped on request; no data set was written");
   }
 
   void write(Job& job, DatasetWriter& writer) {
-    const auto reader = open_source(options_, job.file, !is_test(job));
+    const auto reader = open_source(options_, job.file, job.columns, !is_test(job));
     std::string stage;
     for (OpenSplit& split : job.splits) {
       split.writer_id =
@@ -313,7 +326,7 @@ class Preparation {
       ++split.report.folds[static_cast<size_t>(fold)];
     }
     ++split.report.samples;
-    split.report.truncated += sample.truncated;
+    if (sample.cut > 0) ++split.report.cut_lengths[max_length_ + sample.cut];
     split.report.windowed += pools_windows() && !sample.further.empty();
     split.report.most_windows = std::max(split.report.most_windows, std::ssize(sample.further) + 1);
     count_sequence(split, sample.input_ids);

@@ -26,15 +26,17 @@ struct PrepareOptions {
   std::optional<bool> do_lower_case = {};  // unset: as BertTokenizer::load() finds it
   std::filesystem::path output = {};       // the .h5 file; replaced if it exists
   ReaderOptions reader = {};               // format, encoding, header and columns of all files; need_label is set by split
-  double validation_split = 0;             // this fraction of the training file becomes the validation split, stratified by label
-  int folds = 0;                           // that the training split is cut into instead, stratified by label; 0: none
-  uint64_t seed = 42;                      // of these choices, of augmentation and of sentence pairs
-  NormalizeOptions normalize = {};         // done to each text before it is tokenized
-  AugmentOptions augment = {};             // of the training split alone
-  std::optional<int> max_length = {};      // tokens per sample, special ones included; unset: the task's (samples/task.h)
-  std::optional<int> doc_stride = {};      // see FeatureOptions
-  int threads = 0;                         // 0: one per core
-  int64_t max_train_samples = -1;          // only the first so many rows of the split; -1: all
+  std::vector<std::string> validation_columns = {};  // of that file, where they are called otherwise: columns_called()
+  std::vector<std::string> test_columns = {};
+  double validation_split = 0;         // this fraction of the training file becomes the validation split, stratified by label
+  int folds = 0;                       // that the training split is cut into instead, stratified by label; 0: none
+  uint64_t seed = 42;                  // of these choices, of augmentation and of sentence pairs
+  NormalizeOptions normalize = {};     // done to each text before it is tokenized
+  AugmentOptions augment = {};         // of the training split alone
+  std::optional<int> max_length = {};  // tokens per sample, special ones included; unset: the task's (samples/task.h)
+  std::optional<int> doc_stride = {};  // see FeatureOptions
+  int threads = 0;                     // 0: one per core
+  int64_t max_train_samples = -1;      // only the first so many rows of the split; -1: all
   int64_t max_eval_samples = -1;
   int64_t max_predict_samples = -1;           // of the test split
   std::vector<std::string> label_names = {};  // classes in this order; empty: those of the training file, sorted
@@ -57,7 +59,7 @@ struct SplitReport {
   std::string name, file, columns;  // columns: which are read, and whether they were guessed
   int64_t rows = 0, samples = 0, sequences = 0, tokens = 0;
   int64_t windowed = 0, most_windows = 0;         // texts cut into windows, and the most that one was cut into
-  int64_t truncated = 0;                          // samples cut to max_length
+  std::map<int64_t, int64_t> cut_lengths = {};    // samples that were cut to max_length, by the tokens that they have whole
   int64_t empty = 0;                              // rows whose text is empty
   int64_t unlabelled = 0;                         // rows without a label
   std::map<std::string, int64_t> augmented = {};  // samples made by each kind of augmentation
@@ -70,12 +72,16 @@ struct SplitReport {
   TagSchemes tag_schemes = {};        // token classification
   std::vector<int64_t> folds = {};    // samples of each fold but for augmented ones
   std::vector<int64_t> lengths = {};  // [max_length + 1] sequences of each length in tokens
+
+  int64_t truncated() const;  // samples cut to max_length
 };
 
 struct PrepareReport {
   std::vector<SplitReport> splits;
   std::vector<std::string> label_names;
   std::vector<std::string> rare_labels;  // that have fewer rows than there are folds
+  bool cased_vocabulary = false;         // although texts are lower-cased without having been asked to
+  bool can_make_windows = false;         // --doc-stride would keep what is cut; of pairs it may not, whose first text stays whole
   double seconds = 0;
   uint64_t file_bytes = 0;  // of the output
 };

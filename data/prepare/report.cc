@@ -53,6 +53,28 @@ std::string histogram(const std::vector<int64_t>& lengths) {
   return text;
 }
 
+// What to do about samples that are cut; nothing if few are.
+std::string advice(const SplitReport& split, bool can_make_windows) {
+  constexpr double kMany = .1, kFew = .05;  // of the samples
+  constexpr int64_t kPositions = 512;       // of BERT
+  const auto samples = static_cast<double>(split.samples);
+  if (split.cut_lengths.empty() || static_cast<double>(split.truncated()) < kMany * samples) return "";
+  int64_t longer = 0, length = 0;
+  for (auto it = split.cut_lengths.rbegin(); it != split.cut_lengths.rend(); ++it) {
+    length = it->first;
+    if (length <= kPositions && static_cast<double>(longer + it->second) > kFew * samples) break;
+    longer += it->second;
+  }
+  length = std::min(length, kPositions);
+  std::vector<std::string> ways;
+  if (length >= std::ssize(split.lengths))
+    ways.push_back(format("--max-length %lld would cut %.1f%%, if the model has so many positions",
+                          static_cast<long long>(length), percent(longer, split.samples)));
+  if (can_make_windows)
+    ways.push_back(concat("--doc-stride ", std::max<size_t>(1, split.lengths.size() / 4), " makes windows of long texts"));
+  return ways.empty() ? "" : concat("  advice   ", joined(ways, "; or "), "\n");
+}
+
 constexpr size_t kListed = 20;  // labels
 
 std::string labels_of(const SplitReport& split, const std::vector<std::string>& names) {
@@ -72,8 +94,17 @@ std::string copies_of(const SplitReport& split) {
 
 }  // namespace
 
+int64_t SplitReport::truncated() const {
+  return std::accumulate(cut_lengths.begin(), cut_lengths.end(), int64_t{0},
+                         [](int64_t sum, const auto& one) { return sum + one.second; });
+}
+
 std::string describe(const PrepareReport& report) {
   std::string text;
+  if (report.cased_vocabulary)
+    text +=
+        "warning: the texts are lower-cased, but the vocabulary has upper-case tokens: if its model is a cased one, say "
+        "--do-lower-case false\n";
   int64_t tokens = 0;
   for (const SplitReport& split : report.splits) {
     tokens += split.tokens;
@@ -103,9 +134,11 @@ std::string describe(const PrepareReport& report) {
       text += concat("  windows  ", split.sequences, " of ", counted(split.samples, "text"), "; ", split.windowed,
                      " longer than ", split.lengths.size() - 1, " tokens, up to ", split.most_windows, " windows of one\n");
     if (split.empty > 0) text += concat("  warning  ", counted(split.empty, "row"), " with an empty text\n");
-    text += format("  tokens   median %zu, 95%% up to %zu; %s (%.1f%%) cut to %zu\n", quantile(split.lengths, .5),
-                   quantile(split.lengths, .95), counted(split.truncated, "sample").c_str(),
-                   percent(split.truncated, split.samples), split.lengths.size() - 1);
+    text += format("  tokens   median %zu, 95%% up to %zu; %s (%.1f%%) cut to %zu", quantile(split.lengths, .5),
+                   quantile(split.lengths, .95), counted(split.truncated(), "sample").c_str(),
+                   percent(split.truncated(), split.samples), split.lengths.size() - 1);
+    if (!split.cut_lengths.empty()) text += concat(", the longest from ", split.cut_lengths.rbegin()->first);
+    text += concat("\n", &split == report.splits.data() ? advice(split, report.can_make_windows) : "");
     text += histogram(split.lengths);
   }
   text += format("%.1f MB written in %.1f s (%.2f million tokens/s)\n", static_cast<double>(report.file_bytes) / 1e6,

@@ -79,9 +79,11 @@ std::optional<size_t> find_named(const Names& names, const std::string& wanted, 
   return std::nullopt;
 }
 
-size_t need_named(const Names& names, const std::string& wanted, const std::string& where) {
+// `option`: which names it.
+size_t need_named(const Names& names, const std::string& wanted, const std::string& option, const std::string& where) {
   const auto at = find_named(names, wanted, where);
-  check(at.has_value(), where, ": there is no column '", wanted, "'; the ", names.size(), " columns are: ", list(names));
+  check(at.has_value(), where, ": there is no column '", wanted, "' (", option, "); the ", names.size(),
+        " columns are: ", list(names));
   return *at;
 }
 
@@ -121,22 +123,45 @@ std::vector<size_t> guess_choices(const Names& names) {
   return {};
 }
 
-void resolve_choices(const Names& names, const ColumnOptions& options, const std::string& where, Columns& columns) {
+void resolve_choices(const Names& names, const ColumnOptions& options, const std::string& where, const std::string& hint,
+                     Columns& columns) {
   if (options.choices.empty()) {
     columns.choices = guess_choices(names);
     columns.guessed = true;
   } else {
-    for (const std::string& part : split_list(options.choices)) columns.choices.push_back(need_named(names, part, where));
+    for (const std::string& part : split_list(options.choices))
+      columns.choices.push_back(need_named(names, part, options.named_by.value_or("--choice-columns"), where));
   }
   check(!columns.choices.empty(), where,
         ": no columns with usual names for the choices (ending0, ending1, …; choices); name them (--choice-columns). The ",
-        names.size(), " columns are: ", list(names));
+        names.size(), " columns are: ", list(names), hint);
 }
 
 }  // namespace
 
+ColumnOptions columns_called(ColumnOptions usual, const Names& names) {
+  ColumnOptions called;
+  const std::pair<std::string_view, std::string ColumnOptions::*> roles[] = {{"text", &ColumnOptions::text},
+                                                                             {"text-pair", &ColumnOptions::text_pair},
+                                                                             {"text_pair", &ColumnOptions::text_pair},
+                                                                             {"label", &ColumnOptions::label},
+                                                                             {"choices", &ColumnOptions::choices}};
+  for (const std::string& name : names) {
+    const size_t equals = std::min(name.find('='), name.size());
+    const auto role =
+        std::find_if(std::begin(roles), std::end(roles), [&](const auto& one) { return one.first == name.substr(0, equals); });
+    check_usage(role != std::end(roles) && equals + 1 < name.size(), "'", name,
+                "' names no column: text=…, text-pair=…, label=… and choices=… do");
+    std::string& column = called.*role->second;
+    column += (column.empty() ? "" : ",") + name.substr(equals + 1);
+    usual.*role->second = column;
+    usual.named_by = "--…-column-names";
+  }
+  return usual;
+}
+
 Columns resolve_columns(const Names& names, const ColumnOptions& options, RecordKind kind, bool need_label,
-                        const std::string& where) {
+                        const std::string& where, const std::string& hint) {
   Columns columns;
   if (options.text.empty()) {
     const auto words = kind == RecordKind::kWords ? find_usual(names, kWords) : std::nullopt;
@@ -149,26 +174,38 @@ Columns resolve_columns(const Names& names, const ColumnOptions& options, Record
   } else if (const auto whole = find_named(names, options.text, where)) {
     columns.text = {*whole};
   } else {
-    for (const std::string& part : split_list(options.text)) columns.text.push_back(need_named(names, part, where));
+    for (const std::string& part : split_list(options.text))
+      columns.text.push_back(need_named(names, part, options.named_by.value_or("--text-column"), where));
   }
   const bool words = kind == RecordKind::kWords, with_choices = kind == RecordKind::kChoices;
   check(!columns.text.empty(), where, ": no column with a usual name for the ",
         words ? "words (tokens, words)" : "text (text, sentence, review, …)", "; name it (--text-column). The ", names.size(),
-        " columns are: ", list(names));
-  if (with_choices) resolve_choices(names, options, where, columns);
-  if (!options.text_pair.empty()) columns.text_pair = need_named(names, options.text_pair, where);
+        " columns are: ", list(names), hint);
+  if (with_choices) resolve_choices(names, options, where, hint, columns);
+  if (!options.text_pair.empty())
+    columns.text_pair = need_named(names, options.text_pair, options.named_by.value_or("--text-pair-column"), where);
   if (!options.label.empty()) {
     const auto label = find_named(names, options.label, where);
-    if (need_label && !label) need_named(names, options.label, where);
+    if (need_label && !label) need_named(names, options.label, options.named_by.value_or("--label-column"), where);
     columns.label = label;
   } else {
     columns.label = words ? find_usual(names, kTags) : with_choices ? find_usual(names, kAnswers) : find_usual(names, kLabels);
     columns.guessed |= columns.label.has_value();
     check(columns.label || !need_label, where, ": no column with a usual name for the ",
           words ? "tags (ner_tags, tags, labels, …)" : "label (label, sentiment, category, …)",
-          "; name it (--label-column). The ", names.size(), " columns are: ", list(names));
+          "; name it (--label-column). The ", names.size(), " columns are: ", list(names), hint);
   }
+  const bool label_is_text = columns.label && (columns.label == columns.text_pair ||
+                                               std::count(columns.text.begin(), columns.text.end(), *columns.label) > 0);
+  check(!label_is_text, where, ": column '", names[columns.label.value_or(0)],
+        "' cannot be the text and the label: name another one (--text-column, --label-column). The ", names.size(),
+        " columns are: ", list(names), hint);
+  columns.guessed &= names.size() > 1;
   return columns;
+}
+
+bool Columns::is_text(size_t column) const {
+  return text_pair == column || std::find(text.begin(), text.end(), column) != text.end();
 }
 
 bool looks_like_header(const Names& cells, const ColumnOptions& options) {

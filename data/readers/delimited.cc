@@ -1,6 +1,9 @@
 #include "data/readers/delimited.h"
 
+#include <nlohmann/json.hpp>
+
 #include "data/check.h"
+#include "data/json/json.h"
 
 namespace berth::data {
 namespace {
@@ -95,7 +98,7 @@ std::vector<std::string> split_labels(const std::string& cell, const std::string
 }  // namespace
 
 DelimitedReader::DelimitedReader(const Source& source, Dialect dialect, const ReaderOptions& options)
-    : rows_(source, dialect), options_(options) {
+    : dialect_(dialect), rows_(source, dialect), options_(options) {
   const std::string file = source.name.string();
   check(rows_.next(fields_), file, ": the file holds no rows");
   in_context(concat(file, ": line 1"), [&] {
@@ -118,8 +121,9 @@ DelimitedReader::DelimitedReader(const Source& source, Dialect dialect, const Re
     first_row_waits_ = true;
   }
   const bool choices = options.kind == RecordKind::kChoices;
-  columns_ =
-      resolve_columns(names_, options.columns, choices ? RecordKind::kChoices : RecordKind::kText, options.need_label, file);
+  const std::string hint = header && first_row_waits_ ? " (or is the first row no header? --column-names text,label)" : "";
+  columns_ = resolve_columns(names_, options.columns, choices ? RecordKind::kChoices : RecordKind::kText, options.need_label,
+                             file, hint);
 }
 
 std::string DelimitedReader::where() const {
@@ -132,6 +136,14 @@ void DelimitedReader::take_text(size_t column, std::string& text) {
     text.swap(fields_[column]);
   else
     text += ' ' + fields_[column];
+}
+
+void DelimitedReader::keep_fields(Record& record) const {
+  for (size_t i = 0; i < fields_.size(); ++i) {
+    std::string cell = fields_[i];
+    in_context([&] { return "column '" + names_[i] + "'"; }, [&] { decode(options_.encoding, cell); });
+    record.fields.push_back({names_[i], dump_json(nlohmann::json(std::move(cell))), columns_.is_text(i)});
+  }
 }
 
 bool DelimitedReader::next(Record& record) {
@@ -148,6 +160,7 @@ void DelimitedReader::take_row(Record& record) {
   check(fields_.size() == names_.size(), "the row has ", fields_.size(), " fields instead of ", names_.size());
   record = Record{};
   record.row = row_;
+  if (options_.keep_fields) keep_fields(record);
   for (size_t column : columns_.text) take_text(column, record.text);
   record.has_pair = columns_.text_pair.has_value();
   if (columns_.text_pair) take_text(*columns_.text_pair, record.text_pair);

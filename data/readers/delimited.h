@@ -2,7 +2,8 @@
 //
 // CSV is RFC 4180: fields may be quoted, a quote inside is doubled, quoted fields may hold commas and line ends. A quote inside
 // an unquoted field is a plain character. In TSV, as GLUE's files have it, quotes are plain characters everywhere. Lines end with
-// LF or CRLF; blank ones are skipped; each row must have as many fields as the first.
+// LF or CRLF; blank ones are skipped; each row must have as many fields as the first. open_reader takes semicolons for commas where the header
+// shows them.
 #pragma once
 
 #include <cstdint>
@@ -46,7 +47,9 @@ class DelimitedReader final : public RecordReader {
  public:
   DelimitedReader(const Source& source, Dialect dialect, const ReaderOptions& options);
   bool next(Record& record) override;
-  std::string columns() const override { return describe(columns_, names_); }
+  std::string columns() const override {
+    return describe(columns_, names_) + (dialect_.delimiter == ';' ? ", separated by ;" : "");
+  }
   uint64_t bytes_read() const override { return rows_.file().bytes_read(); }
   uint64_t bytes_total() const override { return rows_.file().bytes_total(); }
 
@@ -54,7 +57,9 @@ class DelimitedReader final : public RecordReader {
   std::string where() const;
   void take_row(Record& record);
   void take_text(size_t column, std::string& text);
+  void keep_fields(Record& record) const;
 
+  Dialect dialect_;
   DelimitedRows rows_;
   ReaderOptions options_;
   std::vector<std::string> names_, fields_;

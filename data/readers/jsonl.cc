@@ -44,13 +44,35 @@ std::vector<std::string> strings_of(const Json& value, const std::string& key) {
   return values;
 }
 
+// Not JSON Lines: one document over several lines.
+bool begins_a_document(const std::string& line) {
+  const size_t first = line.find_first_not_of(" \t"), last = line.find_last_not_of(" \t\r");
+  return first != std::string::npos && (line[first] == '[' || line[first] == '{') &&
+         std::string_view("[{,").find(line[last]) != std::string_view::npos;
+}
+
+// Of an object that holds lists of rows ({"train": [["text", "label"], …]}), how to take them out.
+std::string hint_of_lists(const Json& object) {
+  for (const auto& [key, value] : object.items()) {
+    if (!value.is_array() || value.empty() || !value[0].is_structured()) continue;
+    return concat(" ('", key, "' holds a list of rows: jq -c '.", key, "[]",
+                  value[0].is_array() ? " | {text: .[0], label: .[1]}" : "", "' makes JSON Lines of it)");
+  }
+  return "";
+}
+
 }  // namespace
 
 JsonlReader::JsonlReader(const Source& source, const ReaderOptions& options) : file_(source), options_(options) {
   check(next_line(), source.name.string(), ": the file holds no lines");
+  check(!begins_a_document(line_), source.name.string(),
+        ": a JSON document over several lines; expected one JSON object per line (jq -c '.[]' makes that of an array, jq -c "
+        "'.data[]' of an object "
+        "that holds one as data)");
   const Json first = in_context(concat(source.name.string(), ": line ", line_number_), [&] { return parse_object(line_); });
   for (const auto& [key, value] : first.items()) names_.push_back(key);
-  columns_ = resolve_columns(names_, options.columns, options.kind, options.need_label, source.name.string());
+  columns_ =
+      resolve_columns(names_, options.columns, options.kind, options.need_label, source.name.string(), hint_of_lists(first));
 }
 
 std::string JsonlReader::where() const { return concat(file_.path().string(), ": row ", row_, " (line ", line_number_, ")"); }
@@ -77,8 +99,17 @@ bool JsonlReader::next(Record& record) {
   return true;
 }
 
+void JsonlReader::keep_fields(Record& record) const {
+  const auto object = parse_json<nlohmann::ordered_json>(line_, "");
+  for (const auto& [key, value] : object.items()) {
+    const auto column = std::find(names_.begin(), names_.end(), key);
+    record.fields.push_back({key, dump_json(value), columns_.is_text(static_cast<size_t>(column - names_.begin()))});
+  }
+}
+
 void JsonlReader::parse(Record& record) {
   const Json object = parse_object(line_);
+  if (options_.keep_fields) keep_fields(record);
   if (options_.kind == RecordKind::kWords) {
     const std::string& key = names_[columns_.text.front()];
     const Json& words = value_of(object, key);

@@ -24,6 +24,7 @@ class JsonlReader final : public RecordReader {
   bool next_line();
   std::string where() const;
   void parse(Record& record);
+  void keep_fields(Record& record) const;
   std::vector<std::string> labels_of(const nlohmann::json& object) const;
   void take_choices(const nlohmann::json& object, Record& record) const;
 

@@ -31,6 +31,24 @@ FileFormat tell_format(const Source& source, const ReaderOptions& options) {
        ": neither name nor first line tells the format; say it (--format csv, tsv, jsonl, conll or text)");
 }
 
+// CSV with semicolons, as spreadsheets write it where a comma is the decimal point: told by a header that has usual or the given names then.
+Dialect csv_of(const Source& source, const ReaderOptions& options) {
+  std::error_code unlike;
+  if (!std::filesystem::is_regular_file(source.path, unlike)) return Dialect::csv();
+  TextFile file(source);
+  std::string line;
+  file.next_line(line);
+  if (line.find(',') != std::string::npos) return Dialect::csv();
+  std::vector<std::string> cells(1);
+  for (const char c : line) {
+    if (c == ';')
+      cells.emplace_back();
+    else if (c != '"')
+      cells.back() += c;
+  }
+  return cells.size() > 1 && looks_like_header(cells, options.columns) ? Dialect{';', true} : Dialect::csv();
+}
+
 }  // namespace
 
 std::unique_ptr<RecordReader> open_reader(const Source& source, const ReaderOptions& options) {
@@ -39,8 +57,11 @@ std::unique_ptr<RecordReader> open_reader(const Source& source, const ReaderOpti
                 ": questions are read from SQuAD's JSON and from JSON Lines");
     return std::make_unique<SquadReader>(source, options);
   }
-  if (options.format == FileFormat::kAuto && std::filesystem::is_directory(source.path))
+  if (options.format == FileFormat::kAuto && std::filesystem::is_directory(source.path)) {
+    check(std::filesystem::exists(source.path / "seq.in"), source.name.string(),
+          ": is a folder without seq.in: give a file; of folders those are read that hold seq.in with seq.out or label");
     return std::make_unique<SequenceFolderReader>(source.path, options);
+  }
   const FileFormat format = options.format == FileFormat::kAuto ? tell_format(source, options) : options.format;
   // New sentences need no words; the tokenizer finds them.
   check_usage(
@@ -56,7 +77,8 @@ std::unique_ptr<RecordReader> open_reader(const Source& source, const ReaderOpti
     case FileFormat::kLines:
       return std::make_unique<LinesReader>(source, options);
     default:
-      return std::make_unique<DelimitedReader>(source, format == FileFormat::kTsv ? Dialect::tsv() : Dialect::csv(), options);
+      return std::make_unique<DelimitedReader>(source, format == FileFormat::kTsv ? Dialect::tsv() : csv_of(source, options),
+                                               options);
   }
 }
 

@@ -27,6 +27,7 @@ struct ReaderOptions {
   ColumnOptions columns = {};                  // empty ones are guessed
   bool keep_blank_lines = false;               // plain text: blank lines are records with an empty text
   bool need_label = true;                      // a label column must be there, and filled in every row
+  bool keep_fields = false;                    // CSV, TSV and JSON Lines: Record::fields
 };
 
 class RecordReader {

@@ -12,6 +12,22 @@ namespace {
 
 constexpr size_t kBlock = size_t{1} << 20;
 
+// What people give for text that is none, by how it begins, and what makes text of it.
+constexpr std::pair<std::string_view, const char*> kOtherFormats[] = {
+    {"\x1F\x8B", "is compressed by gzip; unpack it first: gunzip"},
+    {"\x28\xB5\x2F\xFD", "is compressed by zstd; unpack it first: unzstd"},
+    {"\xFD"
+     "7zXZ",
+     "is compressed by xz; unpack it first: unxz"},
+    {"BZh91AY&SY", "is compressed by bzip2; unpack it first: bunzip2"},
+    {"PK\x03\x04", "is an Excel workbook or another zip archive; save the sheet as CSV (UTF-8), or unzip it"},
+    {"\xD0\xCF\x11\xE0", "is an old Excel workbook; save the sheet as CSV (UTF-8)"},
+    {"PAR1",
+     "is a Parquet file; make JSON Lines of it, in Python by pandas.read_parquet(…).to_json(…, orient=\"records\", lines=True)"},
+    {"ARROW1", "is an Arrow file; make JSON Lines of it, in Python by datasets.Dataset.from_file(…).to_json(…)"},
+    {"\x89HDF", "is an HDF5 file, not text; what berth prepare wrote is for --data"},
+    {"version https://git-lfs.github.com/spec/", "is a pointer of Git LFS, not the file itself: git lfs pull fetches that"}};
+
 }  // namespace
 
 TextFile::TextFile(const Source& source) : path_(source.name) {
@@ -25,6 +41,7 @@ TextFile::TextFile(const Source& source) : path_(source.name) {
   buffer_.resize(kBlock);
   check(fill(), path_.string(), ": the file is empty");
   const std::string_view start(buffer_.data(), end_);
+  for (const auto& [begins, what] : kOtherFormats) check(!start.starts_with(begins), path_.string(), ": ", what);
   check(!start.starts_with("\xFF\xFE") && !start.starts_with("\xFE\xFF"), path_.string(),
         ": the file is UTF-16; convert it first: iconv -f UTF-16 -t UTF-8");
   check(start.substr(0, 4).find('\0') == std::string_view::npos, path_.string(),

@@ -24,7 +24,8 @@ struct Source {
 
 class TextFile {
  public:
-  // Skips a UTF-8 byte-order mark. Throws Error(kBadInput): no such file, a folder, not readable, empty, UTF-16.
+  // Skips a UTF-8 byte-order mark. Throws Error(kBadInput): no such file, a folder, not readable, empty, UTF-16, another format that is known
+  // by how it begins.
   explicit TextFile(const Source& source);
 
   // The next byte, or -1 at the end of the file.

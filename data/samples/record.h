@@ -20,6 +20,12 @@ struct Answer {
   int64_t start = 0;  // code points into the context
 };
 
+// A column of a record's row: its value as JSON, and whether it is (a part of) the record's text or its pair.
+struct Field {
+  std::string name, json;
+  bool text = false;
+};
+
 // The task decides which fields are filled. Text is valid UTF-8.
 struct Record {
   int64_t row = 0;                  // 1-based; a header and blank lines are not counted
@@ -34,6 +40,8 @@ struct Record {
   std::string id;                        // question answering
   bool has_answers = false;              // the file says which answers there are, perhaps none
   std::vector<Answer> answers;
+
+  std::vector<Field> fields;  // the whole row in the file's order, where ReaderOptions::keep_fields asks for it
 };
 
 }  // namespace berth::data

@@ -33,8 +33,8 @@ struct Sample {
 
   std::vector<int32_t> words = {};  // token classification, with offsets: [T] the word of each token, -1 for [CLS] and [SEP]
 
-  // Not stored, counted in the report:
-  bool truncated = false;
+  // Not stored, but counted:
+  int32_t cut = 0;          // tokens that are left out because it would have more than the maximum length
   bool misaligned = false;  // question answering: at answer_start the context does not have the answer's text
 };
 

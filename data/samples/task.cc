@@ -70,6 +70,11 @@ const std::vector<TaskInfo>& tasks() {
   return table;
 }
 
+bool TaskInfo::labels_texts() const {
+  using enum LabelShape;
+  return labels == kClass || labels == kFloat || labels == kMultiHot;
+}
+
 const TaskInfo& task_info(TaskKind kind) {
   for (const TaskInfo& task : tasks())
     if (task.kind == kind) return task;

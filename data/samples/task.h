@@ -46,6 +46,9 @@ struct TaskInfo {
   bool labels_point_into_text = false;  // at words or characters, so the texts must stay as they stand in the file
   bool is_language_model = false;       // learns from the texts alone, one a row; their files hold no labels
   bool has_documents = false;           // a sentence a row, documents separated by blank rows; a split takes whole documents
+
+  // A text, or a pair, has a label as a whole.
+  bool labels_texts() const;
 };
 
 const std::vector<TaskInfo>& tasks();

@@ -35,6 +35,7 @@ struct DatasetInfo {
   NormalizeOptions normalize;                         // what was done to the texts
   std::optional<int> doc_stride;                      // long texts are windows that share so many tokens; unset: they were cut
   std::map<std::string, std::string> content_sha256;  // split -> SHA-256 of its samples; empty in older files
+  std::map<std::string, int64_t> truncated;           // split -> samples that were cut to max_length; empty in older files
   int folds = 0;                                      // that the training split is cut into for cross-validation; 0: it is not
   std::string folds_sha256;                           // of the fold of each sample
   std::string command;                                // the prepare command that made it

@@ -1,9 +1,14 @@
 // The reading half of the store: Dataset and Split over HDF5. Everything in the file is distrusted.
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <cmath>
+#include <cstring>
+#include <fstream>
 #include <memory>
 #include <numeric>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "data/check.h"
@@ -141,10 +146,11 @@ class Hdf5Split final : public Split {
     offsets_ = column.read(0, column.rows());
     check(offsets_[0] == 0, "'", schema::kOffsets, "' does not start with 0");
     for (size_t i = 0; i + 1 < offsets_.size(); ++i) {
-      const int64_t length = offsets_[i + 1] - std::max<int64_t>(0, offsets_[i]);
+      const int64_t length = offsets_[i + 1] > offsets_[i] ? offsets_[i + 1] - offsets_[i] : 0;
       check(length > 0 && length <= file_->info.max_length, "sequence ", i, " has ", length, " tokens instead of 1 to ",
             file_->info.max_length);
     }
+    check(input_ids_->width() == 0, "'", schema::kInputIds, "' is not a list of numbers");
     check(static_cast<uint64_t>(offsets_.back()) == input_ids_->rows(), "'", schema::kInputIds, "' has ", input_ids_->rows(),
           " tokens, '", schema::kOffsets, "' ends at ", offsets_.back());
   }
@@ -324,6 +330,9 @@ DatasetInfo read_info(hid_t file) {
   check(known != tasks().end(), "the file is for the task '", task, "', which this berth does not know");
   info.task = known->kind;
   if (h5::has_attribute(file, schema::kLabelNames)) info.label_names = h5::read_strings(file, schema::kLabelNames);
+  const std::set<std::string> distinct(info.label_names.begin(), info.label_names.end());
+  check(distinct.size() == info.label_names.size() && (!known->has_label_names || !distinct.empty()),
+        "its labels have no names, or two of them the same");
   const int64_t max_length = h5::read_int(file, schema::kMaxLength), vocab_size = h5::read_int(file, schema::kVocabSize);
   check(max_length > 0 && max_length <= INT32_MAX && vocab_size > 0 && vocab_size <= INT32_MAX, "max_length ", max_length,
         " or vocab_size ", vocab_size, " is out of range");
@@ -346,9 +355,27 @@ DatasetInfo read_info(hid_t file) {
     const h5::Handle group = h5::open_group(file, split);
     if (h5::has_attribute(group, schema::kContentSha256))
       info.content_sha256[split] = h5::read_string(group, schema::kContentSha256);
+    if (h5::has_attribute(group, schema::kTruncated)) {
+      const int64_t truncated = h5::read_int(group, schema::kTruncated);
+      check(truncated >= 0, "'", schema::kTruncated, "' of ", split, " is ", truncated);
+      info.truncated[split] = truncated;
+    }
     if (h5::has_attribute(group, schema::kFoldsSha256)) info.folds_sha256 = h5::read_string(group, schema::kFoldsSha256);
   }
   return info;
+}
+
+// The format of HDF5 1.10, which the writer chooses, has checksums over its metadata; in that of 1.6 HDF5 would believe what it reads.
+void check_format(const std::filesystem::path& path) {
+  constexpr std::string_view kSignature = "\x89HDF\r\n\x1a\n";
+  std::array<char, kSignature.size() + 1> head{};
+  std::ifstream in(path, std::ios::binary);
+  check(in.is_open(), "cannot be read: ", std::strerror(errno));
+  in.read(head.data(), head.size());
+  check(std::string_view(head.data(), kSignature.size()) == kSignature,
+        "the file is damaged or truncated, or no data set at all: it does not begin as HDF5 (berth prepare makes one of raw "
+        "texts)");
+  check(head.back() >= 2, "this HDF5 file was not made by `berth prepare`: its format, of HDF5 1.6, has no checksums");
 }
 
 class Hdf5Dataset final : public Dataset {
@@ -382,6 +409,7 @@ std::unique_ptr<Dataset> Dataset::open(const std::filesystem::path& path) {
     file->path = path;
     file->size = std::filesystem::file_size(path, error);
     check(!error, "cannot be read: ", error.message());
+    check_format(path);
     file->file = h5::open_file(path);
     file->info = read_info(file->file);
     return std::make_unique<Hdf5Dataset>(std::move(file));

@@ -63,7 +63,9 @@ inline constexpr const char* kFolds = "folds";  // int64: how many the training 
 inline constexpr const char* kFoldsSha256 = "folds_sha256";      // string, beside it: SHA-256 of the samples' folds in order
 inline constexpr const char* kContentSha256 = "content_sha256";  // string, of each split's group: SHA-256 of its samples' tokens,
                                                                  // segments and labels in order; absent in older files
-inline constexpr const char* kCommand = "command";               // string
+inline constexpr const char* kTruncated = "truncated";  // int64, of each split's group: samples that were cut to max_length;
+                                                        // absent in older files
+inline constexpr const char* kCommand = "command";      // string
 
 inline constexpr std::array<const char*, 3> kSplits{"train", "validation", "test"};
 

@@ -31,7 +31,7 @@ struct SplitColumns {
   std::optional<ColumnWriter<int32_t>> labels;
   std::optional<ColumnWriter<float>> float_labels;
   std::optional<QuestionWriter> questions;
-  int64_t num_tokens = 0, num_sequences = 0;
+  int64_t num_tokens = 0, num_sequences = 0, truncated = 0;
   Sha256 content, cut;
 
   SplitColumns(hid_t file, const std::string& name, LabelShape shape, int32_t vocab_size, int32_t num_labels,
@@ -84,6 +84,7 @@ struct SplitColumns {
     for (const Sequence& sequence : sample.further) append_sequence(sequence.input_ids, sequence.segment_b, kFurther);
     if (sequences) sequences->append(num_sequences);
     rows.append(sample.row);
+    truncated += sample.cut > 0;
     if (augmented) augmented->append(static_cast<uint8_t>(sample.augmented));
     if (folds) append_fold(static_cast<uint8_t>(fold));
     if (labels) labels->append(sample.labels);
@@ -108,6 +109,7 @@ struct SplitColumns {
     if (float_labels) float_labels->finish();
     if (questions) questions->finish();
     h5::write_attribute(group, schema::kContentSha256, content.hex());
+    h5::write_attribute(group, schema::kTruncated, truncated);
     if (folds) h5::write_attribute(group, schema::kFoldsSha256, cut.hex());
   }
 };

@@ -101,8 +101,10 @@ Encoding BertTokenizer::encode(std::string_view text, int max_length) const {
   tokens.push_back({vocab_.cls()});
   tokenize(text, tokens);
   const size_t room = static_cast<size_t>(max_length) - 1;
-  encoding.truncated = tokens.size() > room;
-  if (encoding.truncated) tokens.resize(room);
+  if (tokens.size() > room) {
+    encoding.cut = static_cast<int32_t>(tokens.size() - room);
+    tokens.resize(room);
+  }
   tokens.push_back({vocab_.sep()});
   encoding.segment_b = static_cast<int32_t>(tokens.size());
   return encoding;
@@ -119,12 +121,12 @@ Encoding BertTokenizer::encode_pair(std::string_view a, std::string_view b, int 
   tokenize(b, second);
   size_t count_a = tokens.size() - 1, count_b = second.size();
   const size_t room = static_cast<size_t>(max_length) - 3;
-  encoding.truncated = count_a + count_b > room;
-  if (encoding.truncated && truncation == Truncation::kLongestFirst) {
+  const size_t excess = std::max(count_a + count_b, room) - room;
+  encoding.cut = static_cast<int32_t>(excess);
+  if (excess > 0 && truncation == Truncation::kLongestFirst) {
     std::tie(count_a, count_b) = longest_first(count_a, count_b, room);
-  } else if (encoding.truncated) {
+  } else if (excess > 0) {
     const bool first = truncation == Truncation::kOnlyFirst;
-    const size_t excess = count_a + count_b - room;
     size_t& count = first ? count_a : count_b;
     check(count > excess, "a pair has ", count_a, " and ", count_b, " tokens; cutting only its ", first ? "first" : "second",
           " text cannot bring it down to ", max_length, " with [CLS] and two [SEP]: allow a greater maximum length");
@@ -173,7 +175,7 @@ std::vector<Encoding> BertTokenizer::cut(const std::vector<Token>& head, const s
     end = std::min(begin + room, std::ssize(tokens));
     Encoding& window = windows.emplace_back();
     window.segment_b = static_cast<int32_t>(head.size());
-    window.truncated = begin > 0 || end < std::ssize(tokens);
+    window.cut = static_cast<int32_t>(std::ssize(tokens) - (end - begin));
     window.tokens.reserve(head.size() + static_cast<size_t>(end - begin) + 1);
     window.tokens = head;
     window.tokens.insert(window.tokens.end(), tokens.begin() + begin, tokens.begin() + end);

@@ -29,7 +29,7 @@ struct Token {
 struct Encoding {
   std::vector<Token> tokens;
   int32_t segment_b = 0;  // index of segment B's first token; tokens.size() if there is one segment
-  bool truncated = false;
+  int32_t cut = 0;        // tokens that are left out
 };
 
 enum class Truncation { kLongestFirst, kOnlyFirst, kOnlySecond };

@@ -4,6 +4,8 @@
 // tokenizer_config.json   do_lower_case, strip_accents, tokenize_chinese_chars, added_tokens_decoder {id: {content, normalized,
 // …}} tokenizer.json          model.vocab {token: id}, normalizer (the same settings under other names), added_tokens
 // special_tokens_map.json the names of the special tokens, for old readers only
+#include "data/tokenizer/tokenizer_files.h"
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -127,7 +129,7 @@ std::vector<std::string> tokens_of(const json& full, const fs::path& path) {
 
 }  // namespace
 
-BertTokenizer BertTokenizer::load(const fs::path& path) {
+TokenizerFiles read_tokenizer_files(const fs::path& path) {
   const bool is_folder = fs::is_directory(path);
   check(fs::exists(path), "there is no tokenizer at ", path, ": a vocab.txt or a model folder was expected");
   const fs::path folder = is_folder ? path : path.parent_path();
@@ -154,7 +156,12 @@ BertTokenizer BertTokenizer::load(const fs::path& path) {
     check(tokens[index] == text, origin, ": token ", id, " is \"", tokens[index], "\", but \"", text,
           "\" was added under that id");
   }
-  return BertTokenizer(Vocab(std::move(tokens), origin), settings.options, std::move(added));
+  return {Vocab(std::move(tokens), origin), settings.options, std::move(added)};
+}
+
+BertTokenizer BertTokenizer::load(const fs::path& path) {
+  TokenizerFiles files = read_tokenizer_files(path);
+  return {std::move(files.vocab), files.options, std::move(files.added_tokens)};
 }
 
 std::vector<FileDigest> BertTokenizer::save(const fs::path& folder, int model_max_length,

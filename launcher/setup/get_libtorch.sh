@@ -22,13 +22,15 @@ cuda=${CUDA:-$([ -e /dev/nvidiactl ] && echo 1 || echo 0)}
 version=$(sed -n 's/^torch==\([0-9.]*\).*/\1/p' "$here/libtorch.txt")
 plain="$berth_cache/libtorch-$version-$(uname -m)" final="$plain"
 [ "$cuda" = 0 ] || final="$berth_cache/libtorch-$version-cuda-$(uname -m)"
+instead='name a libtorch that is there with TORCH_DIR=<folder>: from 2.11 on, such as the torch/ of a Python environment'
 
-# unpack WHEELS FOLDER: what berth takes of them. No link to a library without its number is in a wheel, and linkers ask for it.
+# unpack WHEELS FOLDER: what berth takes of them, and their licences. No link to a library without its number is in a wheel, and linkers ask
+# for it.
 unpack() {
   local wheel library
   for wheel in "$1"/*.whl; do
     # 11: the wheel has nothing for one of the patterns.
-    unzip -q -n "$wheel" 'torch/lib/*' 'torch/include/*' 'torch.libs/*' 'nvidia/*' -x '*.a' -d "$2" 2>/dev/null ||
+    unzip -q -n "$wheel" 'torch/lib/*' 'torch/include/*' 'torch.libs/*' 'nvidia/*' '*.dist-info/*' -x '*.a' -d "$2" 2>/dev/null ||
       [ $? = 11 ] || die "cannot unpack ${wheel##*/} into $temporary (is the disk full?)"
   done
   for library in "$2"/nvidia/*/lib/lib*.so.*; do
@@ -44,12 +46,12 @@ if [ "${1:-}" != --where ] && [ ! -d "$final" ]; then
     cp -rl "$plain/." "$temporary/unpacked" # the same files, not a copy
   else
     echo "get_libtorch.sh: fetching libtorch $version (0.5 GB) into $berth_cache" >&2
-    fetch_wheels "$here/libtorch.txt" "$temporary/wheels"
+    fetch_wheels "$here/libtorch.txt" "$temporary/wheels" "$instead"
     unpack "$temporary/wheels" "$temporary/unpacked"
   fi
   if [ "$cuda" != 0 ]; then
     echo "get_libtorch.sh: fetching NVIDIA's libraries and compiler (2.4 GB) into $berth_cache" >&2
-    fetch_wheels "$here/cuda.txt" "$temporary/cuda"
+    fetch_wheels "$here/cuda.txt" "$temporary/cuda" "$instead"
     unpack "$temporary/cuda" "$temporary/unpacked"
     ln -sfn lib "$temporary/unpacked/nvidia/cu13/lib64" # where CMake looks
     chmod +x "$temporary"/unpacked/nvidia/cu13/bin/* "$temporary"/unpacked/nvidia/cu13/nvvm/bin/*

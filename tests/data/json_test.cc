@@ -1,9 +1,8 @@
 // JSON within limits: what is refused, how it is said, and what comes back out.
-#include "data/json/json.h"
-
 #include <gtest/gtest.h>
 
 #include "data/check.h"
+#include "data/json/members.h"
 
 namespace berth::data {
 namespace {
@@ -80,6 +79,29 @@ TEST(Json, ObjectsInOrder) {
 TEST(Json, PrintsWhateverTextsHold) {
   EXPECT_EQ(dump_json(json{"a\xff"}), "[\"a\xEF\xBF\xBD\"]");
   EXPECT_EQ(dump_json(ordered_json{"é"}, -1, true), "[\"\\u00e9\"]");
+}
+
+TEST(ReadMember, IntegersAreNotMadeOfOtherNumbers) {
+  const nlohmann::json object = {
+      {"small", 200}, {"negative", -1}, {"large", 18446744073709551615u}, {"float", 1.0}, {"true", true}};
+  uint8_t byte = 0;
+  read_member(object, "small", byte);
+  EXPECT_EQ(byte, 200);
+  int8_t narrow = 0;
+  EXPECT_THROW(read_member(object, "small", narrow), Error);
+  uint64_t count = 0;
+  read_member(object, "large", count);
+  EXPECT_EQ(count, 18446744073709551615u);
+  int64_t integer = 0;
+  for (const char* key : {"large", "float", "true"}) EXPECT_THROW(read_member(object, key, integer), Error) << key;
+  EXPECT_THROW(read_member(object, "negative", count), Error);
+  EXPECT_THROW(read_member(object, "missing", integer), nlohmann::json::exception);
+  bool flag = false;
+  read_member(object, "true", flag);
+  EXPECT_TRUE(flag);
+  double number = 0;
+  read_member(object, "negative", number);
+  EXPECT_EQ(number, -1);
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ TEST(Labels, SortByValueIfAllAreIntegersElseByBytes) {
 TEST(Labels, AreFoundOrListed) {
   const LabelSet labels({"b", "a"});
   EXPECT_EQ(labels.index("a"), 1);
-  EXPECT_EQ(error_of([&] { labels.index("c"); }), "unknown label 'c'; the training split's 2 labels are: b, a");
+  EXPECT_EQ(error_of([&] { labels.index("c"); }), "unknown label 'c'; the 2 labels are: b, a (--label-names names all)");
   EXPECT_EQ(error_of([&] { LabelSet({"a", "a"}); }), "the label 'a' is named twice");
   EXPECT_NE(error_of([&] { LabelSet({""}); }), "");
 }

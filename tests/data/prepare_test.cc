@@ -25,7 +25,7 @@ TEST_F(PrepareTest, TextsBecomeSamples) {
   ASSERT_EQ(report.splits.size(), 1u);
   const SplitReport& split = report.splits[0];
   EXPECT_EQ(split.columns, "text: text, label: label (guessed)");
-  EXPECT_EQ(std::tuple(split.rows, split.samples, split.tokens, split.truncated, split.empty, split.unlabelled),
+  EXPECT_EQ(std::tuple(split.rows, split.samples, split.tokens, split.truncated(), split.empty, split.unlabelled),
             std::tuple(3, 3, 11, 0, 1, 0));
   EXPECT_EQ(split.label_counts, (std::map<std::string, int64_t>{{"neg", 1}, {"pos", 2}}));
   EXPECT_EQ(split.lengths[4], 1);
@@ -67,7 +67,8 @@ TEST_F(PrepareTest, WordsAndTags) {
   EXPECT_EQ(first.labels, (std::vector<int32_t>{-100, 0, -100, 3, 1, -100, -100, -100, 2, -100}));
   with.label_all_tokens = true;
   with.max_length = 6;
-  EXPECT_EQ(prepare(with).splits[0].truncated, 1);
+  EXPECT_EQ(prepare(with).splits[0].truncated(), 1);
+  EXPECT_EQ(Dataset::open(with.output)->info().truncated.at("train"), 1);
   const Batch all = read("train");
   EXPECT_EQ(all.labels, (std::vector<int32_t>{-100, 0, 2, 3, 1, -100, -100, 2, -100}));
 }
@@ -115,7 +116,7 @@ TEST_F(PrepareTest, LongTextsAreCutAndCounted) {
   with.max_length = 5;
   const auto report = prepare(with);
   EXPECT_EQ(read("train").cu_seqlens, (std::vector<int32_t>{0, 5, 8}));
-  EXPECT_EQ(report.splits[0].truncated, 1);
+  EXPECT_EQ(report.splits[0].truncated(), 1);
   EXPECT_EQ(report.splits[0].lengths, (std::vector<int64_t>{0, 0, 0, 1, 0, 1}));
 }
 
@@ -135,7 +136,7 @@ TEST_F(PrepareTest, LongTextsBecomeWindowsOfOneSample) {
   EXPECT_EQ(report.sequences, 3);
   EXPECT_EQ(report.windowed, 1);
   EXPECT_EQ(report.most_windows, 2);
-  EXPECT_EQ(report.truncated, 0);
+  EXPECT_EQ(report.truncated(), 0);
   EXPECT_EQ(report.lengths, (std::vector<int64_t>{0, 0, 0, 1, 1, 1}));
 }
 
@@ -253,6 +254,24 @@ TEST_F(PrepareTest, TheTestSplitNeedsNoLabels) {
   EXPECT_EQ(read("test").labels, (std::vector<int32_t>{kIgnoreIndex, 1}));
 }
 
+TEST_F(PrepareTest, OtherFilesMayCallTheirColumnsOtherwise) {
+  auto with = options("opinion,stars\nbad,x\ngood,y\n");
+  with.reader.columns = {.text = "opinion", .label = "stars"};
+  with.validation_file = write_bytes(folder_ / "dev.csv", "stars,head,body\ny,the,film\n");
+  with.validation_columns = {"text=head", "text=body"};
+  with.test_file = write_bytes(folder_ / "test.jsonl", R"({"said": "film", "class": "x"})");
+  EXPECT_NE(error_of([&] { prepare(with); }).find("test.jsonl: there is no column"), std::string::npos);
+  with.test_columns = {"text=saying", "label=class"};
+  EXPECT_NE(error_of([&] { prepare(with); }).find("there is no column 'saying' (--…-column-names)"), std::string::npos);
+  with.test_columns = {"text=said", "label=class"};
+  prepare(with);
+  EXPECT_EQ(read("validation").input_ids, (std::vector<int32_t>{2, 8, 7, 3}));
+  EXPECT_EQ(read("test").input_ids, (std::vector<int32_t>{2, 7, 3}));
+  EXPECT_EQ(read("test").labels, std::vector<int32_t>{0});
+  with.test_file.clear();
+  EXPECT_NE(error_of([&] { prepare(with); }).find("--test-column-names: there is no file"), std::string::npos);
+}
+
 TEST_F(PrepareTest, TheValidationSplitIsStratifiedAndDisjoint) {
   auto with = options(many_rows(300));
   with.validation_split = .2;
@@ -310,7 +329,7 @@ TEST_F(PrepareTest, SaysWhatIsWrongAndLeavesNothing) {
       {"header only", "text,label\n", "", "a header and no rows"},
       {"one class", "text,label\na,x\nb,x\n", "", "all rows have the same label 'x'"},
       {"unknown label", "text,label\na,x\nb,y\n", "text,label\na,x\n\"b\nc\",z\n",
-       "dev.csv: row 2: unknown label 'z'; the training split's 2 labels are: x, y"},
+       "dev.csv: row 2: unknown label 'z'; the 2 labels are: x, y"},
       {"no label", "text,label\na,x\nb,y\n", "text\na\n", "no column with a usual name for the label"},
       {"bad UTF-8", "text,label\na,x\nb,y\n\xC3(,y\n", "", "row 3 (line 4): column 'text': byte 1"},
       {"empty dev", "text,label\na,x\nb,y\n", "text,label\n", "there are no rows for the validation split"},
@@ -352,6 +371,11 @@ TEST_F(PrepareTest, RefusesOptionsThatMakeNoSense) {
     });
     EXPECT_NE(error.find("cannot be prepared with normalisation"), std::string::npos) << error;
   }
+  const std::string names = error_with([](auto& with) {
+    with.task = "regression";
+    with.label_names = {"x", "y"};
+  });
+  EXPECT_NE(names.find("--label-names is for tasks with classes, not for regression"), std::string::npos) << names;
   EXPECT_NE(error_with([](auto& with) { with.task = "sorting"; }).find("unknown task"), std::string::npos);
 }
 

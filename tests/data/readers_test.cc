@@ -82,6 +82,16 @@ Read read_all(const std::filesystem::path& path, const ReaderOptions& options = 
   return read;
 }
 
+TEST(Csv, SemicolonsWhereTheHeaderHasThem) {
+  const TempDir folder;
+  const auto read = [&](std::string_view bytes) { return read_all(write_bytes(folder / "semi.csv", bytes)); };
+  const Read semicolons = read("\"text\";label\n\"a;b\";x\nc, d;y\n");
+  EXPECT_EQ(semicolons.texts, (std::vector<std::string>{"a;b", "c, d"}));
+  EXPECT_EQ(semicolons.labels, (std::vector<std::string>{"x", "y"}));
+  EXPECT_NE(semicolons.columns.find("separated by ;"), std::string::npos) << semicolons.columns;
+  EXPECT_EQ(read("text,label\na;b,x\n").columns.find("separated by ;"), std::string::npos) << "a comma is one";
+}
+
 TEST(Readers, GuessAndNameColumns) {
   const TempDir folder;
   const struct {
@@ -129,7 +139,7 @@ TEST(Readers, GuessAndNameColumns) {
        "",
        "label"},
       {"i.tsv", "y\tx\n", {.column_names = {"label", "text"}}, "text: text, label: label (guessed)", "x", "", "y"},
-      {"j.csv", "text\nx\n", {.need_label = false}, "text: text (guessed)", "x", "", ""},
+      {"j.csv", "text\nx\n", {.need_label = false}, "text: text", "x", "", ""},
       {"k.jsonl", "{\"text\":\"x\",\"label\":\"y\"}\n", {}, "text: text, label: label (guessed)", "x", "", "y"},
       {"l.jsonl",
        "\n{\"premise\":\"x\",\"hypothesis\":\"\",\"label\":2}\n",
@@ -158,6 +168,37 @@ TEST(Readers, GuessAndNameColumns) {
     EXPECT_EQ(read.pairs.empty() ? "" : read.pairs[0], pair) << file;
     EXPECT_EQ(read.labels[0], label) << file;
   }
+}
+
+TEST(Columns, ACallIsARole) {
+  const ColumnOptions usual{.text = "review", .label = "stars"};
+  const ColumnOptions called = columns_called(usual, {"text=title", "text_pair=b=c", "text=body"});
+  EXPECT_EQ(called.text + "|" + called.text_pair + "|" + called.label, "title,body|b=c|stars");
+  for (const char* wrong : {"body", "text=", "=body", "texts=body"})
+    EXPECT_NE(error_of([&] { columns_called(usual, {wrong}); }).find(wrong), std::string::npos);
+}
+
+std::string fields_of(const std::filesystem::path& path, ReaderOptions options = {}) {
+  options.keep_fields = true;
+  std::string told;
+  Record record;
+  open_reader(path, options)->next(record);
+  for (const Field& field : record.fields) told += field.name + (field.text ? "* " : " ") + field.json + "; ";
+  return told;
+}
+
+TEST(Readers, KeepAWholeRow) {
+  const TempDir folder;
+  EXPECT_EQ(fields_of(write_bytes(folder / "a.csv", ",title,body,label,\n0,\"x \"\"y\"\"\",\xE9,1,\n"),
+                      {.encoding = TextEncoding::kLatin1, .columns = {.text = "title,body"}}),
+            R"( "0"; title* "x \"y\""; body* "é"; label "1";  ""; )");
+  EXPECT_EQ(fields_of(write_bytes(folder / "a.jsonl",
+                                  R"({"premise":"x","id":7,"hypothesis":"z","label":null,"more":{"b":[1],"a":2.5}})"),
+                      {.need_label = false}),
+            R"(premise* "x"; id 7; hypothesis* "z"; label null; more {"b":[1],"a":2.5}; )");
+  const auto path = write_bytes(folder / "b.csv", "text,label,by\na,1,\xFF\n");
+  EXPECT_EQ(read_all(path).texts.size(), 1u) << "what is not kept may be anything";
+  EXPECT_NE(error_of([&] { fields_of(path); }).find("column 'by': byte 1"), std::string::npos);
 }
 
 TEST(Readers, ANulInATextIsKeptForTheTokenizerToDrop) {
@@ -276,7 +317,11 @@ TEST(Readers, SayWhatIsWrongAndWhere) {
       {"k.csv", "text,label\n\xED\xA0\x80,2\n", {}, "row 1 (line 2): column 'text': byte 1"},
       {"l.csv", "text,kind\na,b\n", {}, "no column with a usual name for the label"},
       {"m.csv", "a,b\nc,d\n", {}, "The 2 columns are: a, b"},
-      {"n.csv", "text,label\na,b\n", {.columns = {.text = "body"}}, "there is no column 'body'; the 2 columns are: text, label"},
+      {"n.csv",
+       "text,label\na,b\n",
+       {.columns = {.text = "body"}},
+       "there is no column 'body' (--text-column); the 2 columns are: text, label"},
+      {"n2.csv", "text,label\na,b\n", {.columns = {.label = "text"}}, "column 'text' cannot be the text and the label"},
       {"o.csv", "text,text,label\na,b,c\n", {.columns = {.text = "text"}}, "2 columns are called 'text'"},
       {"p.csv", "text,label\na,\n", {}, "row 1 (line 2): the label (column 'label') is empty"},
       {"q.csv", "a,b,c\n", {.column_names = {"text", "label"}}, "2 column names are given, the first row has 3 fields"},
@@ -291,6 +336,22 @@ TEST(Readers, SayWhatIsWrongAndWhere) {
       {"z.jsonl", "{\"text\":\"a\",\"label\":{}}\n", {}, "the label 'label' is of type object"},
       {"za.jsonl", "{\"text\":\"a\",\"label\":null}\n", {}, "the label 'label' is missing"},
       {"zb", "hello\n", {}, "neither name nor first line tells the format"},
+      {"zc.csv",
+       "good film,pos\nbad film,neg\n",
+       {},
+       "The 2 columns are: good film, pos (or is the first row no header? --column-names"},
+      {"zd.json", "[\n  {\"text\": \"a\"}\n]\n", {}, "a JSON document over several lines"},
+      {"ze.json", "{\n  \"text\": \"a\"\n}\n", {}, "a JSON document over several lines"},
+      {"zf.json",
+       "{\"train\": [[\"hi\", \"greet\"]]}\n",
+       {},
+       "'train' holds a list of rows: jq -c '.train[] | {text: .[0], label: .[1]}'"},
+      {"zg.json", "{\"data\": [{\"text\": \"a\"}]}\n", {}, "'data' holds a list of rows: jq -c '.data[]' makes"},
+      {"zh.csv.gz", "\x1F\x8B\x08", {}, "is compressed by gzip"},
+      {"zi.xlsx", "PK\x03\x04...", {}, "is an Excel workbook"},
+      {"zj.parquet", "PAR1\x15", {}, "is a Parquet file"},
+      {"zk.csv", "version https://git-lfs.github.com/spec/v1\noid sha256:12\n", {}, "is a pointer of Git LFS"},
+      {"zl.csv", "\x89HDF\r\n\x1A\n", {}, "what berth prepare wrote is for --data"},
   };
   for (const auto& [file, bytes, options, says] : cases) {
     const auto path = write_bytes(folder / file, bytes);

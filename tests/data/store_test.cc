@@ -172,6 +172,8 @@ TEST(Store, SaysWhatIsWrongWithAFile) {
       {write_bytes(folder / "text.h5", "label,text\n"), "damaged or truncated"},
       {write_bytes(folder / "half.h5", bytes.substr(0, bytes.size() / 2)), "damaged or truncated"},
       {write_bytes(folder / "short.h5", bytes.substr(0, bytes.size() - 1)), "damaged or truncated"},
+      {write_bytes(folder / "behind.h5", std::string(512, '\0') + bytes), "damaged or truncated"},
+      {write_bytes(folder / "old.h5", bytes.substr(0, 8) + '\0' + bytes.substr(9)), "its format, of HDF5 1.6, has no checksums"},
   };
   for (const auto& [path, says] : cases) {
     const std::string error = error_of([&] { read_everything(path); });
@@ -210,6 +212,39 @@ TEST(Store, OnlyWhatIsStoredAsBerthStoresItIsRead) {
   EXPECT_NE(error().find("'rows' claims 100 rows, more than are stored"), std::string::npos) << error();
   replace("rows", false, 0);
   EXPECT_NE(error().find("more than are stored"), std::string::npos) << error();
+}
+
+// Rows without a value cost no room in the file, whatever their number.
+TEST(Store, RowsOfSeveralOrNoTokensAreRefused) {
+  const TempDir folder;
+  const auto path = folder / "data.h5";
+  const auto error_with = [&](hsize_t rows, hsize_t width) {
+    write_dataset(path, TaskKind::kSequenceClassification, 1);
+    const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDWR, H5P_DEFAULT), train = H5Gopen2(file, "train", H5P_DEFAULT);
+    H5Ldelete(train, "input_ids", H5P_DEFAULT);
+    const std::array<hsize_t, 2> shape{rows, width}, most{H5S_UNLIMITED, H5S_UNLIMITED}, chunk{4, 4};
+    const hid_t space = H5Screate_simple(2, shape.data(), most.data()), creation = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(creation, 2, chunk.data());
+    const hid_t dataset = H5Dcreate2(train, "input_ids", H5T_NATIVE_UINT16, space, H5P_DEFAULT, creation, H5P_DEFAULT);
+    const std::vector<uint16_t> values(rows * width, 1);
+    if (!values.empty()) H5Dwrite(dataset, H5T_NATIVE_UINT16, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data());
+    H5Dclose(dataset), H5Pclose(creation), H5Sclose(space), H5Gclose(train), H5Fclose(file);
+    return error_of([&] { read_everything(path); });
+  };
+  EXPECT_NE(error_with(2, 2).find("'input_ids' is not a list of numbers"), std::string::npos);
+  EXPECT_NE(error_with(hsize_t{1} << 60, 0).find("'input_ids' claims 1152921504606846976 rows of 0 values"), std::string::npos);
+}
+
+TEST(Store, LabelNamesAreDistinct) {
+  const TempDir folder;
+  for (const std::vector<std::string>& names : {std::vector<std::string>{"a", "a", "b"}, {}}) {
+    DatasetWriter writer(folder / "data.h5", TaskKind::kSequenceClassification, 1000, 3);
+    DatasetInfo info = made_up_info(TaskKind::kSequenceClassification, 1000, 3);
+    info.label_names = names;
+    writer.commit(info);
+    const std::string error = error_of([&] { Dataset::open(folder / "data.h5"); });
+    EXPECT_NE(error.find("its labels have no names, or two of them the same"), std::string::npos) << error;
+  }
 }
 
 TEST(Store, ValuesOutOfRangeAreRefused) {
@@ -328,6 +363,21 @@ TEST(Store, WhichSequencesASampleHasIsDistrusted) {
   for (const auto& [sequences, says] : cases) {
     const std::string error = error_with(sequences);
     EXPECT_NE(error.find(says), std::string::npos) << says << ": " << error;
+  }
+}
+
+TEST(Store, ALabelOfRegressionIsANumberOrNone) {
+  const TempDir folder;
+  for (const float label : {1.5f, std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+    const auto path = folder / "data.h5";
+    DatasetWriter writer(path, TaskKind::kRegression, 1000, 0);
+    writer.add_split("train");
+    Sample sample = made_up_sample(0, LabelShape::kFloat, 1000, 1);
+    sample.float_labels = {label};
+    writer.append(0, sample);
+    writer.commit(made_up_info(TaskKind::kRegression, 1000, 0));
+    const std::string error = error_of([&] { read_everything(path); });
+    EXPECT_EQ(error.find("sample 0: label -inf is out of range") != std::string::npos, std::isinf(label)) << error;
   }
 }
 

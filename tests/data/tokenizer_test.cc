@@ -168,7 +168,7 @@ std::string layout(const Encoding& encoding) {
     if (static_cast<int32_t>(i) == encoding.segment_b) out += "| ";
     out += small_tokenizer(0).vocab().token(encoding.tokens[i].id) + " ";
   }
-  return out + (encoding.truncated ? "cut" : "whole");
+  return out + (encoding.cut > 0 ? "cut" : "whole");
 }
 
 TEST(Tokenizer, EncodesSingleTexts) {

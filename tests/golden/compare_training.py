@@ -24,11 +24,13 @@ from live import begin, berth, dropout, load
 
 DEMO = pathlib.Path(__file__).resolve().parents[2] / "data" / "demo"
 ROWS, STEPS, DRAWS, DROPOUT = 16, 8, 50, 0.1
-WITH_DRAWS = {"bert": ("classification", "ner"), "electra": ("classification", "ner"), "distilbert": ("classification", "ner", "qa")}  # heads with dropout
+WITH_DRAWS = {"bert": ("classification",), "electra": ("classification", "ner"), "distilbert": ("classification", "ner", "qa")}  # heads with dropout
 WITHOUT = {"distilbert": ("documents", "next-sentence-prediction"), "electra": ("documents", "next-sentence-prediction", "multiple-choice")}  # classes of BERT's
-# Relative differences: loss and gradient norm of each step, all weights' way (length of the difference; gradients that are zero but for rounding, of a
-# key's bias and the like, become steps of AdamW, too, of which small random models have more).
-LOSS, NORM, MOVED = 1e-4, 5e-3, {"bert": 1e-3, "distilbert": 2e-3, "electra": 2e-3}
+# Relative differences: loss and gradient norm of each step; the weights' way (length of the difference) where gradients are more than rounding, and
+# anywhere. A gradient that is zero but for rounding (of a key's bias, of the bias of scores that a softmax compares) is a step of AdamW, too: its way
+# says nothing, and on another CPU it is another.
+LOSS, NORM, MOVED, MOVED_ANYWHERE = 1e-4, 5e-3, 1e-3, 1e-2
+ROUNDING = 1e-7  # root of AdamW's second moment; a gradient's norm is about 1
 FALLS = {"bert": 0.9, "distilbert": 0.96, "electra": 0.96}  # the last loss, at most, of the first
 
 
@@ -243,7 +245,16 @@ def train_with_transformers(task, start, samples, tokenizer, work, variant):
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.train()
     logged = [record for record in trainer.state.log_history if "grad_norm" in record]
-    return trainer.losses, [r["grad_norm"] for r in logged], [r["learning_rate"] for r in logged], trainer.model.state_dict()
+    return (trainer.losses, [r["grad_norm"] for r in logged], [r["learning_rate"] for r in logged], trainer.model.state_dict(),
+            second_moments(trainer.model, trainer.optimizer))
+
+
+def second_moments(model, optimizer):
+    """The root of AdamW's, without its bias, by parameter."""
+    states = getattr(optimizer, "optimizer", optimizer).state
+    beta = optimizer.param_groups[0]["betas"][1]
+    return {name: (states[parameter]["exp_avg_sq"] / (1 - beta ** int(states[parameter]["step"]))).sqrt()
+            for name, parameter in model.named_parameters(remove_duplicate=False) if parameter in states}
 
 
 def train_with_berth(program, task, start, preparation, path, work, variant):
@@ -316,13 +327,16 @@ def compare(program, model_folder, family, name, work, variant=Variant()):
     ours = train_with_berth(program, task, start, preparation, work / task.file, work, variant)
     before = model.state_dict()
     flat = lambda weights: torch.cat([(weights[name] - before[name]).flatten() for name in before])
-    way = flat(theirs[3])
-    moved = ((flat(ours[3]) - way).norm() / way.norm()).item()
+    gradients = torch.cat([theirs[4].get(name, torch.zeros_like(before[name])).flatten() for name in before])
+    way, away = flat(theirs[3]), flat(ours[3]) - flat(theirs[3])
+    told = (gradients == 0) | (gradients > ROUNDING)
+    assert told.double().mean() > 0.9, f"{told.double().mean()} of the weights have gradients that are more than rounding"
+    moved, anywhere = ((away[part].norm() / way[part].norm()).item() for part in (told, slice(None)))
     loss, norm, rate = (apart(a, b) for a, b in zip(ours[:3], theirs[:3]))
     print(f"{name} {' '.join(map(str, variant.train))}: {STEPS} steps, loss {theirs[0][0]:.4f} to {theirs[0][-1]:.4f}; largest relative differences: loss {loss:.1e}, gradient norm {norm:.1e}, "
-          f"learning rate {rate:.1e}; the weights' way {moved:.1e}")
+          f"learning rate {rate:.1e}; the weights' way {moved:.1e}, {anywhere:.1e} with {len(told) - told.sum()} whose gradients are rounding")
     assert len(theirs[0]) == STEPS and theirs[0][-1] < (0.99 if task.head else FALLS[family]) * theirs[0][0], theirs[0]
-    assert loss < LOSS and norm < NORM and rate < 1e-6 and moved < MOVED[family], (ours[:3], theirs[:3])
+    assert loss < LOSS and norm < NORM and rate < 1e-6 and moved < MOVED and anywhere < MOVED_ANYWHERE, (ours[:3], theirs[:3])
     if name in WITH_DRAWS[family] and variant == Variant():
         end = with_dropout(family, work / "ours")
         compare_draws(name, draws_of_berth(program, task, end, work), draws_of_transformers(task, end, samples, tokenizer))

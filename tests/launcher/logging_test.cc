@@ -93,6 +93,27 @@ TEST_F(LoggingTest, FileThatCannotBeWrittenIsSaidOnTheConsole) {
   EXPECT_TRUE(std::regex_match(text.str(), std::regex(".*info: first\n.*info: second\n"))) << text.str();
 }
 
+// Standard error has it from elsewhere; a rank that has not opened the file does so for it.
+TEST_F(LoggingTest, TheLastErrorIsInTheFileAlone) {
+  const test::TempDir folder;
+  const fs::path path = folder / "berth.log";
+  for (const int rank : {0, 3}) {
+    Pipe pipe;
+    start_logging(std::make_shared<Console>(pipe.write_end()), "warning", rank);
+    log_last_error("there is no file yet");
+    log_to_file(path, "warning", std::make_shared<Console>(pipe.write_end()));
+    EXPECT_EQ(fs::exists(path), true) << "rank 0 has opened it";
+    log_last_error(concat("the loss of rank ", rank, " is not finite"));
+    EXPECT_EQ(pipe.close_and_read(), "");
+  }
+  std::ostringstream text;
+  text << std::ifstream(path).rdbuf();
+  EXPECT_TRUE(std::regex_match(
+      text.str(),
+      std::regex(".* rank 0 error: the loss of rank 0 is not finite\n.* rank 3 error: the loss of rank 3 is not finite\n")))
+      << text.str();
+}
+
 TEST(ConsoleLine, HasColorOnlyWhereTheTerminalHas) {
   using boost::log::trivial::severity_level;
   EXPECT_EQ(console_line(severity_level::error, "T", 0, "bad", {.terminal = true, .color = true}), "T \x1b[31merror: bad\x1b[0m");

@@ -34,7 +34,9 @@ TEST(RenderBar, ShowsAllWhereThereIsRoom) {
 
 TEST(RenderBar, DropsTheLeastImportantFirstAndNeverExceedsTheWidth) {
   EXPECT_EQ(render_bar(kHalf, 60, {}), "train  50% [########.........] 500/1000  loss 0.51  ETA 0:50");
-  EXPECT_EQ(render_bar(kHalf, 30, {}), "train  50% 500/1000");
+  EXPECT_EQ(render_bar(kHalf, 40, {}), "train  50% [####....] 500/1000  ETA 0:50");
+  EXPECT_EQ(render_bar(kHalf, 39, {}), "train  50% 500/1000  ETA 0:50");
+  EXPECT_EQ(render_bar(kHalf, 28, {}), "train  50% 500/1000");
   for (int width = 0; width < 130; ++width) {
     for (const bool utf8 : {false, true}) EXPECT_LE(columns(render_bar(kHalf, width, {.utf8 = utf8})), width);
   }
@@ -45,7 +47,7 @@ TEST(RenderBar, EdgesOfTheRange) {
   EXPECT_EQ(render_bar(state, 50, {}), "prepare   0% [........................] 0.0/3.0 MB");
   state.done = 3'000'000;
   state.seconds = 2;
-  EXPECT_EQ(render_bar(state, 60, {}), "prepare 100% [########################] 3.0/3.0 MB  ETA 0:00");
+  EXPECT_EQ(render_bar(state, 60, {}), "prepare 100% [##############################] 3.0/3.0 MB");
   state.done = 4'000'000;  // the file grew
   EXPECT_NE(render_bar(state, 60, {}).find("100% ["), std::string::npos);
   state.total = 0;
@@ -151,6 +153,26 @@ TEST_F(ProgressTest, TrainingLogsAtReportsOnly) {
             "skipped: not finite\n");
 }
 
+TEST_F(ProgressTest, TrainingSaysHowFarItIsOnceAMinuteUnlessItHasLogged) {
+  auto console = std::make_shared<Console>(pipe_.write_end(), TerminalStyle{});
+  start_logging(console, "info", 0);
+  TrainProgress progress(console, true, clock());
+  progress.started(100, 1000);
+  for (int64_t step = 101; step <= 120; ++step) {
+    now_ += 10;
+    progress.step({.step = step, .epoch = 1, .loss = 0.5, .learning_rate = 5e-5, .tokens = 1000, .seconds = 10});
+    if (step == 110) progress.log({.step = step, .epoch = 1, .loss = 0.25});
+    if (step == 117) progress.eval({.step = step, .epoch = 1, .metrics = {}});
+  }
+  progress.stopped();
+  EXPECT_EQ(read_console(),
+            "T train 106/1000 (10%), loss 0.5, 100 tokens/s, epoch 1.00, lr 5e-05, ETA 2:29:00\n"
+            "T step 110/1000, epoch 1.00, loss 0.25, lr 0, grad norm 0, ETA 2:28:20\n"
+            "T train 116/1000 (11%), loss 0.5, 100 tokens/s, epoch 1.00, lr 5e-05, ETA 2:27:20\n"
+            "T step 117, epoch 1.00\n"
+            "T train 120/1000 (12%), loss 0.5, 100 tokens/s, epoch 1.00, lr 5e-05, ETA 2:26:40\n");
+}
+
 TEST_F(ProgressTest, TrainingDrawsAndCleansUpOnATerminal) {
   auto console = std::make_shared<Console>(pipe_.write_end(), TerminalStyle{.terminal = true});
   start_logging(console, "info", 0);
@@ -159,10 +181,12 @@ TEST_F(ProgressTest, TrainingDrawsAndCleansUpOnATerminal) {
     progress.started(0, 20);
     now_ += 1;
     progress.step({.step = 1, .epoch = 0.1, .loss = 0.5, .learning_rate = 5e-5, .tokens = 100, .seconds = 1});
-    progress.log({.step = 1, .loss = 0.5});
+    progress.step({.step = 2, .epoch = 0.2, .loss = 0.25, .learning_rate = 5e-5, .tokens = 100, .seconds = 1});
+    progress.log({.step = 2, .loss = 0.25});
   }
   const std::string shown = read_console();
   EXPECT_NE(shown.find("1/20  loss 0.5  100 tokens/s"), std::string::npos) << shown;
+  EXPECT_NE(shown.find("2/20  loss 0.25"), std::string::npos) << "below a log line it is not an older step";
   EXPECT_TRUE(shown.ends_with("\r\x1b[K")) << "the line is gone in the end";
 }
 

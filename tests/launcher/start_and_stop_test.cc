@@ -13,11 +13,24 @@
 namespace berth::launch {
 namespace {
 
-std::string problem(int size, const std::map<std::string, std::string>& env) {
-  return launch_problem(size, [&](const char* name) {
+using Environment = std::map<std::string, std::string>;
+
+auto lookup(const Environment& env) {
+  return [&env](const char* name) {
     const auto found = env.find(name);
     return found == env.end() ? nullptr : found->second.c_str();
-  });
+  };
+}
+
+std::string problem(int size, const Environment& env) { return launch_problem(size, lookup(env)); }
+
+TEST(StartedAlone, IsWhatNoLauncherHasGivenAPlace) {
+  EXPECT_TRUE(started_alone(lookup({})));
+  // Settings of Open MPI, a batch script, and srun without a protocol of start-up.
+  EXPECT_TRUE(
+      started_alone(lookup({{"OMPI_MCA_pml", "ob1"}, {"SLURM_JOB_ID", "7"}, {"SLURM_NTASKS", "4"}, {"SLURM_PROCID", "0"}})));
+  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_FD"})
+    EXPECT_FALSE(started_alone(lookup({{name, "0"}}))) << name;
 }
 
 TEST(LaunchProblem, IsSrunWithoutPmi) {

@@ -1,6 +1,7 @@
 // Bad input ends with one clear error, the right exit code, and nothing half-written.
 #include <fstream>
 
+#include "data/store/dataset.h"
 #include "tests/support/tiny_job.h"
 
 namespace berth::test {
@@ -171,7 +172,7 @@ TEST_F(BadInput, AnUnknownLabelInAnotherSplit) {
 TEST_F(BadInput, TheCommandLine) {
   expect_error(run_berth("trian"), 2, "did you mean train?");
   expect_error(run_berth("train --learning-rat 1"), 2, "did you mean --learning-rate?");
-  expect_error(run_berth("train"), 2, "--model is missing");
+  expect_error(run_berth("train"), 2, "berth train needs --model (pretrained BERT");
   expect_error(train("run", "--max-steps 1 --lr-scheduler-type linaer"), 2, "cosine");
   expect_error(train("run", "--global-batch-size 2", 3), 2, "3 ranks");
   expect_error(train("run", "--load-best-model-at-end"), 2, "--eval-strategy");
@@ -234,9 +235,42 @@ TEST_F(BadInput, DataSets) {
   expect_error(run_berth("train --data " + at("truncated.h5") + common, 2), 3, "truncated.h5");
   expect_error(run_berth("train --data " + at("missing.h5") + common, 2), 3, "missing.h5");
   expect_error(run_berth("train --data " + at("train.csv") + common, 2), 3, "train.csv");
-  expect_error(run_berth("evaluate --model " + at("model") + " --data " + at("data.h5") + " --split test"), 3, "validation");
+  expect_error(run_berth("evaluate --model " + at("model") + " --data " + at("data.h5") + " --split test"), 3,
+               "--split test: " + at("data.h5") + " has the splits train, validation");
   expect_no_model("run");
   fs::remove(at("truncated.h5"));
+}
+
+// It is found when the samples are read, by all ranks or by one: in the first step, or the first evaluation. The ranks end together.
+TEST_F(BadInput, ADamagedSplit) {
+  const std::string prepare_texts = "prepare --task mlm --max-length 24 --train-file " + at("train.csv") + " --validation-file " +
+                                    at("validation.csv") + " --tokenizer " + at("model") + " --output ";
+  ASSERT_EQ(run_berth(prepare_texts + at("texts.h5")).exit_code, 0);
+  for (const char* name : {"train", "validation"}) {
+    data::Batch batch;
+    const int64_t first = 0;
+    data::Dataset::open(at("texts.h5"))->split(name)->read(std::span(&first, 1), batch);
+    const std::vector<uint16_t> ids(batch.input_ids.begin(), batch.input_ids.end());
+    const std::string bytes(reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(uint16_t));
+    // As each rank finds it in its own folder.
+    for (const char* folder : {"whole", "damaged"}) {
+      fs::create_directory(at(folder));
+      fs::copy_file(at("texts.h5"), at(folder) + "/texts.h5", fs::copy_options::overwrite_existing);
+    }
+    flip_bit(at("damaged/texts.h5"), read_bytes(at("texts.h5")).find(bytes), 0);
+    const std::string damaged = "env --chdir=" + at("damaged") + " ", whole = "env --chdir=" + at("whole") + " ";
+    for (const auto& [first, last] : {std::pair(0, 1), std::pair(0, 0), std::pair(1, 1)}) {
+      const JobResult result = run_berth(
+          "train --ignore-mismatched-sizes --eval-strategy steps --eval-steps 1 --max-steps 2 --save-strategy no "
+          "--disable-tqdm --data texts.h5 --model " +
+              at("model") + " --output-dir " + at("run"),
+          2, Disturbance{.first = first, .last = last, .of_ranks = damaged, .of_others = whole, .of_job = {}});
+      expect_error(result, 3, std::string("texts.h5: ") + name);
+      EXPECT_EQ(result.err.find("MPI_ABORT"), std::string::npos) << result.err;
+      expect_no_model("run");
+    }
+  }
+  for (const char* name : {"texts.h5", "whole", "damaged"}) fs::remove_all(at(name));
 }
 
 TEST_F(BadInput, OutputFolders) {
@@ -247,6 +281,9 @@ TEST_F(BadInput, OutputFolders) {
   ASSERT_EQ(train("kept", "--max-steps 2").exit_code, 0);
   const std::string model = read_bytes(at("kept") + "/model.safetensors");
   expect_error(train("kept", "--max-steps 2 --resume-from-checkpoint none"), 2, "--overwrite-output-dir");
+  const std::string weights = read_bytes(at("model/model.safetensors"));
+  expect_error(train("model", "--max-steps 2 --overwrite-output-dir"), 2, "is the folder of --model");
+  EXPECT_TRUE(read_bytes(at("model/model.safetensors")) == weights);
   expect_error(train("kept", "--max-steps 3"), 2, "--allow-change max_steps");
   EXPECT_TRUE(read_bytes(at("kept") + "/model.safetensors") == model);
   EXPECT_EQ(train("kept", "--max-steps 3 --overwrite-output-dir").exit_code, 0);

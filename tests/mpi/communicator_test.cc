@@ -1,8 +1,10 @@
 #include "trainer/comm/communicator.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 
 namespace berth::comm {
 namespace {
@@ -201,6 +203,8 @@ TEST_P(CommunicatorTest, KnowsHostsAndSaysWhatItIs) {
     EXPECT_EQ(comm->local_size(), comm->size());
   }
   EXPECT_NE(comm->description().find(std::to_string(comm->size()) + " rank"), std::string::npos);
+  const char* const library = std::getenv("BERTH_TEST_MPI");
+  EXPECT_THAT(comm->description(), testing::StartsWith(library ? library : ""));
 }
 
 constexpr int64_t kBig = 1 << 30;

@@ -7,18 +7,17 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <random>
 #include <sstream>
 #include <thread>
 
+#include "tests/support/run_results.h"
 #include "tests/support/tiny_job.h"
 
 namespace berth::test {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 
 // The loss falls, so the best model by these options is an early one; no evaluation is good enough, so the fourth ends the run.
 constexpr const char* kOptions =
@@ -38,7 +37,7 @@ class DiskSweep : public TinyJob {
   static void SetUpTestSuite() {
     TinyJob::SetUpTestSuite();
     ASSERT_EQ(train("whole", kOptions).exit_code, 0);
-    whole_ = results("whole");
+    whole_ = final_results(at("whole"));
     ASSERT_NE(train("begun", kOptions, 1, {{"BERTH_FAILPOINT", "step@4"}}).exit_code, 0);
   }
 
@@ -58,24 +57,6 @@ class DiskSweep : public TinyJob {
     for (; comes_to(high); high *= 2) low = high;
     while (high - low > 1) (comes_to((low + high) / 2) ? low : high) = (low + high) / 2;
     return low;
-  }
-
-  static Json without_speed(Json record) {
-    for (const char* speed :
-         {"tokens_per_second", "samples_per_second", "eval_runtime", "eval_samples_per_second", "eval_steps_per_second",
-          "train_runtime", "train_samples_per_second", "train_steps_per_second", "train_tokens_per_second", "mem_cpu_peak",
-          "mem_gpu_peak", "train_mem_cpu_peak", "train_mem_gpu_peak"})
-      record.erase(speed);
-    return record;
-  }
-  // By file of the run folder. Throws where one is not there.
-  static std::map<std::string, std::string> results(const std::string& run) {
-    std::map<std::string, std::string> all{{"model.safetensors", read_bytes(at(run) + "/model.safetensors")}};
-    for (const char* name : {"train_results.json", "eval_results.json", "all_results.json"})
-      all[name] = without_speed(Json::parse(read_bytes(at(run) + "/" + name))).dump();
-    std::istringstream lines(read_bytes(at(run) + "/metrics.jsonl"));
-    for (std::string line; std::getline(lines, line);) all["metrics.jsonl"] += without_speed(Json::parse(line)).dump() + "\n";
-    return all;
   }
 
   // What the last lines must say where a file is not as it should be.
@@ -116,11 +97,10 @@ class DiskSweep : public TinyJob {
     if (job.exit_code != 0) return "does not end: " + said;
     std::string wrong;
     try {
-      for (const auto& [file, bytes] : results(run))
-        if (bytes != whole_.at(file)) {
-          ++lost_;
-          if (!says_what_is_lost(said, file)) wrong += file + " differs\n";
-        }
+      for (const std::string& file : differences(final_results(at(run)), whole_)) {
+        ++lost_;
+        if (!says_what_is_lost(said, file)) wrong += file + " differs\n";
+      }
     } catch (const std::exception& error) {
       wrong += error.what();
     }
@@ -157,7 +137,7 @@ class DiskSweep : public TinyJob {
               << " files were not as without, and that was said" << std::endl;
   }
 
-  static inline std::map<std::string, std::string> whole_;
+  static inline RunResults whole_;
   static inline std::atomic<int> ended_{0}, warned_{0}, lost_{0};
 };
 

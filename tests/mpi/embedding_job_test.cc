@@ -110,6 +110,7 @@ TEST_F(EmbeddingJob, WhatDoesNotFitIsAnError) {
   expect("--embeddings --similarity", 2, "give one of them");
   expect("--embeddings --model " + at("model"), 2, "take one --model");
   expect("--similarity --output " + at("out.npy"), 2, ".npy and .h5 are for --embeddings");
+  expect("--output " + at("out.tsv"), 2, "name it .csv");
   expect("--output " + at("out.h5"), 2, ".npy and .h5 are for --embeddings");
   expect("--similarity", 3, "has one text");
 }

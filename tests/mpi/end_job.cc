@@ -99,7 +99,7 @@ int run(const std::string& how, berth::launch::StartWatch& watch) {
   if (how.ends_with("_hosts")) options.ranks_per_host = 1;
   if (how.ends_with("_at_wait")) options.background = false;
   auto comm = berth::comm::make_mpi_communicator(options);
-  watch.started();
+  watch.all_came();
   if (how == "throw_on_last") return throw_on_last(*comm);
   if (how == "throw_everywhere") return throw_everywhere(*comm);
   if (how == "throw_agreed") return throw_agreed(*comm);
@@ -107,6 +107,7 @@ int run(const std::string& how, berth::launch::StartWatch& watch) {
   if (how.starts_with("hang_in_reduction")) return hang_in_reduction(*comm);
   if (how == "hang_in_barrier") return hang_in_barrier(*comm);
   if (how == "suspended") return suspended(*comm);
+  if (how == "stopped_at_the_end") return 0;
   if (how == "stop_early") return stop_early(*comm);
   berth::fail(ExitCode::kUsage, "unknown way to end: ", how);
 }
@@ -116,7 +117,15 @@ int run(const std::string& how, berth::launch::StartWatch& watch) {
 int main(int, char** argv) {
   const std::string how = argv[1];
   const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
-  if (how == "stopped_before_mpi" && rank && std::string(rank) == "2") raise(SIGSTOP);
-  berth::launch::StartWatch watch(how == "stopped_before_mpi" ? 2 : 60);
-  return berth::launch::run_ranks([&] { return run(how, watch); });
+  const auto stop_last = [&](const char* at) {
+    if (how == at && rank && std::string(rank) == "2") raise(SIGSTOP);
+  };
+  stop_last("stopped_before_mpi");
+  berth::launch::StartWatch watch(how.starts_with("stopped_") ? 2 : 60);
+  return berth::launch::run_ranks([&] {
+    const int code = run(how, watch);
+    watch.ends();
+    stop_last("stopped_at_the_end");
+    return code;
+  });
 }

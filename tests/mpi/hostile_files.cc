@@ -28,6 +28,9 @@ std::string repeated(const std::string& text, size_t times) {
 }
 
 std::string deep() { return repeated("[", 100'000) + repeated("]", 100'000); }
+std::string halves_swapped(const std::string& bytes) {
+  return bytes.substr(bytes.size() / 2) + bytes.substr(0, bytes.size() / 2);
+}
 std::string little_endian(uint64_t value) { return {reinterpret_cast<const char*>(&value), sizeof(value)}; }
 std::string safetensors(const std::string& header, const std::string& data = "") {
   return little_endian(header.size()) + header + data;
@@ -216,6 +219,17 @@ std::vector<HostileFile> claims() {
        in("model", "model.safetensors.index.json", R"({"weight_map":{"x":"../../etc/passwd"}})", kEvaluate, "model.safetensors")},
       {"pytorch_model.bin", "a pickle that calls os.system",
        in("model", "pytorch_model.bin", "cos\nsystem\n(S'true'\ntR.", kEvaluate, "model.safetensors")},
+      {"safetensors", "its halves swapped",
+       [](const Places& p) {
+         const std::string bytes = read_bytes(p.base / "model/model.safetensors");
+         return in("model", "model.safetensors", halves_swapped(bytes), kEvaluate)(p);
+       }},
+      {"pytorch_model.bin", "the middle of another file in it",
+       [](const Places& p) {
+         std::string bytes = read_bytes(BERTH_SOURCE_DIR "/tests/golden/checkpoint/zip.bin");
+         bytes.replace(500, 1000, read_bytes(BERTH_SOURCE_DIR "/tests/golden/checkpoint/module.bin").substr(800, 1000));
+         return in("model", "pytorch_model.bin", bytes, kEvaluate, "model.safetensors")(p);
+       }},
       {"pytorch_model.bin", "a zip archive without an end",
        in("model", "pytorch_model.bin", "PK\3\4" + std::string(1000, 'x'), kEvaluate, "model.safetensors")},
       {"tf_model.h5", "half a file", tf_model([](const std::string& whole) { return whole.substr(0, whole.size() / 2); })},
@@ -223,6 +237,7 @@ std::vector<HostileFile> claims() {
          for (size_t at = 0; at < bytes.size(); at += 100) bytes[at] = static_cast<char>(~bytes[at]);
          return bytes;
        })},
+      {"tf_model.h5", "its halves swapped", tf_model(halves_swapped)},
       {"tf_model.h5", "another model's", tf_model([](const std::string& whole) { return whole; })},
       {"tf_model.h5", "a text", tf_model([](const std::string&) { return "text,label\n"; })},
       {"modules.json", "half a file", in("sentences", "modules.json", R"([{"path": "", "type": "sentence_)", kEmbed)},
@@ -245,6 +260,8 @@ std::vector<HostileFile> claims() {
       {"HDF5", "2 million rows, deflated", rows(true)},
       {"HDF5", "2 million rows, never written", rows(false)},
       {"HDF5", "half a file", bytes_of_data([](const std::string& all) { return all.substr(0, all.size() / 2); })},
+      {"HDF5", "its halves swapped", bytes_of_data(halves_swapped)},
+      {"HDF5", "in HDF5 1.6's format", bytes_of_data([](std::string all) { return all.replace(8, 1, 1, '\0'); })},
       {"HDF5", "a text", bytes_of_data([](const std::string&) { return std::string("text,label\n"); })},
       {"trainer_state.json", "numbers for records",
        [](const Places& p) {

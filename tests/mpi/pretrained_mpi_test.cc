@@ -27,7 +27,7 @@ class PretrainedRanksTest : public ::testing::Test {
 };
 
 TEST_F(PretrainedRanksTest, OneRankReadsForAll) {
-  const PretrainedReport report = load_pretrained(mine(), store_, *comm_);
+  const PretrainedReport report = load_pretrained(mine(), store_, *comm_, {.with_digests = true});
   for (const Parameter& parameter : store_.parameters()) {
     const auto expected = named_values(parameter.name, parameter.value.numel());
     EXPECT_EQ(std::memcmp(parameter.value.const_data_ptr(), expected.data(), parameter.value.nbytes()), 0) << parameter.name;

@@ -127,8 +127,8 @@ TEST_F(SweepJob, GoesOnAfterItWasKilled) {
 }
 
 TEST_F(SweepJob, StopsOnASignalAndGoesOn) {
-  const JobResult stopped = run_shell("mpiexec --oversubscribe -n 2 " + berth_program() + " sweep" + arguments("stopped") +
-                                      kFour + " & job=$!; until [ -s " + at("stopped/trial-1-seed-5/metrics.jsonl") +
+  const JobResult stopped = run_shell(mpiexec(2) + berth_program() + " sweep" + arguments("stopped") + kFour +
+                                      " & job=$!; until [ -s " + at("stopped/trial-1-seed-5/metrics.jsonl") +
                                       " ]; do sleep 0.01; kill -0 $job || break; done; kill -USR1 $job; wait $job");
   EXPECT_EQ(stopped.exit_code, 75) << stopped.err;
   ASSERT_EQ(sweep("stopped", kFour, 2).exit_code, 0);
@@ -173,7 +173,7 @@ TEST_F(SweepJob, ATrialThatEndsTheJobAgainAndAgainIsGivenUp) {
 }
 
 TEST_F(SweepJob, WhatIsNeverEvaluatedHasFailed) {
-  const JobResult never = sweep("never", "--search learning-rate=1e-3 --eval-strategy steps --eval-steps 1000", 1);
+  const JobResult never = sweep("never", "--search learning-rate=1e-3 --eval-strategy steps --eval-delay 1000", 1);
   EXPECT_EQ(never.exit_code, 2);
   EXPECT_NE(never.err.find("never evaluated in its 64 steps"), std::string::npos) << never.err;
 }
@@ -181,7 +181,7 @@ TEST_F(SweepJob, WhatIsNeverEvaluatedHasFailed) {
 // On one rank of another group than the one that is signalled.
 TEST_F(SweepJob, AllGroupsStopWhenOneIsToldTo) {
   const JobResult stopped =
-      run_shell("mpiexec --oversubscribe -n 2 " + berth_program() + " sweep" + arguments("one_stops") +
+      run_shell(mpiexec(2) + berth_program() + " sweep" + arguments("one_stops") +
                 " --num-train-epochs 400 --save-strategy no --search " + "learning-rate=2e-3,3e-3 & job=$!; until [ -s " +
                 at("one_stops/trial-0-seed-42/metrics.jsonl") + " ] && [ -s " + at("one_stops/trial-1-seed-42/metrics.jsonl") +
                 " ]; do sleep 0.01; kill -0 $job || break; done; "

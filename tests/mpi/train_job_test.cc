@@ -3,6 +3,7 @@
 
 #include <fstream>
 
+#include "tests/support/run_results.h"
 #include "tests/support/tiny_job.h"
 
 namespace berth::test {
@@ -11,6 +12,13 @@ namespace {
 namespace fs = std::filesystem;
 
 using TrainJob = TinyJob;
+
+// Under Hydra, MPICH's mpiexec, an exit code tells nothing: now and then it loses one and says 0 or 141 (pmodels/mpich#7057). What is on disk
+// tells.
+bool exit_codes_get_lost() {
+  const char* const library = std::getenv("BERTH_TEST_MPI");
+  return library && std::string_view(library).starts_with("MPICH");
+}
 
 // 125 samples in batches of 12: uneven lengths, uneven shares, and a last batch of 5.
 TEST_F(TrainJob, SameLossesOnAnyRankCount) {
@@ -60,74 +68,27 @@ INSTANTIATE_TEST_SUITE_P(Options, OptimizerJob,
                                          "--lr-scheduler-type reduce_lr_on_plateau --lr-scheduler-kwargs "
                                          "\"{\\\"patience\\\": 0, \\\"threshold\\\": 1}\""));
 
-// Records without what the clock and the memory say, a line each.
-template <class Records>
-std::string without_times(const Records& records) {
-  std::string lines;
-  for (auto record : records) {
-    for (auto it = record.begin(); it != record.end();)
-      it = it.key().ends_with("_per_second") || it.key().ends_with("_runtime") || it.key().ends_with("_peak") ? record.erase(it)
-                                                                                                              : std::next(it);
-    lines += record.dump() + "\n";
-  }
-  return lines;
-}
-
-std::string curve(const fs::path& run) { return without_times(read_jsonl(run / "metrics.jsonl")); }
-
-// What the checkpoint remembers of the run's log.
-std::string history(const fs::path& checkpoint) {
-  return without_times(nlohmann::json::parse(read_bytes(checkpoint / "trainer_state.json")).at("log_history"));
-}
-
 constexpr const char* kResumable =
     "--global-batch-size 12 --max-steps 22 --save-steps 5 --eval-strategy steps --eval-steps 4 --warmup-steps 3 "
     "--weight-decay 0.01 --ignore-mismatched-sizes ";
 
 // Ranks; the data set, of another task each (masked language modelling draws masks, too); more options.
-class ResumedJob : public TrainJob, public testing::WithParamInterface<std::tuple<int, const char*, const char*>> {
- protected:
-  static void SetUpTestSuite() {
-    TrainJob::SetUpTestSuite();
-    ASSERT_EQ(run_berth("prepare --task mlm --train-file " + at("train.csv") + " --validation-file " + at("validation.csv") +
-                        " --tokenizer " + at("model") + " --max-length 24 --output " + at("mlm.h5"))
-                  .exit_code,
-              0);
-    write_tiny_questions(at("questions.json"), 60);
-    ASSERT_EQ(run_berth("prepare --task qa --train-file " + at("questions.json") + " --validation-file " + at("questions.json") +
-                        " --tokenizer " + at("model") + " --max-length 48 --doc-stride 16 --output " + at("qa.h5"))
-                  .exit_code,
-              0);
-    std::ofstream words(at("words.conll"));
-    for (int i = 0; i < 90; ++i) words << "tus O\nban B-PER\n" << (i % 3 == 0 ? "fan I-PER\n" : "dan B-LOC\ntus O\n") << "\n";
-    words.close();
-    ASSERT_EQ(run_berth("prepare --task ner --train-file " + at("words.conll") + " --validation-file " + at("words.conll") +
-                        " --tokenizer " + at("model") + " --max-length 24 --output " + at("ner.h5"))
-                  .exit_code,
-              0);
-  }
+class ResumedJob : public TinyTasks, public testing::WithParamInterface<std::tuple<int, const char*, const char*>> {};
 
-  void expect_equal_runs(const std::string& run, const std::string& reference) {
-    EXPECT_EQ(curve(at(run)), curve(at(reference)));
-    EXPECT_EQ(history(at(run) + "/checkpoint-22"), history(at(reference) + "/checkpoint-22"));
-    EXPECT_TRUE(read_bytes(at(run) + "/model.safetensors") == read_bytes(at(reference) + "/model.safetensors"));
-    EXPECT_TRUE(read_bytes(at(run) + "/checkpoint-22/optimizer.safetensors") ==
-                read_bytes(at(reference) + "/checkpoint-22/optimizer.safetensors"));
-  }
-};
-
-// Killed twice without warning, in a step and in the middle of a save, and gone on: the same bits as if nothing had happened.
+// Killed twice without warning, in a step and, with what was not on disk, in the middle of a save, and gone on: the same bits as if nothing
+// had happened.
 TEST_P(ResumedJob, KilledAndResumedEqualsUninterrupted) {
   const auto [ranks, data, more] = GetParam();
   const std::string name = data + std::to_string(ranks) + more, reference = name + "_whole", run = name + "_killed",
                     options = kResumable + ("--data " + at(data + std::string(".h5"))) + (*more ? " --" : "") + more;
   ASSERT_EQ(train(reference, options, ranks).exit_code, 0);
-  EXPECT_NE(train(run, options, ranks, {{"BERTH_FAILPOINT", "step@8"}}).exit_code, 0);
-  EXPECT_FALSE(fs::exists(at(run) + "/model.safetensors"));
-  EXPECT_NE(train(run, options, ranks, {{"BERTH_FAILPOINT", "before-manifest@2"}}).exit_code, 0);
+  for (const char* kill : {"step@8", "before-manifest@2:CUT"}) {
+    EXPECT_TRUE(train(run, options, ranks, {{"BERTH_FAILPOINT", kill}}).exit_code != 0 || exit_codes_get_lost()) << kill;
+    EXPECT_FALSE(fs::exists(at(run) + "/model.safetensors")) << kill;
+  }
   const JobResult last = train(run, options, ranks);
   ASSERT_EQ(last.exit_code, 0) << last.err;
-  expect_equal_runs(run, reference);
+  EXPECT_EQ(differences(all_results(at(run)), all_results(at(reference))), std::vector<std::string>());
 }
 
 INSTANTIATE_TEST_SUITE_P(Ranks, ResumedJob,
@@ -177,19 +138,10 @@ TEST_F(TrainJob, GoesOnFromTheCheckpointThatIsNamed) {
   ASSERT_EQ(same.exit_code, 0) << same.err;
   EXPECT_TRUE(read_bytes(at("named") + "/model.safetensors") == model);
   EXPECT_EQ(curve(at("named")), whole);
-  EXPECT_TRUE(fs::exists(at("named") + "/checkpoint-20.superseded"));
+  EXPECT_FALSE(fs::exists(at("named") + "/checkpoint-20.superseded")) << "of a run that is complete";
 
   const JobResult unknown = train("unknown", "--resume-from-checkpoint newest");
   EXPECT_EQ(unknown.exit_code, 2) << unknown.err;
-}
-
-std::vector<int64_t> checkpoints(const fs::path& run) {
-  std::vector<int64_t> steps;
-  for (const auto& entry : fs::directory_iterator(run))
-    if (const std::string name = entry.path().filename(); name.starts_with("checkpoint-"))
-      steps.push_back(std::stoll(name.substr(11)));
-  std::sort(steps.begin(), steps.end());
-  return steps;
 }
 
 TEST_F(TrainJob, SavesWhenItImprovesOrWhenTheSecondsAreOver) {
@@ -203,9 +155,9 @@ TEST_F(TrainJob, SavesWhenItImprovesOrWhenTheSecondsAreOver) {
     improved.push_back(record["step"]);
   }
   ASSERT_LT(improved.size(), 8u) << "the test needs evaluations that are no improvement";
-  EXPECT_EQ(checkpoints(at("improved")), improved);
+  EXPECT_EQ(checkpoint_steps(at("improved")), improved);
   ASSERT_EQ(train("timed", "--global-batch-size 12 --max-steps 3 --save-strategy no --save-seconds 0.000001", 2).exit_code, 0);
-  EXPECT_EQ(checkpoints(at("timed")), (std::vector<int64_t>{1, 2, 3}));
+  EXPECT_EQ(checkpoint_steps(at("timed")), (std::vector<int64_t>{1, 2, 3}));
 }
 
 // A learning rate that throws the weights out of fp32's reach: from the second step on nothing is finite, on any rank.
@@ -225,6 +177,34 @@ TEST_F(TrainJob, StepsThatAreNotFiniteEndTheRunOrAreSkippedByAllRanks) {
   EXPECT_NE(most.err.find("the run has diverged"), std::string::npos) << most.err;
 }
 
+// Two micro-batches a step on each rank; every loss is finite, so that the step is computed again to find where.
+TEST_F(TrainJob, AGradientThatIsNotFiniteIsTracedToItsRankAndSamples) {
+  const std::string options = "--global-batch-size 12 --per-device-train-batch-size 3 --max-steps 5 --save-steps 1 ";
+  const JobResult stopped = train("poisoned", options, 2, at_failpoint("gradient@5+:NAN", 1, 1));
+  EXPECT_EQ(stopped.exit_code, 4) << stopped.err;
+  EXPECT_NE(stopped.err.find("step 3 is not finite: rank 1, micro-batch 0, the gradient of "), std::string::npos) << stopped.err;
+  EXPECT_NE(stopped.err.find(", samples "), std::string::npos) << stopped.err;
+  const std::string log = read_bytes(at("poisoned/berth.log"));
+  EXPECT_NE(log.find(" error: step 3 is not finite: rank 1, micro-batch 0"), std::string::npos) << log;
+  EXPECT_TRUE(fs::exists(at("poisoned/checkpoint-2")));
+  EXPECT_FALSE(fs::exists(at("poisoned/checkpoint-3")) || fs::exists(at("poisoned/model.safetensors")));
+  const std::pair<std::string, Disturbance> faults[] = {{"a_nan", at_failpoint("gradient@5:NAN", 1, 1)},
+                                                        {"infinite", at_failpoint("gradient@6:INF", 0, 0)}};
+  for (const auto& [run, fault] : faults) {
+    const JobResult skipped = train(run, options + "--on-nan skip", 2, fault);
+    ASSERT_EQ(skipped.exit_code, 0) << skipped.err;
+    EXPECT_NE(
+        skipped.err.find("step 3 is not finite: the loss of every rank is finite, and so is its gradient when it is computed "
+                         "again"),
+        std::string::npos)
+        << skipped.err;
+    const auto file = [&](const char* name) { return read_bytes(at(run) + name); };
+    EXPECT_TRUE(file("/checkpoint-3/model.safetensors") == file("/checkpoint-2/model.safetensors"));
+    EXPECT_TRUE(file("/checkpoint-3/optimizer.safetensors") == file("/checkpoint-2/optimizer.safetensors"));
+    EXPECT_TRUE(file("/model.safetensors") == read_bytes(at("a_nan/model.safetensors"))) << "whoever had it";
+  }
+}
+
 TEST_F(TrainJob, ReportsOnlyWhereThereIsSomethingToReportTo) {
   const JobResult unknown = train("unreported", "--report-to wandb");
   EXPECT_EQ(unknown.exit_code, 2);
@@ -242,13 +222,10 @@ TEST_F(TrainJob, TrainsOnWhileACheckpointIsWritten) {
   const std::string release = "(until [ \"$(wc -l < " + metrics + " 2> /dev/null || echo 0)\" -ge 8 ] || [ ! -d " + at("") +
                               " ]; do sleep 0.01; done; ls -d " + at("held") + "/checkpoint-4 > " + at("seen") + " 2>&1; touch " +
                               at("release") + ") & ";
-  const JobResult held = run_shell(release + "mpiexec --oversubscribe -n 2 " + berth_program() + " train --model " + at("model") +
-                                       " --data " + at("data.h5") + " --output-dir " + at("held") +
-                                       " --logging-steps 1 --learning-rate 1e-3 --disable-tqdm " + options,
-                                   {{"BERTH_FAILPOINT", "before-manifest:HOLD"},
-                                    {"BERTH_FAILPOINT_HOLD", at("release")},
-                                    {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
-                                    {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}});
+  const JobResult held =
+      run_shell(release + mpiexec(2) + berth_program() + " train --model " + at("model") + " --data " + at("data.h5") +
+                    " --output-dir " + at("held") + " --logging-steps 1 --learning-rate 1e-3 --disable-tqdm " + options,
+                {{"BERTH_FAILPOINT", "before-manifest:HOLD"}, {"BERTH_FAILPOINT_HOLD", at("release")}});
   ASSERT_EQ(held.exit_code, 0) << held.err;
   EXPECT_NE(read_bytes(at("seen")).find("No such file"), std::string::npos)
       << "step 8 was logged while checkpoint-4 was not there";
@@ -256,6 +233,34 @@ TEST_F(TrainJob, TrainsOnWhileACheckpointIsWritten) {
   for (const char* file : {"/model.safetensors", "/checkpoint-4/model.safetensors", "/checkpoint-4/optimizer.safetensors",
                            "/checkpoint-8/optimizer.safetensors"})
     EXPECT_TRUE(read_bytes(at("held") + file) == read_bytes(at("not_held") + file)) << file;
+}
+
+// What is saved is the state at the save, however long its copy takes: steps go on, but not the update.
+TEST_F(TrainJob, AnUpdateWaitsForTheCopyOfACheckpoint) {
+  for (const std::string more : {"--zero 0", "--ema-decay 0.8", "--zero 1"}) {
+    const std::string options = "--global-batch-size 12 --max-steps 9 --save-steps 4 " + more,
+                      name = "copied_" + more.substr(2, 3) + more.back();
+    ASSERT_EQ(train(name, options, 2).exit_code, 0);
+    const JobResult slow = train(name + "_slowly", options, 2, {{"BERTH_FAILPOINT", "copy@1+:SLOW"}});
+    ASSERT_EQ(slow.exit_code, 0) << slow.err;
+    for (const char* file : {"/checkpoint-4/model.safetensors", "/checkpoint-4/optimizer.safetensors",
+                             "/checkpoint-8/model.safetensors", "/checkpoint-8/optimizer.safetensors", "/model.safetensors"})
+      EXPECT_TRUE(read_bytes(at(name + "_slowly") + file) == read_bytes(at(name) + file)) << file << more;
+  }
+}
+
+// Somebody tidies up: the checkpoint that is being written is gone, the run is not.
+TEST_F(TrainJob, AFolderThatIsDeletedWhileItIsWrittenIsOneSaveLess) {
+  const std::string options = "--global-batch-size 12 --max-steps 12 --save-steps 4 ", run = at("tidied");
+  ASSERT_EQ(train("untidied", options).exit_code, 0);
+  const std::string tidy = "(until ls " + run + "/checkpoint-4.tmp-*/trainer_state.json > /dev/null 2>&1 || [ ! -d " + at("") +
+                           " ]; do sleep 0.01; done; rm -r " + run + "/checkpoint-4*; touch " + at("tidy") + ") & ";
+  const JobResult job = run_shell(tidy + berth_program() + " " + train_into("tidied", options),
+                                  {{"BERTH_FAILPOINT", "before-manifest:HOLD"}, {"BERTH_FAILPOINT_HOLD", at("tidy")}});
+  ASSERT_EQ(job.exit_code, 0) << job.err;
+  EXPECT_NE(job.err.find("checkpoint-4 was not saved: "), std::string::npos) << job.err;
+  EXPECT_EQ(checkpoint_steps(run), (std::vector<int64_t>{8, 12}));
+  EXPECT_TRUE(read_bytes(run + "/model.safetensors") == read_bytes(at("untidied/model.safetensors")));
 }
 
 // Asked to stop by a signal, the ranks agree on a step, save, and leave with 75; the next job goes on.
@@ -266,10 +271,10 @@ TEST_F(TrainJob, AStopSignalSavesAndLeavesWith75) {
                               at("stopped") + " --logging-steps 1 --learning-rate 1e-3 --disable-tqdm " + options;
   // mpiexec passes USR1 on to the ranks. The signal comes when the third step has been logged.
   const JobResult stopped = run_shell(
-      "mpiexec --oversubscribe -n 2 " + command + " & job=$!; until [ -f " + at("stopped") + "/metrics.jsonl ] && [ $(wc -l < " +
-          at("stopped") + "/metrics.jsonl) -ge 3 ]; do sleep 0.01; kill -0 $job || break; done; kill -USR1 $job; wait $job",
-      {{"OMPI_ALLOW_RUN_AS_ROOT", "1"}, {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}});
-  ASSERT_EQ(stopped.exit_code, 75) << stopped.err;
+      mpiexec(2) + command + " & job=$!; until [ -f " + at("stopped") + "/metrics.jsonl ] && [ $(wc -l < " + at("stopped") +
+      "/metrics.jsonl) -ge 3 ]; do sleep 0.01; kill -0 $job || break; done; kill -USR1 $job; wait $job");
+  ASSERT_TRUE(stopped.exit_code == 75 || exit_codes_get_lost()) << stopped.exit_code << stopped.err;
+  EXPECT_NE(stopped.err.find("stopped early on signal"), std::string::npos) << stopped.err;
   EXPECT_FALSE(fs::exists(at("stopped") + "/model.safetensors"));
   const JobResult resumed = train("stopped", options, 2);
   ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
@@ -280,16 +285,27 @@ TEST_F(TrainJob, AStopSignalSavesAndLeavesWith75) {
 TEST_F(TrainJob, TheLedgerOfAllJobsKnowsWhatAKillCost) {
   const std::string options = "--global-batch-size 12 --max-steps 12 --save-steps 4 --eval-strategy steps --eval-steps 6 ";
   EXPECT_NE(train("ledger", options, 2, {{"BERTH_FAILPOINT", "step@8"}}).exit_code, 0);
+  const int64_t logged = losses(at("ledger")).rbegin()->first;  // 7; 6 where a step is heard of when the next one has begun
   const JobResult last = train("ledger", options, 2);
   ASSERT_EQ(last.exit_code, 0) << last.err;
   const auto jobs = nlohmann::json::parse(read_bytes(at("ledger") + "/provenance.json"))["jobs"];
   ASSERT_EQ(jobs.size(), 2u);
   EXPECT_EQ(jobs[0]["lost_steps"], 0);
   EXPECT_GT(jobs[0]["seconds"]["train"], 0) << "as of its checkpoint";
-  EXPECT_EQ(jobs[1]["lost_steps"], 3) << "7 were logged, 4 saved";
-  for (const char* part : {"start", "train", "evaluation", "checkpoint", "lost"}) EXPECT_GT(jobs[1]["seconds"][part], 0) << part;
+  EXPECT_EQ(jobs[1]["lost_steps"], logged - 4) << "4 were saved";
+  for (const char* part : {"start", "train", "wait", "evaluation", "checkpoint", "lost"})
+    EXPECT_GT(jobs[1]["seconds"][part], 0) << part;
   EXPECT_NE(last.err.find(" in 2 jobs: start "), std::string::npos) << last.err;
-  EXPECT_NE(last.err.find("(3 steps of killed jobs)"), std::string::npos) << last.err;
+  EXPECT_NE(last.err.find("(" + std::to_string(logged - 4) + " steps of killed jobs)"), std::string::npos) << last.err;
+  if (jobs[1]["device"] != "cpu") return;  // beside a GPU the host's times say nothing
+  double in_steps = 0;
+  for (const char* part : {"data", "forward", "backward", "reduce", "optimizer"}) {
+    EXPECT_GT(jobs[1]["step_seconds"][part], 0) << part;
+    in_steps += jobs[1]["step_seconds"][part].get<double>();
+  }
+  double all = 0;
+  for (const char* part : {"train", "wait", "checkpoint"}) all += jobs[1]["seconds"][part].get<double>();
+  EXPECT_LE(in_steps, 1.001 * all);
 }
 
 TEST_F(TrainJob, AFileStopStopsAndIsHeededUntilItIsGone) {
@@ -314,36 +330,30 @@ TEST_F(TrainJob, StopsBeforeItsTimeIsUp) {
   EXPECT_EQ(train("time_limit", options + "soon", 1).exit_code, 2);
 }
 
-// Another rank count takes the same samples in the same order.
-TEST_F(TrainJob, AnotherRankCountGoesOn) {
-  const std::string options = std::string(kResumable) + "--hidden-dropout-prob 0 --attention-probs-dropout-prob 0";
-  ASSERT_EQ(train("elastic_reference", options, 2).exit_code, 0);
-  EXPECT_NE(train("elastic", options, 2, {{"BERTH_FAILPOINT", "step@12"}}).exit_code, 0);
-  const JobResult resumed = train("elastic", options, 3);
-  ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
-  EXPECT_NE(resumed.err.find("resumed with other ranks"), std::string::npos) << resumed.err;
-  ASSERT_EQ(losses(at("elastic_reference")).size(), 22u);
-  expect_near(losses(at("elastic")), losses(at("elastic_reference")), "2, then 3 ranks");
-}
-
-TEST_F(TrainJob, ACompleteRunIsLeftAlone) {
+// The power is cut as soon as it is complete.
+TEST_F(TrainJob, ACompleteRunIsWholeAndLeftAlone) {
   const std::string options = "--global-batch-size 12 --max-steps 4 --save-strategy no";
-  ASSERT_EQ(train("complete", options).exit_code, 0);
+  ASSERT_EQ(train("not_cut", options).exit_code, 0);
+  EXPECT_NE(train("complete", options, 1, {{"BERTH_FAILPOINT", "finish@3:CUT"}}).exit_code, 0);
   const std::string before = read_bytes(at("complete") + "/metrics.jsonl");
   const JobResult again = train("complete", options);
   EXPECT_EQ(again.exit_code, 0);
   EXPECT_NE(again.err.find("complete"), std::string::npos) << again.err;
   EXPECT_EQ(read_bytes(at("complete") + "/metrics.jsonl"), before);
+  EXPECT_EQ(differences(all_results(at("complete")), all_results(at("not_cut"))), std::vector<std::string>());
+  EXPECT_EQ(again.err.find("without effect"), std::string::npos) << again.err;
+  const JobResult idle = train("complete", options + " --save-total-limit 3");
+  EXPECT_EQ(idle.exit_code, 0);
+  EXPECT_NE(idle.err.find("--save-total-limit: without effect"), std::string::npos) << idle.err;
 }
 
 // mpirun hands its ranks a pipe for standard error: the bar is drawn if what mpirun writes to is a terminal.
 TEST_F(TrainJob, ProgressBarOnTheTerminalOfMpirun) {
   const auto in_terminal = [&](const std::string& run, const std::string& redirection) {
-    const std::string command = "mpiexec --oversubscribe -n 2 " + berth_program() + " train --model " + at("model") + " --data " +
-                                at("data.h5") + " --output-dir " + at(run) +
-                                " --global-batch-size 12 --max-steps 8 --save-strategy no" + redirection;
-    return run_shell("script -qec \"" + command + "\" /dev/null",
-                     {{"TERM", "xterm"}, {"OMPI_ALLOW_RUN_AS_ROOT", "1"}, {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}});
+    const std::string command = mpiexec(2) + berth_program() + " train --model " + at("model") + " --data " + at("data.h5") +
+                                " --output-dir " + at(run) + " --global-batch-size 12 --max-steps 8 --save-strategy no" +
+                                redirection;
+    return run_shell("script -qec \"" + command + "\" /dev/null", {{"TERM", "xterm"}});
   };
   const JobResult bar = in_terminal("bar", ""), lines = in_terminal("lines", " 2>&1 | cat");
   EXPECT_EQ(bar.exit_code, 0);

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "tests/support/fiber_optimizer.h"
+#include "trainer/comm/agree.h"
 #include "trainer/run/replicas.h"
 #include "trainer/run/train_step.h"
 
@@ -105,9 +106,27 @@ TEST_F(TrainStepRanksTest, OneRanksLossStopsAllUpdates) {
     EXPECT_FALSE(std::isfinite(result.loss));
     EXPECT_EQ(parameter_hash(trainee.model.parameters()), before);
     EXPECT_EQ(trainee.optimizer->steps(), 0);
-    const std::string culprit = trainee.train_step->culprit(),
+    const std::string culprit = trainee.train_step->culprit(0),
                       wanted = concat("rank ", where, ", micro-batch 1, loss inf, samples ", 100 * where + 10);
     EXPECT_EQ(culprit.substr(0, wanted.size()), wanted);
+  }
+}
+
+TEST_F(TrainStepRanksTest, WhatOneRankCannotReadEndsTheStepOnAll) {
+  const int where = comm_->size() - 1;
+  for (const bool on_device : {false, true}) {
+    Trainee trainee(*comm_, on_device);
+    trainee.start(batches_, 0);
+    StepData data = StepDataMaker(trainee.model, at::kCPU)(comm_->rank() == where ? std::vector<data::Batch>{} : batches_);
+    if (comm_->rank() == where) data.failure = std::make_exception_ptr(Error(ExitCode::kBadInput, "data.h5: damaged"));
+    try {
+      trainee.train_step->agree(std::move(data), {});
+      ADD_FAILURE() << "the step was agreed on";
+    } catch (const comm::AgreedError& error) {
+      EXPECT_EQ(error.code(), ExitCode::kBadInput);
+      EXPECT_EQ(error.what(), where == 0 ? "data.h5: damaged" : concat("data.h5: damaged (on rank ", where, ")"));
+    }
+    EXPECT_EQ(trainee.train_step->under_way(), 0);
   }
 }
 
@@ -140,7 +159,7 @@ TEST_F(TrainStepRanksTest, AStepBehindOneThatIsNotFiniteUpdatesOnlyIfSuchStepsAr
     trainee.start(broken, 0);
     trainee.start(batches_, 1);
     EXPECT_FALSE(trainee.train_step->finish().finite);
-    const std::string culprit = trainee.train_step->culprit(),
+    const std::string culprit = trainee.train_step->culprit(0),
                       wanted = concat("rank ", where, ", micro-batch 0, loss inf, samples ", 100 * where);
     EXPECT_EQ(culprit.substr(0, wanted.size()), wanted) << "of the step that was finished, not of the one under way";
     EXPECT_EQ(parameter_hash(trainee.model.parameters()) == before, on_nan == OnNan::kStop);

@@ -1,7 +1,9 @@
 // What is done with a trained model: evaluated and asked, on any number of ranks.
 #include <csignal>
 #include <fstream>
+#include <sstream>
 
+#include "data/check.h"
 #include "tests/support/tiny_job.h"
 
 namespace berth::test {
@@ -37,6 +39,36 @@ TEST_F(UseJob, EvaluationOfARunIsThatOfItsEnd) {
   EXPECT_EQ(separate["eval_accuracy"], results["eval_accuracy"]);
 }
 
+// Metrics on standard output, for scripts; tables on standard error, for people; each row's prediction where it is asked for.
+TEST_F(UseJob, EvaluateTellsWhatItsMetricsAreMadeOf) {
+  const JobResult result = run_berth("evaluate --model " + at("run") + " --data " + at("data.h5") + " --output-dir " +
+                                         at("told") + " --predictions-file " + at("told/told.jsonl"),
+                                     2);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const auto metrics = nlohmann::json::parse(result.out);
+  EXPECT_NE(result.err.find("are those of positive"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("| actual \\ predicted | negative | positive |"), std::string::npos) << result.err;
+  const auto lines = read_jsonl(at("told/told.jsonl"));
+  ASSERT_EQ(lines.size(), 41u);
+  double right = 0;
+  for (size_t i = 0; i < lines.size(); ++i) {
+    right += lines[i]["actual"] == lines[i]["predicted"];
+    EXPECT_EQ(lines[i]["row"], i + 1);
+  }
+  EXPECT_DOUBLE_EQ(right / 41, metrics["eval_accuracy"]);
+  const JobResult unwritable =
+      run_berth("evaluate --model " + at("run") + " --data " + at("data.h5") + " --predictions-file /not/there/told.jsonl");
+  EXPECT_EQ(unwritable.exit_code, 3) << unwritable.err;
+  const std::string data = read_bytes(at("data.h5"));
+  const JobResult over_data =
+      run_berth("evaluate --model " + at("run") + " --data " + at("data.h5") + " --predictions-file " + at("model/../data.h5"));
+  EXPECT_EQ(over_data.exit_code, 2) << over_data.err;
+  const JobResult csv =
+      run_berth("evaluate --model " + at("run") + " --data " + at("data.h5") + " --predictions-file " + at("told.csv"));
+  EXPECT_EQ(csv.exit_code, 2) << csv.err;
+  EXPECT_TRUE(read_bytes(at("data.h5")) == data);
+}
+
 TEST_F(UseJob, PredictionsKeepTheOrderOfTheInputOnAnyRankCount) {
   const std::string command = "predict --logits --model " + at("run") + " --input " + at("validation.csv") + " --output ";
   ASSERT_EQ(run_berth(command + at("one.jsonl"), 1).exit_code, 0);
@@ -47,6 +79,83 @@ TEST_F(UseJob, PredictionsKeepTheOrderOfTheInputOnAnyRankCount) {
   for (size_t i = 0; i < lines.size(); ++i) EXPECT_EQ(lines[i]["row"], i + 1);
   EXPECT_EQ(lines[0]["logits"].size(), 2u);
   EXPECT_NEAR(lines[0]["scores"]["positive"].get<double>() + lines[0]["scores"]["negative"].get<double>(), 1, 1e-9);
+  // Cut where training cut.
+  std::filesystem::copy(at("run"), at("short"));
+  auto config = nlohmann::json::parse(read_bytes(at("short/config.json")));
+  EXPECT_EQ(config["berth_max_length"], 32);
+  config["berth_max_length"] = 5;
+  write_bytes(at("short/config.json"), config.dump());
+  ASSERT_EQ(
+      run_berth("predict --logits --model " + at("short") + " --input " + at("validation.csv") + " --output " + at("five.jsonl"))
+          .exit_code,
+      0);
+  ASSERT_EQ(run_berth(command + at("asked.jsonl") + " --max-length 5").exit_code, 0);
+  EXPECT_EQ(read_bytes(at("five.jsonl")), read_bytes(at("asked.jsonl")));
+  EXPECT_NE(read_bytes(at("five.jsonl")), read_bytes(at("one.jsonl")));
+  const std::string texts = read_bytes(at("validation.csv"));
+  const JobResult over_input = run_berth(command + at("model/../validation.csv"));
+  EXPECT_EQ(over_input.exit_code, 2) << over_input.err;
+  EXPECT_EQ(read_bytes(at("validation.csv")), texts);
+}
+
+TEST_F(UseJob, PredictionsAreCsvWhereTheFilesNameSaysSo) {
+  std::ofstream lines(at("with_ids.csv"));
+  lines << "id,label,text,note\na1,negative,\"ban, bas\",\"two\nlines\"\n007,,tus,\n";
+  lines.close();
+  const std::string command = "predict --model " + at("run") + " --input ";
+  const JobResult told = run_berth(command + at("with_ids.csv") + " --output " + at("told.csv"), 2);
+  ASSERT_EQ(told.exit_code, 0) << told.err;
+  EXPECT_NE(told.err.find("with_ids.csv: columns text: text, label: label (guessed)"), std::string::npos) << told.err;
+  ASSERT_EQ(run_berth(command + at("with_ids.csv") + " --output " + at("same.jsonl")).exit_code, 0);
+  const auto same = read_jsonl(at("same.jsonl"));
+  ASSERT_EQ(same.size(), 2u);
+  EXPECT_EQ(same[0]["text"], "ban, bas");
+  EXPECT_EQ(same[0]["input"].dump(), R"({"id":"a1","label":"negative","note":"two\nlines"})");
+  const auto cells = [&](size_t i) {
+    const nlohmann::json& line = same[i];
+    return concat(line["label"].get<std::string>(), ",", line["score"].dump(), ",", line["scores"]["negative"].dump(), ",",
+                  line["scores"]["positive"].dump(), "\n");
+  };
+  EXPECT_EQ(read_bytes(at("told.csv")),
+            "id,label,text,note,predicted_label,score,scores.negative,scores.positive\n"
+            "a1,negative,\"ban, bas\",\"two\nlines\"," +
+                cells(0) + "007,,tus,," + cells(1));
+  ASSERT_EQ(run_berth("predict --model " + at("run") + " --text ban --output " + at("plain.csv")).exit_code, 0);
+  EXPECT_TRUE(read_bytes(at("plain.csv")).starts_with("row,text,label,score,scores.negative,scores.positive\n1,ban,"));
+}
+
+TEST_F(UseJob, PairsAndSingleTextsAreAskedAsTheyWereTrained) {
+  std::ofstream pairs(at("pairs.csv"));
+  pairs << "text,text_pair,label\n";
+  for (int i = 0; i < 16; ++i) pairs << "ban,tus," << (i % 2 == 0 ? "positive" : "negative") << "\n";
+  pairs.close();
+  ASSERT_EQ(run_berth("prepare --train-file " + at("pairs.csv") + " --tokenizer " + at("model") + " --max-length 32 --output " +
+                      at("pairs.h5"))
+                .exit_code,
+            0);
+  ASSERT_EQ(run_berth("train --max-steps 1 --save-strategy no --model " + at("model") + " --data " + at("pairs.h5") +
+                      " --output-dir " + at("pairs"))
+                .exit_code,
+            0);
+  const std::string one = " --text ban", two = one + " --text-pair tus", alone = " --text-column text --input " + at("pairs.csv");
+  EXPECT_EQ(run_berth("predict --model " + at("pairs") + two).exit_code, 0);
+  for (const std::string& asked : {one, alone}) {
+    const JobResult result = run_berth("predict --model " + at("pairs") + asked);
+    EXPECT_EQ(result.exit_code, 3);
+    EXPECT_NE(result.err.find("row 1: one text, but " + at("pairs") + " was trained on pairs: "), std::string::npos)
+        << result.err;
+  }
+  const std::string evaluate = "evaluate --split train --data " + at("pairs.h5") + " --model ";
+  EXPECT_EQ(run_berth(evaluate + at("pairs")).exit_code, 0);
+  const JobResult other = run_berth(evaluate + at("run"));
+  EXPECT_EQ(other.exit_code, 3);
+  EXPECT_NE(other.err.find("pairs.h5: holds pairs of texts, but " + at("run") + " was trained on single texts: "),
+            std::string::npos)
+      << other.err;
+  const JobResult result = run_berth("predict --model " + at("run") + two);
+  EXPECT_EQ(result.exit_code, 3);
+  EXPECT_NE(result.err.find("row 1: two texts, but " + at("run") + " was trained on single texts: "), std::string::npos)
+      << result.err;
 }
 
 // More records than are in memory at a time (4096), of very different lengths, from standard input.

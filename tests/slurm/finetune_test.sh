@@ -1,48 +1,20 @@
 #!/usr/bin/env bash
-# finetune_test.sh BERTH: slurm/finetune.sh and sweep.sh on a real one-node Slurm. A job completes; one that is signalled is requeued, resumes and ends
+# finetune_test.sh BERTH: slurm/finetune.sh and sweep.sh on a real Slurm. A job completes; one that is signalled is requeued, resumes and ends
 # with the very weights of the undisturbed one; without PMIx mpirun takes over; scancel, errors and attempts without progress end it.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-for program in slurmctld slurmd munged sbatch; do
-  if [ "$(id -u)" != 0 ] || ! command -v "$program" >/dev/null; then
-    echo "not run: slurm/finetune.sh on a real Slurm needs root and $program (launcher/setup/install_deps.sh slurm)"
-    exit 77
-  fi
-done
 . "$here/cluster.sh"
 . "$here/tiny_model.sh"
+begin_cluster_test "$1"
 
-folder=$(mktemp -d "${TMPDIR:-/tmp}/berth-slurm.XXXXXX")
-trap 'scancel --me 2>/dev/null; stop_cluster "$folder"; rm -rf "$folder"' EXIT
-start_cluster "$folder"
-mkdir "$folder/work"
-cd "$folder/work"
-tiny_model tiny
-export BERTH=$1 MODEL=$PWD/tiny OMP_NUM_THREADS=1
-unset TRAIN_FILE VALIDATION_FILE TEST_FILE OUTPUT_DIR DATA TRAIN_OPTIONS PREPARE_OPTIONS SWEEP_OPTIONS
-
-expect() { # WHAT COMMAND…
-  local what=$1
-  shift
-  if ! "$@" >/dev/null; then
-    echo "FAILED: $what ($*)" >&2
-    scontrol show job >&2 || true
-    tail -n 60 ./*.log "$folder/log/slurmctld" >&2
-    exit 1
-  fi
-  echo "ok: $what"
-}
 submit() { sbatch --parsable --job-name="$1" --output=%x.log "$here/../../slurm/${2:-finetune.sh}"; }
-state() { job_field "$1" JobState; }
-ended() { [[ $(state "$1") =~ ^(COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL)$ ]]; }
-ends() { wait_until "${3:-180}" ended "$1" && [ "$(state "$1")" = "$2" ]; }
-restarts() { [ "$(job_field "$1" Restarts)" = "$2" ]; }
-steps_logged() { [ -s "runs/$1/metrics.jsonl" ] && [ "$(wc -l <"runs/$1/metrics.jsonl")" -ge 3 ]; }
 
 export TRAIN_OPTIONS="--from-scratch --max-steps 3000 --logging-steps 20 --per-device-train-batch-size 16"
 job=$(submit whole)
 expect "with no options it trains on the demo reviews" ends "$job" COMPLETED
 expect "and says where the run is" grep -q "done: $PWD/runs/whole" whole.log
+expect "its log says how long it takes" grep -q ' step .*, ETA ' whole.log
+expect "and is plain text" sh -c "! LC_ALL=C grep -q '[[:cntrl:]]' whole.log"
 expect "with the ranks of the allocation" grep -q "2 ranks on 1 node " whole.log
 
 job=$(submit stopped)
@@ -82,10 +54,12 @@ chmod +x deadly
 export SWEEP_OPTIONS="--search learning-rate=1e-4,1e-3 --num-seeds 2"
 trials() { TRAIN_OPTIONS="--from-scratch --max-steps 400 --eval-strategy steps --eval-steps 200 --save-steps 20 --logging-steps 20" submit "$1" sweep.sh; }
 third_begins() { [ -s "runs/$1/trial-0-seed-43/metrics.jsonl" ]; }
-job=$(BERTH=$PWD/deadly trials sweep)
+job=$(BERTH=$PWD/deadly CHECK=1 trials sweep)
 expect "a sweep is under way" wait_until 120 third_begins sweep
 scancel --signal=USR1 --batch "$job"
 expect "killed and signalled, it ends well" ends "$job" COMPLETED
+expect "after a check" grep -Eq '^ok +data .*read by all 2 ranks' sweep.log
+expect "which leaves nothing" test ! -e runs/sweep/trial
 expect "it was started again" grep -q 'in the middle of its trials: started again' sweep.log
 expect "and requeued" restarts "$job" 1
 expect "with all trials" sh -c '[ "$(grep -c "\"state\": \"done\"" runs/sweep/sweep.json)" = 4 ]'
@@ -101,12 +75,20 @@ expect "and says that mpirun started the ranks" grep -q 'no PMIx here: mpirun' m
 job=$(MODEL=$PWD/nothing submit wrong)
 expect "bad input ends a job" ends "$job" FAILED
 expect "for good" restarts "$job" 0
+job=$(DATA=$PWD/nothing.h5 submit nodata)
+expect "data that is not there is no demo" ends "$job" FAILED
+expect "but told" grep -q "there is no $PWD/nothing.h5: give the data set as DATA" nodata.log
 
 # The data set follows its file, but a run does not change its data.
 cp "$here/../../data/demo/test.csv" my.csv
 export TRAIN_FILE=$PWD/my.csv
 mine() { TRAIN_OPTIONS="--from-scratch --max-steps 5" OUTPUT_DIR=$PWD/runs/mine submit "$1"; }
-expect "a file of one's own is trained on" ends "$(mine first)" COMPLETED
+expect "a file of one's own is trained on" ends "$(CHECK=1 mine first)" COMPLETED
+expect "after a check" grep -Eq '^ok +data .*read by all 2 ranks' first.log
+job=$(CHECK=1 VALIDATION_FILE=$TRAIN_FILE TRAIN_OPTIONS="--from-scratch --max-steps 5" OUTPUT_DIR=$PWD/runs/leaky submit leaky)
+expect "a check that finds an error ends the job" ends "$job" FAILED
+expect "which has not begun" test ! -e runs/leaky
+expect "with the reason" grep -Eq '^error +leakage ' leaky.log
 echo '"the last row",positive' >>my.csv
 rm -r runs/mine
 expect "the file has changed: it" ends "$(mine changed)" COMPLETED

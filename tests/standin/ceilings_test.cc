@@ -26,10 +26,10 @@ constexpr Ceiling kCeilings[] = {
     {"data",          2,      351,      1,      3,     2848,       56},
     {"regression",    1,      350,      1,      3,     1024,       56},
     {"topics",        1,      357,      1,      3,     1024,       56},
-    {"ner",           1,      333,      1,      3,     1728,       56},
+    {"ner",           1,      333,      1,      3,     1920,       56},
     {"qa",            1,      364,      1,      3,     5184,       56},
-    {"mlm",           1,      343,      1,      2,     5632,       56},
-    {"pretraining",   1,      363,      1,      2,     4416,       56},
+    {"mlm",           1,      345,      1,      2,     5824,       56},
+    {"pretraining",   1,      369,      1,      2,     4608,       56},
     {"data",          1,      350,      1,      3,     4160,       56, " --class-weights balanced --label-smoothing-factor 0.1"},
     {"topics",        1,      365,      1,      3,     1024,       56, " --pos-weight balanced"},
 };

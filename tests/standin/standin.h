@@ -12,6 +12,7 @@
 
 // As CUDA's headers say, which the kernels' sources for CPUs cannot be compiled with.
 typedef struct CUstream_st* cudaStream_t;
+typedef struct CUevent_st* cudaEvent_t;
 
 namespace berth::standin {
 
@@ -39,6 +40,10 @@ class Launch {
 
 // An operation that the stream's own thread runs, in the stream's order.
 void enqueue(cudaStream_t stream, const std::string& name, const std::vector<Access>& accesses, std::function<void()> body);
+
+// Whether what the event was recorded behind has run, for a cache of pinned memory: the memory may be written again, but the program has not
+// asked and must not rely on the answer, which comes down to timing. cudaEventQuery, in contrast, orders what the host does next.
+bool ended(cudaEvent_t event);
 
 // The host waits until the stream is through; one more synchronisation under this name.
 void synchronize(cudaStream_t stream, const std::string& name);

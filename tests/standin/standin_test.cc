@@ -1,4 +1,6 @@
 // The stand-ins themselves: what they let pass, and what ends a process.
+#include "tests/standin/standin.h"
+
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 #include <nccl.h>
@@ -122,6 +124,17 @@ TEST_F(Standin, PinnedMemoryChangesWhenTheHostKnows) {
   EXPECT_TRUE(std::isnan(pinned_[3])) << "another stream";
   cudaStreamSynchronize(one_);
   EXPECT_EQ(pinned_[3], 7.f);
+}
+
+TEST_F(Standin, PinnedMemoryIsFreeWithoutTheHostsKnowingMore) {
+  std::fill_n(pinned_, kFloats, 7.f);
+  cudaMemcpyAsync(a_, pinned_, kBytes, cudaMemcpyHostToDevice, one_);
+  cudaEventRecord(event_, one_);
+  while (!ended(event_)) std::this_thread::yield();
+  std::fill_n(pinned_, kFloats, 8.f);
+  EXPECT_FAULT(cudaMemsetAsync(a_, 0, kBytes, two_), "race, write after write");
+  EXPECT_EQ(cudaEventQuery(event_), cudaSuccess);
+  cudaMemsetAsync(a_, 0, kBytes, two_);
 }
 
 TEST_F(Standin, EventsAreDoneWhenTheirStreamIs) {

@@ -117,6 +117,13 @@ bool Event::query() {
   return true;
 }
 
+bool Event::ended() {
+  const std::lock_guard lock(mutex_);
+  if (done_ < recorded_) return false;
+  Order::instance().settle(clock_);
+  return true;
+}
+
 void Event::synchronize() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return done_ >= recorded_; });
@@ -190,12 +197,17 @@ void Order::block(Stream& stream, const Clock& event) {
 void Order::host_knows(const Clock& clock) {
   const std::lock_guard lock(mutex_);
   host_.join(clock);
-  settle();
+  settle_copies(host_);
 }
 
-// What the host now knows to have ended: pinned memory that was read must be as it was, what was written is there now.
-void Order::settle() {
-  const auto ended = [this](const Operation& operation) { return host_.of(operation.stream) >= operation.tick; };
+void Order::settle(const Clock& clock) {
+  const std::lock_guard lock(mutex_);
+  settle_copies(clock);
+}
+
+// What has ended: pinned memory that was read must be as it was, what was written is there now.
+void Order::settle_copies(const Clock& clock) {
+  const auto ended = [&](const Operation& operation) { return clock.of(operation.stream) >= operation.tick; };
   std::erase_if(uploads_, [&](const Upload& upload) {
     if (!ended(upload.operation)) return false;
     if (digest_of(upload.from, upload.bytes) != upload.digest)
@@ -270,6 +282,8 @@ bool Stream::query() {
   Order::instance().host_knows(known);
   return true;
 }
+
+bool ended(cudaEvent_t event) { return Event::of(event).ended(); }
 
 void synchronize(cudaStream_t stream, const std::string& name) {
   Stream::of(stream).synchronize();

@@ -59,6 +59,7 @@ class Event {
   void record(Stream& stream);
   void block(Stream& stream);  // what comes next on the stream waits for what the last record had before it
   bool query();                // done; then the host knows what had been recorded
+  bool ended();                // done; the host learns nothing but that pinned memory is free (standin.h)
   void synchronize();
   uint64_t behind();  // how many operations the stream of the last record was given since then
   std::chrono::steady_clock::time_point when();
@@ -89,6 +90,8 @@ class Order {
   uint64_t behind(const Stream& stream, const Clock& event);
   void block(Stream& stream, const Clock& event);
   void host_knows(const Clock& clock);
+  // Copies that ended before this leave their pinned memory to the host, which need not know.
+  void settle(const Clock& clock);
 
   // Copies between pinned memory and the device, which run while the host goes on: what comes down is there when the host knows that
   // the copy has ended, and 0xFF before; what goes up must not change until then.
@@ -108,7 +111,7 @@ class Order {
     std::vector<unsigned char> bytes;
   };
   const char* keep(const std::string& name);
-  void settle();
+  void settle_copies(const Clock& clock);
 
   std::mutex mutex_;
   Clock host_;

@@ -75,7 +75,7 @@ struct PinnedMemory : at::CachingHostAllocatorImpl<c10::cuda::CUDAStream, at::cu
     events->emplace_back();
     events->back().record(stream);
   }
-  bool query_event(at::cuda::CUDAEvent& event) override { return event.query(); }
+  bool query_event(at::cuda::CUDAEvent& event) override { return ended(event.event()); }
   c10::cuda::CUDAStream get_current_stream() const override { return c10::cuda::getCurrentCUDAStream(); }
   bool stream_is_capturing(c10::cuda::CUDAStream) const override { return false; }
 };

@@ -4,6 +4,7 @@
 # commands in a chroot.
 #   test_fresh.sh [COMMAND…]      default: make test, make demo
 # The machine's package sources, mirror, proxy, pip settings and certificates are copied in: nothing here names a host. Needs root.
+# FRESH_SUITE=<trixie, noble, …> takes another release, from the same mirror or from FRESH_MIRROR=<URL>.
 # FRESH_FROM=<.tar> caches the bare system between calls; it may be another Debian or Ubuntu, with package sources of its own.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -18,7 +19,8 @@ die() {
 command -v debootstrap >/dev/null || die "debootstrap is missing: run launcher/setup/install_deps.sh fresh"
 
 . /etc/os-release
-mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' | awk -v r="$VERSION_CODENAME" '$2 == r {print $1; exit}')
+suite=${FRESH_SUITE:-$VERSION_CODENAME}
+mirror=${FRESH_MIRROR:-$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' | awk -v r="$VERSION_CODENAME" '$2 == r {print $1; exit}')}
 [ -n "$mirror" ] || die "apt has no package source for $VERSION_CODENAME: run apt-get update"
 
 root=$(mktemp -d "${TMPDIR:-/tmp}/berth-fresh.XXXXXX")
@@ -33,11 +35,14 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
-echo "== A bare $PRETTY_NAME in $root"
+script=/usr/share/debootstrap/scripts/$suite components=main
+[ -e "$script" ] || script=${script%/*}/gutsy # all of Ubuntu's are links to it; of the newest it may have none yet
+[ "$(basename "$(realpath "$script")")" != gutsy ] || components=main,universe
+echo "== A bare $suite in $root"
 if [ -f "${FRESH_FROM:-}" ]; then
   tar -xf "$FRESH_FROM" -C "$root"
 else
-  debootstrap --variant=minbase --include=git,make "$VERSION_CODENAME" "$root" "$mirror" >"$root.log" 2>&1 ||
+  debootstrap --variant=minbase --include=git,make --components=$components "$suite" "$root" "$mirror" "$script" >"$root.log" 2>&1 ||
     { tail -n 20 "$root.log"; die "debootstrap failed"; }
   rm -f "$root.log"
   [ -z "${FRESH_FROM:-}" ] || tar -cf "$FRESH_FROM" -C "$root" .

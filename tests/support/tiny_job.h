@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <memory>
 
 #include "tests/support/job.h"
@@ -38,12 +39,41 @@ class TinyJob : public testing::Test {
   // Trains into the folder `run`, logging every step.
   static JobResult train(const std::string& run, const std::string& options, int ranks = 1,
                          const std::map<std::string, std::string>& env = {}) {
-    return run_berth("train --model " + at("model") + " --data " + at("data.h5") + " --output-dir " + at(run) +
-                         " --logging-steps 1 --learning-rate 1e-3 --disable-tqdm " + options,
-                     ranks, env);
+    return run_berth(train_into(run, options), ranks, env);
+  }
+  static JobResult train(const std::string& run, const std::string& options, int ranks, const Disturbance& disturbance) {
+    return run_berth(train_into(run, options), ranks, disturbance);
+  }
+  static std::string train_into(const std::string& run, const std::string& options) {
+    return "train --model " + at("model") + " --data " + at("data.h5") + " --output-dir " + at(run) +
+           " --logging-steps 1 --learning-rate 1e-3 --disable-tqdm " + options;
   }
 
   static inline std::unique_ptr<TempDir> dir_;
+};
+
+// Beside data.h5, which is of sequences: mlm.h5, qa.h5 and ner.h5.
+class TinyTasks : public TinyJob {
+ protected:
+  static void SetUpTestSuite() {
+    TinyJob::SetUpTestSuite();
+    write_tiny_questions(at("questions.json"), 60);
+    std::ofstream words(at("words.conll"));
+    for (int i = 0; i < 90; ++i) words << "tus O\nban B-PER\n" << (i % 3 == 0 ? "fan I-PER\n" : "dan B-LOC\ntus O\n") << "\n";
+    words.close();
+    prepare("mlm", "train.csv", "validation.csv", "--max-length 24");
+    prepare("qa", "questions.json", "questions.json", "--max-length 48 --doc-stride 16");
+    prepare("ner", "words.conll", "words.conll", "--max-length 24");
+  }
+
+ private:
+  static void prepare(const std::string& task, const std::string& train_file, const std::string& validation_file,
+                      const std::string& options) {
+    const JobResult result =
+        run_berth("prepare --task " + task + " --train-file " + at(train_file) + " --validation-file " + at(validation_file) +
+                  " --tokenizer " + at("model") + " " + options + " --output " + at(task + ".h5"));
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+  }
 };
 
 }  // namespace berth::test

@@ -91,6 +91,25 @@ TEST(BertConfig, KeepsHowLongTextsAreCut) {
   EXPECT_FALSE(BertConfig::parse(config.to_json("X"), "config.json").windows);
 }
 
+TEST(BertConfig, KeepsTheLengthOfItsSamples) {
+  const BertConfig config = BertConfig::parse(R"({"model_type": "bert", "berth_max_length": 64})", "config.json");
+  EXPECT_EQ(config.max_length, 64);
+  EXPECT_FALSE(config.windows);
+  EXPECT_EQ(BertConfig::parse(config.to_json("X"), "config.json").max_length, 64);
+  EXPECT_FALSE(BertConfig::parse(R"({"model_type": "bert"})", "config.json").max_length);
+  EXPECT_THROW(BertConfig::parse(R"({"model_type": "bert", "berth_max_length": 0})", "config.json"), Error);
+}
+
+TEST(BertConfig, KeepsWhetherItsTextsArePairs) {
+  for (const char* flag : {"true", "false"}) {
+    BertConfig config = BertConfig::parse(concat(R"({"model_type": "bert", "berth_text_pairs": )", flag, "}"), "config.json");
+    EXPECT_EQ(config.text_pairs, *flag == 't');
+    EXPECT_EQ(BertConfig::parse(config.to_json("X"), "config.json").text_pairs, config.text_pairs);
+    config.text_pairs.reset();
+    EXPECT_FALSE(BertConfig::parse(config.to_json("X"), "config.json").text_pairs);
+  }
+}
+
 TEST(BertConfig, RelativesHaveTheirOwnKeysAndDefaults) {
   BertConfig distilbert =
       BertConfig::parse(R"({"model_type": "distilbert", "dim": 48, "n_heads": 3, "hidden_dim": 100, "dropout": 0.3,
@@ -157,6 +176,7 @@ TEST(BertConfig, RefusesWhatItCannotCompute) {
       {R"({"model_type": "bert", "id2label": ["a"]})", "id2label"},
       {R"({"model_type": "bert", "id2label": {"0": "a", "7": "b"}})", "id 1"},
       {R"({"model_type": "bert", "id2label": {"0": {}}})", "id2label"},
+      {R"({"model_type": "bert", "id2label": {"0": "a", "1": "a"}})", "id2label has the name \"a\" twice"},
       {R"({"model_type": "bert", "num_labels": 99999999999})", "num_labels"},
       {R"({"model_type": "bert", "berth_doc_stride": 8})", "berth_document_pooling"},
       {R"({"model_type": "bert", "berth_max_length": 64, "berth_doc_stride": 64, "berth_document_pooling": "max"})",

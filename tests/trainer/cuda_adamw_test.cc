@@ -116,6 +116,28 @@ TEST(CudaAdamW, DecidesAsTheHostWould) {
   }
 }
 
+TEST(CudaAdamW, SumsOfBitsAreThoseOfAPlainLoopInAnyOrderOfThreads) {
+  for (size_t size : {2, 6, 16, 16384, 16386, 70002}) {
+    Floats values = random_floats(size, 1, static_cast<uint32_t>(size));
+    values.back() = kNan;
+    uint64_t expected = 0;
+    for (size_t i = 0; i < size; i += 2) {
+      uint64_t word;
+      std::memcpy(&word, &values[i], sizeof word);
+      expected += word * (i + 1);
+    }
+    const DeviceArray<float> x(values);
+    for (uint64_t seed : {1, 2}) {
+      test::shuffle_threads(seed);
+      const DeviceArray<uint64_t> partials(partial_sums(std::ssize(values)));
+      sum_bits(x.data(), std::ssize(values), partials.data(), nullptr);
+      uint64_t sum = 0;
+      for (uint64_t partial : partials.read()) sum += partial;
+      EXPECT_EQ(sum, expected) << size << " values";
+    }
+  }
+}
+
 TEST(CudaAdamW, AScaledGradientIsTheUnscaledOnesStepToTheBit) {
   const StepPlan plain = decided({{3, -4, 0.7f}}, 0.25f, kNumbers, {});
   AdamWNumbers numbers = kNumbers;

@@ -228,6 +228,24 @@ TEST_P(KernelsTest, CrossEntropyEqualsItsReference) {
       }
 }
 
+// Question answering fills up the tokens that shorter texts lack with minus infinity.
+TEST_P(KernelsTest, CrossEntropyOfAbsentClassesAndOfNoNumbers) {
+  at::Tensor values = random({5, 40});
+  values.slice(1, 33).fill_(-std::numeric_limits<float>::infinity());
+  const at::Tensor logits = values.set_requires_grad(true), reference = leaf(logits);
+  const at::Tensor labels = at::tensor({0, 32, 7, 1, 30}, at::kLong);
+  const at::Tensor sum = kernels.cross_entropy_sum(logits, labels, {}, -100, 0);
+  const at::Tensor expected = cross_entropy_sum_reference(reference, labels, {}, -100, 0);
+  EXPECT_LT(relative_error(sum, expected), 1e-5);
+  sum.backward();
+  expected.backward();
+  EXPECT_LT(relative_error(logits.grad(), reference.grad()), tolerance() * 10);
+  EXPECT_EQ(logits.grad().slice(1, 33).abs().max().item<float>(), 0);
+  const at::Tensor broken = values.detach().clone();
+  broken[3][20] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_TRUE(std::isnan(kernels.cross_entropy_sum(broken, labels, {}, -100, 0).item<float>()));
+}
+
 TEST_P(KernelsTest, PooledTokensEqualTheirReference) {
   for (const Pooling pooling : {Pooling::kMean, Pooling::kMax})
     for (const int64_t columns : {1, 7, 32, 384, 776}) {
@@ -249,10 +267,17 @@ TEST_P(KernelsTest, PooledTokensEqualTheirReference) {
     }
 }
 
-TEST_P(KernelsTest, ProductsAreAddedTo) {
+TEST_P(KernelsTest, ProductsAreAddedToOrStored) {
   const at::Tensor dy = random({37, 70}), x = random({37, 30}), grad = at::ones({70, 30});
-  kernels.add_product(dy, x, grad);
-  EXPECT_LT(relative_error(grad - 1, at::mm(dy.to(at::kDouble).t(), x.to(at::kDouble))), type() == at::kFloat ? 1e-5 : 1e-2);
+  const at::Tensor product = at::mm(dy.to(at::kDouble).t(), x.to(at::kDouble));
+  const double limit = type() == at::kFloat ? 1e-5 : 1e-2;
+  kernels.linear_backward_weight(dy, x, grad, /*accumulate=*/true);
+  EXPECT_LT(relative_error(grad - 1, product), limit);
+  grad.fill_(NAN);
+  kernels.linear_backward_weight(dy, x, grad, /*accumulate=*/false);
+  EXPECT_LT(relative_error(grad, product), limit);
+  kernels.linear_backward_weight(dy.narrow(0, 0, 0), x.narrow(0, 0, 0), grad, /*accumulate=*/false);
+  EXPECT_TRUE(grad.eq(0).all().item<bool>()) << "of no rows";
 }
 
 TEST_P(KernelsTest, DropoutMasksAreThoseOfTheScalarGenerator) {
@@ -309,20 +334,26 @@ TEST_P(KernelsTest, ColumnSumsAreAddedTo) {
   }
 }
 
+// Products of bf16 by this CPU's own instructions or by none, too.
 TEST(Linear, ThreeProductsEqualAutograd) {
   at::manual_seed(5);
-  for (const at::ScalarType type : {at::kFloat, at::kBFloat16})
+  const CpuKernels kernels[] = {CpuKernels(cpu::best_table(), true), CpuKernels(cpu::best_table(), false)};
+  for (const auto& [type, own] : {std::pair(at::kFloat, 0), {at::kBFloat16, 0}, {at::kBFloat16, 1}})
     for (const auto& [n, in, out] :
          {std::tuple<int64_t, int64_t, int64_t>{1, 8, 3}, {214, 384, 1536}, {37, 100, 70}, {16, 384, 2}}) {
       const at::Tensor x = at::randn({n, in}).to(type), weight = (at::randn({out, in}) * 0.1).to(type), bias = at::randn({out});
       const at::Tensor dy = at::randn({n, out}).to(type), dx = at::ones({n, in}, type);
       const at::Tensor weight_grad = at::ones({out, in}), bias_grad = at::ones({out});
-      const at::Tensor y = kernels_of(x).linear_forward(x, weight, bias.to(type));
-      kernels_of(dy).add_product(dy, x, weight_grad);
-      kernels_of(dy).add_column_sums(dy, bias_grad);
-      kernels_of(dy).linear_backward_input(dy, weight, dx, false);
+      const at::ScalarType of_weight = kernels[own].weight_type(type);
+      EXPECT_EQ(of_weight, own == 0 ? type : at::kFloat);
+      const at::Tensor given = weight.to(of_weight);
+      const at::Tensor y = kernels[own].linear_forward(x, given, bias.to(type).to(of_weight));
+      kernels[own].linear_backward_weight(dy, x, weight_grad, true);
+      kernels[own].add_column_sums(dy, bias_grad);
+      kernels[own].linear_backward_input(dy, given, dx, false);
       const at::Tensor twice = dx.clone();
-      kernels_of(dy).linear_backward_input(dy, weight, twice, true);
+      kernels[own].linear_backward_input(dy, given, twice, true);
+      EXPECT_EQ(y.scalar_type(), type);
 
       const at::Tensor rx = x.to(at::kDouble), rw = weight.to(at::kDouble), rd = dy.to(at::kDouble);
       const double limit = type == at::kFloat ? 1e-5 : 1e-2;

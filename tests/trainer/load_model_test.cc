@@ -48,10 +48,25 @@ TEST_F(LoadModelTest, KnowsTheTaskFromTheFolder) {
   }
 }
 
+// transformers' own class without a problem_type: of one label a regression.
+TEST_F(LoadModelTest, TakesAPlainFolderAsTransformersDoes) {
+  for (const auto& [labels, kind] :
+       {std::pair(std::vector<std::string>{"LABEL_0"}, data::TaskKind::kRegression),
+        std::pair(std::vector<std::string>{"LABEL_0", "LABEL_1"}, data::TaskKind::kSequenceClassification)}) {
+    const std::string folder = write("plain" + std::to_string(labels.size()), kind, labels);
+    auto config = nlohmann::ordered_json::parse(test::read_bytes(folder + "/config.json"));
+    EXPECT_EQ(config.erase("problem_type"), 1u);
+    test::write_bytes(folder + "/config.json", config.dump());
+    EXPECT_EQ(load(folder).kind(), kind);
+  }
+}
+
 TEST_F(LoadModelTest, InBf16TheParametersHaveTheirCopy) {
   const std::string folder = write("m", data::TaskKind::kSequenceClassification, {"negative", "positive"});
-  EXPECT_EQ(load(folder, {.bf16 = true}).model->parameters()["classifier.weight"].compute_value.scalar_type(), at::kBFloat16);
-  EXPECT_EQ(load(folder).model->parameters()["classifier.weight"].compute_value.scalar_type(), at::kFloat);
+  const LoadedModel rounded = load(folder, {.bf16 = true}), exact = load(folder);
+  const auto weight = [](const LoadedModel& loaded) { return loaded.model->parameters()["classifier.weight"]; };
+  EXPECT_TRUE(weight(rounded).compute_value.to(at::kFloat).equal(weight(rounded).value.to(at::kBFloat16).to(at::kFloat)));
+  EXPECT_TRUE(weight(exact).compute_value.is_alias_of(weight(exact).value));
 }
 
 TEST_F(LoadModelTest, SeveralModelsMustBeAbleToAnswerTogether) {
@@ -90,6 +105,10 @@ TEST_F(LoadModelTest, AFolderThatIsNoFineTunedModelIsBadInput) {
   test::write_bytes(folder + "/config.json", config.replace(config.find(name), name.size(), "BertModel"));
   EXPECT_EQ(outcome_of([&] { load(folder); }).code, ExitCode::kBadInput);
   EXPECT_EQ(outcome_of([&] { load((folder_ / "missing/model").string()); }).code, ExitCode::kBadInput);
+  std::filesystem::create_directories(folder_ / "run/checkpoint-8");
+  const auto unfinished = outcome_of([&] { load((folder_ / "run").string()); });
+  EXPECT_NE(unfinished.message.find("has not ended"), std::string::npos) << unfinished.message;
+  EXPECT_NE(unfinished.message.find("run/checkpoint-8"), std::string::npos) << unfinished.message;
 }
 
 TEST_F(LoadModelTest, TheTokenizerIsSharedAsItIs) {

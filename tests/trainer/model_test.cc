@@ -2,8 +2,13 @@
 // gradient, frozen parameters, bf16 near fp32.
 #include <gtest/gtest.h>
 
+#include <mutex>
+#include <set>
+#include <thread>
+
 #include "data/check.h"
 #include "tests/support/golden.h"
+#include "trainer/kernels/cpu_kernels.h"
 #include "trainer/model/flops.h"
 #include "trainer/model/heads.h"
 
@@ -131,6 +136,20 @@ TEST(Model, CheckpointingGivesTheSameBits) {
   EXPECT_TRUE(plain.gradients().equal(checkpointed.gradients()));
 }
 
+// The headers of libtorch make a plain loop of it where the compiler does not know OpenMP.
+TEST(Model, WorkIsSharedAmongTheThreads) {
+  const int before = at::get_num_threads();
+  at::set_num_threads(3);
+  std::mutex mutex;
+  std::set<std::thread::id> threads;
+  at::parallel_for(0, 3, 1, [&](int64_t, int64_t) {
+    const std::lock_guard lock(mutex);
+    threads.insert(std::this_thread::get_id());
+  });
+  at::set_num_threads(before);
+  EXPECT_EQ(threads.size(), 3u);
+}
+
 TEST(Model, TheSameThreadsGiveTheSameBits) {
   const int before = at::get_num_threads();
   for (const int threads : {1, 2, 3}) {
@@ -143,6 +162,38 @@ TEST(Model, TheSameThreadsGiveTheSameBits) {
     EXPECT_TRUE(one.gradients().equal(other.gradients())) << threads;
   }
   at::set_num_threads(before);
+}
+
+// Hidden states of the rows that `read` names of all, with every gradient.
+std::vector<at::Tensor> encode(const std::function<TokenRows(const DeviceBatch&)>& read, bool of_all) {
+  Fixture fixture;
+  data::Batch host = batch_of({4, 9, 2, 11});
+  host.labels.assign(static_cast<size_t>(host.tokens()), data::kIgnoreIndex);
+  for (size_t token = 1; token < host.labels.size(); token += 4) host.labels[token] = 1;
+  const DeviceBatch batch = to_device(host, at::kCPU);
+  const TokenRows rows = read(batch);
+  const BertEncoder encoder(small_config(), *fixture.store);
+  at::Tensor hidden = encoder.forward(batch, training(), of_all ? all_rows(batch) : rows);
+  if (of_all) hidden = hidden.index_select(0, rows.places);
+  const at::Tensor weights = at::arange(hidden.numel(), at::kFloat).view_as(hidden).sin();
+  (hidden * weights).sum().backward();
+  return {hidden.detach(), fixture.gradients()};
+}
+
+TEST(Encoder, TheLastLayerGivesTheRowsThatAreReadAsAllWouldBe) {
+  const auto none = [](const DeviceBatch& batch) {
+    TokenRows rows = target_rows(batch);
+    return TokenRows{rows.places.narrow(0, 0, 0), {rows.ids.samples.narrow(0, 0, 0), rows.ids.positions.narrow(0, 0, 0)}};
+  };
+  const auto both = [](const DeviceBatch& batch) { return join(target_rows(batch), first_token_rows(batch)); };
+  for (const auto& read : std::vector<std::function<TokenRows(const DeviceBatch&)>>{first_token_rows, target_rows, both}) {
+    const auto some = encode(read, /*of_all=*/false), all = encode(read, /*of_all=*/true);
+    EXPECT_LT(test::relative_error(some[0], all[0]), 1e-6);
+    EXPECT_LT(test::relative_error(some[1], all[1]), 1e-5);
+    EXPECT_GT(all[1].abs().max().item<float>(), 0);
+  }
+  EXPECT_EQ(encode(none, false)[0].size(0), 0);
+  EXPECT_EQ(encode(none, false)[1].abs().max().item<float>(), 0);
 }
 
 TEST(Model, AnnouncesEveryGradientOncePerPass) {
@@ -188,7 +239,23 @@ TEST(Model, OnlyTouchedWordRowsHaveGradients) {
     EXPECT_EQ(touched[row].item<bool>(), std::count(batch.input_ids.begin(), batch.input_ids.end(), row) > 0) << row;
 }
 
-TEST(Model, Bf16StaysNearFp32) {
+// With this CPU's kernels, and as on one that multiplies no bf16.
+class Bf16Test : public testing::TestWithParam<bool> {
+ protected:
+  Bf16Test() {
+    if (GetParam()) register_kernels(at::kCPU, by_fp32_);
+  }
+  ~Bf16Test() override { register_kernels(at::kCPU, before_); }
+
+ private:
+  const Kernels& before_ = kernels_of(at::empty({1}));
+  const CpuKernels by_fp32_{cpu::best_table(), false};
+};
+
+INSTANTIATE_TEST_SUITE_P(, Bf16Test, testing::Bool(),
+                         [](const auto& test) { return test.param ? "products_in_fp32" : "as_this_cpu"; });
+
+TEST_P(Bf16Test, StaysNearFp32) {
   Fixture exact, rounded;
   rounded.store->enable_compute_copy(at::kBFloat16);
   const at::Tensor logits = exact.run({4, 9, 2, 11, 5, 20, 3}, training());

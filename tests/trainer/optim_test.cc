@@ -1,12 +1,14 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <bit>
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "data/check.h"
 #include "trainer/optim/adamw.h"
+#include "trainer/optim/pieces.h"
 #include "trainer/optim/plateau.h"
 #include "trainer/optim/schedule.h"
 
@@ -207,6 +209,40 @@ TEST(RateGroups, FrozenParametersHaveNoneAndThereIsRoomForSoMany) {
   EXPECT_EQ(half.of_parameter, (std::vector<uint8_t>{0, 0, 1}));
   EXPECT_EQ(groups_of(62, {}).peaks.size(), 64u);
   EXPECT_THROW(groups_of(63, {}), Error);
+}
+
+TEST(AdamW, ComputeCopiesFollowInBothTypes) {
+  auto comm = comm::make_local_communicator();
+  const std::vector<ParameterSpec> specs{{.name = "table", .shape = {6, 4}, .kind = GradKind::kRows},
+                                         {.name = "w", .shape = {2, kChunk + 7}},
+                                         {.name = "b", .shape = {33}, .decay = false}};
+  for (const Optim optim : {Optim::kAdamW, Optim::kLamb})
+    for (const at::ScalarType type : {at::kBFloat16, at::kFloat}) {  // a CPU that multiplies bf16, or not
+      ParameterStore store(specs, *comm, 1 << 20);
+      store.initialize(specs, 0.02, 1);
+      Bucket& dense = store.buckets()[0];
+      dense.compute_values = at::zeros(dense.values.sizes(), type);
+      AdamW optimizer(store, {.optim = optim, .learning_rate = 1e-2, .weight_decay = 0.01});
+      store["w"].grad.normal_();
+      optimizer.step(optimizer.peaks(), optimizer.gradient_norm({}), {});
+      EXPECT_TRUE(dense.compute_values.equal(dense.values.to(at::kBFloat16).to(type)));
+    }
+}
+
+// Of all bits of the upper half, with lower halves around the ties.
+TEST(AdamW, RoundsToBf16AsTorchDoes) {
+  std::vector<float> values;
+  for (uint32_t upper = 0; upper < 0x10000; ++upper)
+    for (const uint32_t lower : {0u, 1u, 0x7fffu, 0x8000u, 0x8001u, 0xffffu})
+      values.push_back(std::bit_cast<float>(upper << 16 | lower));
+  const auto n = std::ssize(values);
+  const at::Tensor given = at::from_blob(values.data(), {n}), torchs = given.to(at::kBFloat16),
+                   own = at::empty({n}, at::kBFloat16), own_fp32 = at::empty({n});
+  kernels::round_to_bf16(reinterpret_cast<uint16_t*>(own.mutable_data_ptr<at::BFloat16>()), values.data(), n);
+  kernels::round_to_bf16(own_fp32.mutable_data_ptr<float>(), values.data(), n);
+  EXPECT_TRUE(at::isnan(own).equal(at::isnan(torchs)));
+  EXPECT_TRUE(at::nan_to_num(own, 7).equal(at::nan_to_num(torchs, 7)));
+  EXPECT_TRUE(at::nan_to_num(own_fp32, 7).equal(at::nan_to_num(torchs.to(at::kFloat), 7)));
 }
 
 TEST(AdamW, RestoredStateGoesOnBitForBit) {

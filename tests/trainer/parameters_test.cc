@@ -53,6 +53,30 @@ TEST_F(ParameterStoreTest, BackwardAddsIntoTheSlotsAndAnnouncesEachGradientOnceP
   EXPECT_FLOAT_EQ(bucket.grads.sum().item<float>(), 2 * (7 * 2 + 21 * 2));  // gaps between slots stay zero
 }
 
+// Of a kind each: by products or not, with a product in this step or without.
+TEST_F(ParameterStoreTest, WhatOnlyProductsMakeNeedNotBeZeroed) {
+  const std::vector<ParameterSpec> specs = {{.name = "made", .shape = {7, 3}, .by_products = true},
+                                            {.name = "bias", .shape = {7}},
+                                            {.name = "unused", .shape = {5, 7}, .by_products = true},
+                                            {.name = "norm", .shape = {20}}};
+  ParameterStore store(specs, *comm_, 1 << 20);
+  const Bucket& bucket = store.buckets()[0];
+  const int made = store["made"].index, bias = store["bias"].index;
+  EXPECT_FALSE(store.take_stale(made)) << "all is zero at first";
+  bucket.grads.fill_(3);
+  store.clear_grads(bucket, /*products_store=*/true);
+  EXPECT_TRUE(store["made"].grad.eq(3).all().item<bool>());
+  EXPECT_FLOAT_EQ(bucket.grads.sum().item<float>(), 3 * (7 * 3 + 5 * 7)) << "the rest is zero";
+  EXPECT_FALSE(store.take_stale(bias));
+  EXPECT_TRUE(store.take_stale(made));
+  EXPECT_FALSE(store.take_stale(made)) << "the second product adds";
+  store.complete_grads(bucket);
+  EXPECT_FLOAT_EQ(bucket.grads.sum().item<float>(), 3 * 7 * 3) << "without a product: zero";
+  store.clear_grads(bucket, /*products_store=*/false);
+  EXPECT_TRUE(bucket.grads.eq(0).all().item<bool>());
+  EXPECT_FALSE(store.take_stale(made));
+}
+
 TEST_F(ParameterStoreTest, NoticesAReplacedGradient) {
   ParameterStore store(kSpecs, *comm_, 1 << 20);
   store["last.weight"].value.mutable_grad() = at::zeros({64, 7});
@@ -101,6 +125,7 @@ TEST_F(ParameterStoreTest, ComputeCopyFollowsTheValues) {
   store.enable_compute_copy(at::kBFloat16);
   store.initialize(kSpecs, 0.02, 42);
   EXPECT_TRUE(store["last.weight"].compute_value.equal(store["last.weight"].value.to(at::kBFloat16)));
+  EXPECT_EQ(store["words"].compute_value.data_ptr(), store["words"].value.data_ptr()) << "no product reads it";
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kPrefix = "checkpoint-", kOldMark = ".old-berth";
+constexpr std::string_view kPrefix = "checkpoint-", kOldMark = ".old-berth", kSupersededMark = ".superseded";
 constexpr std::string_view kModelFiles[] = {"config.json", "model.safetensors"};
 constexpr std::string_view kTrainingFiles[] = {kOptimizerFile, kTrainerStateFile};
 constexpr std::string_view kRequired[] = {kModelFiles[0], kModelFiles[1], kTrainerStateFile};
@@ -42,7 +42,9 @@ void remove_folder(const fs::path& folder) {
   fs::path waste = folder;
   try {
     waste = data::make_temporary_folder(folder);
-    fs::rename(folder, waste);
+    data::failpoint("removal");
+    data::rename_path(folder, waste);
+    data::failpoint("removal");
   } catch (const std::system_error&) {
     fs::remove_all(folder, error);
   }
@@ -61,6 +63,7 @@ void write_parts(const fs::path& folder, const CheckpointParts& parts) {
   files.push_back(data::write_durably(folder / kTrainerStateFile, parts.trainer_state));
   data::failpoint_or_throw("before-manifest");
   data::write_durably(folder / kManifestName, manifest_text(files));
+  data::failpoint_or_throw("after-manifest");
   data::sync_folder(folder);
 }
 
@@ -69,17 +72,12 @@ void publish(const fs::path& temporary, const fs::path& final) {
   data::failpoint_or_throw("before-rename");
   const fs::path old = marked(final, kOldMark);
   remove_folder(old);
-  data::failpoint_or_throw("rename");
-  if (fs::exists(final)) fs::rename(final, old);
+  if (fs::exists(final)) data::rename_path(final, old);
   std::error_code error;
-  if (data::failpoint("rename") != 0) {
-    error = std::make_error_code(std::errc::io_error);
-  } else {
-    fs::rename(temporary, final, error);
-  }
+  data::rename_path(temporary, final, error);
   if (error) {
     std::error_code ignored;
-    fs::rename(old, final, ignored);
+    data::rename_path(old, final, ignored);
     fail(ExitCode::kInternal, temporary.string(), ": cannot be renamed to ", final.string(), ": ", error.message());
   }
   data::failpoint_or_throw("after-rename");
@@ -97,7 +95,7 @@ fs::path free_name(const fs::path& folder, std::string_view mark) {
 std::string set_aside(const fs::path& folder, const std::string& reason) {
   const fs::path name = free_name(folder, ".bad");
   std::error_code error;
-  fs::rename(folder, name, error);
+  data::rename_path(folder, name, error);
   if (error) return concat(reason, "; ", folder.string(), " cannot be set aside (", error.message(), ") and is passed over");
   return concat(reason, "; the checkpoint is set aside as ", name.string());
 }
@@ -117,7 +115,7 @@ std::string save_checkpoint(const fs::path& run, const CheckpointParts& parts) {
   const fs::path final = folder_of(run, parts.step);
   fs::path temporary;
   try {
-    fs::create_directories(run);
+    data::make_folders(run);
     temporary = data::make_temporary_folder(final);
     write_parts(temporary, parts);
     publish(temporary, final);
@@ -174,7 +172,7 @@ void verify_model_folder(const fs::path& folder) {
   }
 }
 
-CheckpointSearch find_newest_valid(const fs::path& run, std::span<const std::chrono::milliseconds> waits) {
+CheckpointSearch find_newest_valid(const fs::path& run, std::span<const std::chrono::milliseconds> waits, Damaged damaged) {
   CheckpointSearch search;
   std::vector<Checkpoint> checkpoints = list_checkpoints(run);
   for (; !checkpoints.empty() && !search.newest; checkpoints.pop_back()) {
@@ -191,7 +189,8 @@ CheckpointSearch find_newest_valid(const fs::path& run, std::span<const std::chr
           "; nothing says that this checkpoint is damaged, so it is neither used nor set aside: start again when it can be read, "
           "or move the folder away to go on from an older checkpoint");
     } catch (const Error& error) {
-      search.warnings.push_back(set_aside(checkpoints.back().folder, error.what()));
+      search.warnings.push_back(damaged == Damaged::kSetAside ? set_aside(checkpoints.back().folder, error.what())
+                                                              : concat(error.what(), "; the checkpoint would be set aside"));
     }
   }
   return search;
@@ -216,18 +215,33 @@ void remove_leftovers(const fs::path& run) {
     if (fs::exists(current)) {
       remove_folder(entry);
     } else {
-      fs::rename(entry, current, ignored);
+      data::rename_path(entry, current, ignored);
     }
   }
 }
 
 void supersede(const fs::path& path) {
-  if (fs::exists(path)) fs::rename(path, free_name(path, ".superseded"));
+  if (fs::exists(path)) data::rename_path(path, free_name(path, kSupersededMark));
 }
 
 void supersede_after(const fs::path& run, int64_t step) {
   for (const Checkpoint& checkpoint : list_checkpoints(run))
     if (checkpoint.step > step) supersede(checkpoint.folder);
+}
+
+void remove_checkpoints(const fs::path& run, std::span<const int64_t> steps) {
+  for (const int64_t step : steps) remove_folder(folder_of(run, step));
+}
+
+void remove_superseded(const fs::path& run, const std::set<std::string>& spared) {
+  std::vector<fs::path> folders;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(run, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(kPrefix) && name.find(kSupersededMark) != std::string::npos && !spared.contains(name))
+      folders.push_back(entry.path());
+  }
+  for (const fs::path& folder : folders) remove_folder(folder);
 }
 
 std::vector<fs::path> rotate_checkpoints(const fs::path& run, int64_t limit, std::optional<int64_t> best_step) {

@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -69,10 +70,12 @@ struct CheckpointSearch {
   std::vector<Checkpoint> models;     // newer ones that hold the model alone
   std::vector<std::string> warnings;  // one sentence for each checkpoint that was set aside
 };
-// The newest checkpoint that a run can go on from and that is what its manifest says. Newer ones that are proven not to be are renamed to checkpoint-<step>.bad.
-// One that cannot be read, after all `waits`, is left alone: Error(kInternal).
+enum class Damaged { kSetAside, kLeave };
+// The newest checkpoint that a run can go on from and that is what its manifest says. Newer ones that are proven not to be are renamed to
+// checkpoint-<step>.bad, unless `damaged` says to leave them. One that cannot be read, after all `waits`, is left alone: Error(kInternal).
 CheckpointSearch find_newest_valid(const std::filesystem::path& run,
-                                   std::span<const std::chrono::milliseconds> waits = data::kReadWaits);
+                                   std::span<const std::chrono::milliseconds> waits = data::kReadWaits,
+                                   Damaged damaged = Damaged::kSetAside);
 
 // Removes what jobs that died in mid-save left behind, but not the files that a live process is writing. To be called once the run
 // folder is owned (run_owner.h).
@@ -83,6 +86,11 @@ void supersede(const std::filesystem::path& path);
 // Renames the checkpoints of later steps to checkpoint-<step>.superseded, so that a run that goes on from `step` (-1: from the
 // start) is not mixed up with them.
 void supersede_after(const std::filesystem::path& run, int64_t step);
+
+// Removes the checkpoints of these steps, those that are there. Failures to remove are not errors.
+void remove_checkpoints(const std::filesystem::path& run, std::span<const int64_t> steps);
+// Removes all checkpoint-<step>.superseded but those of these names.
+void remove_superseded(const std::filesystem::path& run, const std::set<std::string>& spared);
 
 // Removes the oldest checkpoints until `limit` are left (0: no limit). The newest valid one, the newest that a run can go on
 // from and that of `best_step` always stay; if no valid one is left nothing is removed. Returns what was removed; failures to remove are not errors.

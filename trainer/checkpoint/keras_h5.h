@@ -7,14 +7,13 @@
 // dropped, "a___b" is b, "layer_._0" is layer.0, kernel, embeddings and gamma are weight, beta is bias, and a kernel is transposed.
 #pragma once
 
-#include <filesystem>
+#include <memory>
 
 #include "trainer/checkpoint/tensor_file.h"
 
 namespace berth::train {
 
-// Throws Error(kBadInput) naming the file for whatever is not so, links to elsewhere among it. HDF5 is asked where the tensors lie, their
-// bytes are then read as those of any file.
-TensorFile parse_keras_h5(const std::filesystem::path& path);
+// Throws Error(kBadInput) naming the file for whatever is not so, links to elsewhere among it.
+TensorFile parse_keras_h5(std::shared_ptr<const ByteSource> bytes);
 
 }  // namespace berth::train

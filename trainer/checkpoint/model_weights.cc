@@ -82,7 +82,7 @@ ModelWeights ModelWeights::open(const fs::path& folder, std::string_view family)
 }
 
 void ModelWeights::add_file(const fs::path& path) {
-  files_.push_back(path.extension() == ".h5"            ? parse_keras_h5(path)
+  files_.push_back(path.extension() == ".h5"            ? parse_keras_h5(open_bytes(path))
                    : path.extension() == ".safetensors" ? parse_safetensors(open_bytes(path))
                                                         : parse_pytorch_bin(open_bytes(path)));
   paths_.push_back(path);

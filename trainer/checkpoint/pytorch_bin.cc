@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <set>
 
 #include "data/check.h"
 #include "trainer/checkpoint/pickle.h"
@@ -14,6 +15,7 @@ using Kind = PickleValue::Kind;
 
 // A state dict of BERT-large takes 100 KB of pickle; memory while reading it is up to a hundred times this.
 constexpr uint64_t kMaxPickle = 8'000'000;
+constexpr size_t kMaxTensors = 100'000, kMaxKey = 256;
 constexpr std::string_view kRebuildTensor = "torch._utils _rebuild_tensor_v2",
                            kRebuildParameter = "torch._utils _rebuild_parameter";
 // 0x1950a86a20f9469cfc6c, with which the legacy format begins.
@@ -57,10 +59,13 @@ class StateDictReader {
     const PickleValue& root = pickle_[pickle_.root];
     check(root.kind == Kind::kDict, file_,
           ": does not hold a state dict (names and tensors); save model.state_dict(), not the model");
+    check(root.items.size() / 2 <= kMaxTensors, file_, ": has more than ", kMaxTensors, " tensors: it is damaged");
     std::vector<PickledTensor> result;
+    std::set<PickleRef> names;  // a long one that the pickle has once is copied once
     for (size_t i = 0; i < root.items.size(); i += 2) {
       const PickleValue& name = pickle_[root.items[i]];
       check(name.kind == Kind::kString, file_, ": its state dict has a key that is not a string");
+      check(names.insert(root.items[i]).second, file_, ": names the tensor ", name.text, " twice");
       result.push_back(tensor(name.text, root.items[i + 1]));
     }
     std::sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
@@ -94,8 +99,9 @@ class StateDictReader {
     const PickleValue& value = pickle_[ref];
     check(value.kind == Kind::kPersistent, file_, ": ", name, " has no storage");
     const std::vector<PickleRef>& id = pickle_[value.items[0]].items;
-    check(id.size() >= 5 && pickle_[id[0]].text == "storage" && pickle_[id[2]].kind == Kind::kString, file_, ": ", name,
-          " has a malformed storage");
+    check(id.size() >= 5 && pickle_[id[0]].text == "storage" && pickle_[id[2]].kind == Kind::kString &&
+              pickle_[id[2]].text.size() <= kMaxKey,
+          file_, ": ", name, " has a malformed storage");
     check(id.size() < 6 || pickle_[id[5]].kind == Kind::kNone, file_, ": ", name,
           " has a storage that views another one (torch before 0.4): save it again");
     const std::string& global = pickle_[id[1]].text;

@@ -18,7 +18,7 @@
 
 #include "data/check.h"
 #include "data/files/files.h"
-#include "data/json/json.h"
+#include "data/json/members.h"
 
 namespace berth::train {
 namespace {
@@ -69,11 +69,19 @@ std::string to_text(const OwnerIdentity& owner) {
 
 // Nothing if it is not a record: nobody can be asked whether he lives then.
 std::optional<OwnerIdentity> parse(const std::string& text) {
+  OwnerIdentity owner;
   try {
     const json record = data::find_json(text).value_or(nullptr);
-    return OwnerIdentity{record.at("host"),        record.at("boot_id"),      record.at("pid_namespace"),  record.at("pid"),
-                         record.at("start_ticks"), record.at("slurm_job_id"), record.at("slurm_restarts"), record.at("started")};
-  } catch (const json::exception&) {
+    data::read_member(record, "host", owner.host);
+    data::read_member(record, "boot_id", owner.boot_id);
+    data::read_member(record, "pid_namespace", owner.pid_namespace);
+    data::read_member(record, "pid", owner.pid);
+    data::read_member(record, "start_ticks", owner.start_ticks);
+    data::read_member(record, "slurm_job_id", owner.slurm_job_id);
+    data::read_member(record, "slurm_restarts", owner.slurm_restarts);
+    data::read_member(record, "started", owner.started);
+    return owner;
+  } catch (const std::exception&) {
     return std::nullopt;
   }
 }
@@ -125,14 +133,17 @@ Verdict judge(const OwnerIdentity& owner, const OwnerIdentity& me) {
        owner.host, ", since ", owner.started, "): wait for it or end it, or use another --output-dir");
 }
 
+std::string waiting_for(const fs::path& run, const OwnerIdentity& owner, const OwnerOptions& options) {
+  return concat(run.string(), ": was last written to by process ", owner.pid, " on ", owner.host, " (since ", owner.started,
+                "), which cannot be asked from here: waiting up to ",
+                std::chrono::ceil<std::chrono::seconds>(options.patience).count(),
+                " s for a sign of life before its folder is taken over");
+}
+
 // Waits until the record is touched (refused), gone, or silent for the whole patience.
 void watch(const fs::path& run, const fs::path& path, const Record& first, const OwnerIdentity& owner,
            const OwnerOptions& options) {
-  if (options.tell_waiting)
-    options.tell_waiting(concat(run.string(), ": was last written to by process ", owner.pid, " on ", owner.host, " (since ",
-                                owner.started, "), which cannot be asked from here: waiting up to ",
-                                std::chrono::ceil<std::chrono::seconds>(options.patience).count(),
-                                " s for a sign of life before its folder is taken over"));
+  if (options.tell_waiting) options.tell_waiting(waiting_for(run, owner, options));
   const auto end = std::chrono::steady_clock::now() + options.patience;
   while (std::chrono::steady_clock::now() < end) {
     std::this_thread::sleep_for(std::min(options.heartbeat, options.patience) / 10);
@@ -240,9 +251,7 @@ OwnerIdentity OwnerIdentity::of_this_process() {
 
 RunOwner::RunOwner(const fs::path& run, const OwnerIdentity& identity, const OwnerOptions& options)
     : record_(run / kRecordName), text_(to_text(identity)) {
-  std::error_code error;
-  fs::create_directories(run, error);
-  check(!error, run.string(), ": cannot be made: ", error.message());
+  data::make_folders(run, ExitCode::kBadInput);
   std::optional<data::DurableFile> written;
   try {
     written.emplace(record_);
@@ -267,6 +276,15 @@ void RunOwner::check_still_owner() const {
   fail(ExitCode::kBadInput, record_.parent_path().string(), ": this run folder was taken over by another job",
        owner ? concat(" (process ", owner->pid, " on ", owner->host, ")") : "",
        " while this one was silent; nothing more is written");
+}
+
+std::string look_for_owner(const fs::path& run, const OwnerIdentity& identity, const OwnerOptions& options) {
+  data::check_can_be_written(run, ExitCode::kBadInput);
+  const auto record = read_record(run / kRecordName);
+  const auto owner = record ? parse(record->text) : std::nullopt;
+  const Verdict verdict = owner ? judge(*owner, identity) : Verdict::kDead;
+  if (verdict == Verdict::kAlive) refuse(run, *owner);
+  return verdict == Verdict::kUnknown ? waiting_for(run, *owner, options) : "";
 }
 
 }  // namespace berth::train

@@ -58,4 +58,9 @@ class RunOwner {
   std::unique_ptr<Heart> heart_;
 };
 
+// What RunOwner would meet with, without changing anything: throws as it does if the folder cannot be written or a live job owns it; else
+// "", or the sentence that says for whom it would wait first.
+std::string look_for_owner(const std::filesystem::path& run, const OwnerIdentity& identity = OwnerIdentity::of_this_process(),
+                           const OwnerOptions& options = {});
+
 }  // namespace berth::train

@@ -65,6 +65,11 @@ class Communicator {
   virtual std::vector<std::string> all_gather(const std::string& bytes) = 0;
   virtual void barrier() = 0;
 
+  // Seconds that this rank's thread has spent in wait() and host collectives: for the other ranks, and while sums were made.
+  virtual double seconds_waited() const { return 0; }
+  // Seconds in which this rank's part in an all-reduce was under way, beside what its thread did or while it waited.
+  virtual double seconds_reducing() const { return 0; }
+
   // What this rank is doing, e.g. "step 120: backward": for the report on a collective that hangs.
   virtual void set_stage(const std::string& stage) = 0;
   // A collective begins that another communicator carries on behalf of this one (NCCL), so that the report knows who is behind.

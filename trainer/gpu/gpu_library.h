@@ -2,6 +2,7 @@
 // there are GPUs. So one program runs on every node. This header compiles without CUDA.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -28,6 +29,9 @@ inline constexpr const char* kLibraryEntry = "berth_gpu_library";  // a function
 // The library that lies beside the program or where its RPATH says; null and why if there is none that can be loaded. To be called
 // before anything of libtorch that asks for devices.
 const Library* load_library(const std::string& version, std::string& why);
+
+// Where load_library() would find it; empty if nowhere. Loads nothing.
+std::filesystem::path find_library();
 
 // What numbers and memory depend on, where the environment does not say it: NCCL's rings, whose order of sums does not change with the
 // size of a message (NCCL_ALGO), and memory that grows in place, which lengths that change fragment less (PYTORCH_CUDA_ALLOC_CONF).

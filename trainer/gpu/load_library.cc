@@ -1,5 +1,6 @@
 #include <dlfcn.h>
 
+#include <cstddef>
 #include <cstdlib>
 #include <filesystem>
 
@@ -30,6 +31,20 @@ const Library* load_library(const std::string& version, std::string& why) {
   if (library && library->version == version) return library;
   why = concat("its library for them, ", kLibraryFile, ", is of another version");
   return nullptr;
+}
+
+std::filesystem::path find_library() {
+  void* program = dlopen(nullptr, RTLD_LAZY);
+  Dl_serinfo size;
+  if (!program || dlinfo(program, RTLD_DI_SERINFOSIZE, &size) != 0) return {};
+  const auto memory = std::make_unique<std::max_align_t[]>(size.dls_size / sizeof(std::max_align_t) + 1);
+  auto* folders = new (memory.get()) Dl_serinfo(size);
+  if (dlinfo(program, RTLD_DI_SERINFO, folders) != 0) return {};
+  for (unsigned i = 0; i < folders->dls_cnt; ++i) {
+    const std::filesystem::path path = std::filesystem::path(folders->dls_serpath[i].dls_name) / kLibraryFile;
+    if (std::error_code error; std::filesystem::exists(path, error)) return path;
+  }
+  return {};
 }
 
 void set_environment() {

@@ -1,10 +1,14 @@
 #include "trainer/kernels/cpu_kernels.h"
 
 #include "data/check.h"
+#include "trainer/kernels/kept.h"
 #include "trainer/kernels/reference.h"
 
 namespace berth::train {
 namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
 
 constexpr int64_t kRowGrain = 32, kColumnGrain = 64, kElementGrain = 1 << 13;
 
@@ -82,6 +86,57 @@ void sum_parts(int64_t rows, int64_t columns, const at::Tensor& gamma_grad, cons
     if (beta_grad.defined()) beta_grad.add_(sums[p][1].narrow(0, 0, columns));
   }
 }
+
+struct CrossEntropyCall {
+  const cpu::Table* table;
+  at::Tensor labels, weights;
+  float mean_weight;
+  int64_t ignored;
+  float smoothing;
+};
+
+struct CrossEntropy : torch::autograd::Function<CrossEntropy> {
+  // Calls f(table, arguments, first row, last row) for parts of the rows.
+  template <class T, class Function>
+  static void for_rows(const CrossEntropyCall& call, const at::Tensor& logits, const at::Tensor& of_rows, const Function& f) {
+    const cpu::CrossEntropyArgs<T> args{cpu::data<T>(logits),
+                                        call.labels.const_data_ptr<int64_t>(),
+                                        call.weights.defined() ? call.weights.const_data_ptr<float>() : nullptr,
+                                        logits.size(1),
+                                        call.ignored,
+                                        call.smoothing,
+                                        call.mean_weight,
+                                        cpu::data<float>(of_rows),
+                                        cpu::data<float>(of_rows) + logits.size(0)};
+    at::parallel_for(0, logits.size(0), std::max<int64_t>(1, kElementGrain / logits.size(1)),
+                     [&](int64_t begin, int64_t end) { f(typed(*call.table, T()), args, begin, end); });
+  }
+
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& logits, const CrossEntropyCall& call) {
+    const at::Tensor losses = at::empty({logits.size(0)}, at::kFloat), of_rows = at::empty({2, logits.size(0)}, at::kFloat);
+    cpu::by_type(logits.scalar_type(), [&](auto type) {
+      for_rows<decltype(type)>(call, logits, of_rows, [&](const auto& table, const auto& args, int64_t begin, int64_t end) {
+        table.cross_entropy_forward(args, cpu::data<float>(losses), begin, end);
+      });
+    });
+    ctx->save_for_backward({logits, of_rows});
+    keep(ctx, call);
+    return losses.sum(at::kDouble).to(at::kFloat);
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    const at::Tensor d_logits = at::empty_like(saved[0]);
+    const auto d_loss = grads[0].item<float>();
+    cpu::by_type(d_logits.scalar_type(), [&](auto type) {
+      using T = decltype(type);
+      for_rows<T>(kept<CrossEntropyCall>(ctx), saved[0], saved[1],
+                  [&](const auto& table, const auto& args, int64_t begin, int64_t end) {
+                    table.cross_entropy_backward(args, d_loss, cpu::data<T>(d_logits), begin, end);
+                  });
+    });
+    return {d_logits, at::Tensor()};
+  }
+};
 
 }  // namespace
 
@@ -248,13 +303,40 @@ void CpuKernels::add_column_sums(const at::Tensor& x, const at::Tensor& sums) co
   });
 }
 
+at::Tensor CpuKernels::linear_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const {
+  if (!by_fp32(x.scalar_type())) return Kernels::linear_forward(x, weight, bias);
+  return Kernels::linear_forward(x.to(at::kFloat), weight, bias).to(at::kBFloat16);
+}
+
+void CpuKernels::linear_backward_input(const at::Tensor& dy, const at::Tensor& weight, const at::Tensor& dx,
+                                       bool accumulate) const {
+  if (!by_fp32(dy.scalar_type())) return Kernels::linear_backward_input(dy, weight, dx, accumulate);
+  const at::Tensor product = at::mm(dy.to(at::kFloat), weight);
+  if (accumulate)
+    dx.add_(product);
+  else
+    dx.copy_(product);
+}
+
+void CpuKernels::linear_backward_weight(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& grad,
+                                        bool accumulate) const {
+  if (!by_fp32(dy.scalar_type())) return Kernels::linear_backward_weight(dy, x, grad, accumulate);
+  Kernels::linear_backward_weight(dy.to(at::kFloat), x.to(at::kFloat), grad, accumulate);
+}
+
 at::Tensor CpuKernels::pool_tokens(const at::Tensor& x, const at::Tensor& cu_seqlens, Pooling pooling) const {
   return pool_tokens_reference(x, cu_seqlens, pooling);
 }
 
 at::Tensor CpuKernels::cross_entropy_sum(const at::Tensor& logits, const at::Tensor& labels, const at::Tensor& weights,
                                          int64_t ignored, double smoothing) const {
-  return cross_entropy_sum_reference(logits, labels, weights, ignored, smoothing);
+  const bool weighted = weights.defined();
+  check_internal(!weighted || (weights.sizes().equals({logits.size(1)}) && weights.scalar_type() == at::kFloat),
+                 "weights of other classes than the logits'");
+  return CrossEntropy::apply(
+      logits.contiguous(),
+      CrossEntropyCall{&table_, labels.contiguous(), weighted ? weights.contiguous() : weights,
+                       weighted && smoothing > 0 ? weights.mean().item<float>() : 1.f, ignored, static_cast<float>(smoothing)});
 }
 
 }  // namespace berth::train

@@ -3,6 +3,7 @@
 // Attention keeps its weights in the compute type, negative where dropped: [queries, pitch] for each sample and head.
 #pragma once
 
+#include "trainer/kernels/compute.h"
 #include "trainer/kernels/dispatch.h"
 #include "trainer/kernels/ops.h"
 
@@ -10,7 +11,9 @@ namespace berth::train {
 
 class CpuKernels final : public Kernels {
  public:
-  explicit CpuKernels(const cpu::Table& table) : table_(table) {}
+  // `bf16_products`: false, and products of bf16 are made in fp32, and rounded.
+  explicit CpuKernels(const cpu::Table& table, bool bf16_products = cpu_multiplies_bf16())
+      : table_(table), bf16_products_(bf16_products) {}
 
   at::Tensor attention_forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Segments& segments,
                                const Dropout& dropout, at::Tensor& kept) const override;
@@ -32,12 +35,20 @@ class CpuKernels final : public Kernels {
                                  const at::Tensor& bias_grad) const override;
   at::Tensor dropout_rows(const at::Tensor& x, const Dropout& dropout, const RowIds& rows) const override;
   void add_column_sums(const at::Tensor& x, const at::Tensor& sums) const override;
+  at::ScalarType weight_type(at::ScalarType type) const override { return by_fp32(type) ? at::kFloat : type; }
+  at::Tensor linear_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const override;
+  void linear_backward_input(const at::Tensor& dy, const at::Tensor& weight, const at::Tensor& dx,
+                             bool accumulate) const override;
+  void linear_backward_weight(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& grad, bool accumulate) const override;
   at::Tensor pool_tokens(const at::Tensor& x, const at::Tensor& cu_seqlens, Pooling pooling) const override;
   at::Tensor cross_entropy_sum(const at::Tensor& logits, const at::Tensor& labels, const at::Tensor& weights, int64_t ignored,
                                double smoothing) const override;
 
  private:
+  bool by_fp32(at::ScalarType type) const { return type == at::kBFloat16 && !bf16_products_; }
+
   const cpu::Table& table_;
+  bool bf16_products_;
 };
 
 }  // namespace berth::train

@@ -2,6 +2,14 @@
 
 namespace berth::train::cpu {
 
+std::vector<const Table*> compiled_tables() {
+#ifdef __x86_64__
+  return {&kTable_generic, &kTable_avx2, &kTable_avx512};
+#else
+  return {&kTable_generic};
+#endif
+}
+
 const std::vector<const Table*>& supported_tables() {
   static const std::vector<const Table*> tables = [] {
     std::vector<const Table*> found = {&kTable_generic};

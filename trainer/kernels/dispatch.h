@@ -8,7 +8,8 @@
 
 namespace berth::train::cpu {
 
-// The kernels that this processor can run, the fastest last.
+// The kernels that berth was compiled with, and those of them that this processor can run; the fastest last.
+std::vector<const Table*> compiled_tables();
 const std::vector<const Table*>& supported_tables();
 inline const Table& best_table() { return *supported_tables().back(); }
 

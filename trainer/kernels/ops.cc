@@ -41,11 +41,16 @@ void Kernels::linear_backward_input(const at::Tensor& dy, const at::Tensor& weig
     at::mm_out(const_cast<at::Tensor&>(dx), dy, weight);
 }
 
-void Kernels::add_product(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& grad) const {
-  if (dy.scalar_type() == at::kFloat)
+void Kernels::linear_backward_weight(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& grad, bool accumulate) const {
+  const bool in_fp32 = dy.scalar_type() == at::kFloat;
+  if (in_fp32 && accumulate)
     grad.addmm_(dy.t(), x);
-  else
+  else if (in_fp32)
+    at::mm_out(const_cast<at::Tensor&>(grad), dy.t(), x);
+  else if (accumulate)
     grad.add_(at::mm(dy.t(), x));
+  else
+    grad.copy_(at::mm(dy.t(), x));
 }
 
 at::Tensor padded_places(const at::Tensor& lengths, int64_t width, int64_t rows) {

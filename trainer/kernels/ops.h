@@ -87,12 +87,15 @@ class Kernels {
   // sums[c] += sum of x's column c; x [N, C], rows may be strided, sums [C] fp32.
   virtual void add_column_sums(const at::Tensor& x, const at::Tensor& sums) const = 0;
 
-  // The products of a linear layer y = x W^T + b; x [N, in], y [N, out], weight [out, in] and bias [out] of one type; rows may be
-  // strided. Forward gives y; backward makes dx (+)= dy W; for the weight, grad += dy^T x, grad [out, in] fp32. By ATen, unless a device
-  // has its own.
+  // The type in which weight and bias are given to the products of activations in `type`: the same, or kFloat for values that are rounded to it,
+  // where the device multiplies none of that type.
+  virtual at::ScalarType weight_type(at::ScalarType type) const { return type; }
+  // The products of a linear layer y = x W^T + b; x [N, in], y [N, out], of one type, weight [out, in] and bias [out] of its weight_type; rows may
+  // be strided. Forward gives y; backward makes dx (+)= dy W and, for the weight, grad (+)= dy^T x, grad [out, in] fp32. By ATen, unless a
+  // device has its own.
   virtual at::Tensor linear_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const;
   virtual void linear_backward_input(const at::Tensor& dy, const at::Tensor& weight, const at::Tensor& dx, bool accumulate) const;
-  virtual void add_product(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& grad) const;
+  virtual void linear_backward_weight(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& grad, bool accumulate) const;
 
   // A row for each sample out of its tokens' rows, x [T, H] -> [B, H], differentiable; cu_seqlens [B + 1] int32. Of equal greatest ones
   // the first has the gradient.

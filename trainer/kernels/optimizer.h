@@ -16,6 +16,9 @@ class OptimizerKernels {
   virtual int64_t partial_sums(int64_t n) const = 0;
   // partials [partial_sums(n)] fp64 = sums of squares of parts of x, n elements fp32.
   virtual void sum_squares(const at::Tensor& x, const at::Tensor& partials) const = 0;
+  // partials [partial_sums(n)] int64, whose sum mod 2^64 is that of w[i] (2 i + 1) over the 64-bit words w of the n elements fp32,
+  // n being even.
+  virtual void sum_bits(const at::Tensor& x, const at::Tensor& partials) const = 0;
 
   // The norm out of the partial sums of all arrays, and with it and loss [1] fp32 the numbers of this step's update, or that there is
   // none because it is not finite. `plan`: a kernels::StepPlan, whose `updates` and `loss_scale` go on from step to step.

@@ -55,25 +55,25 @@ void BertEncoder::check_ids(const DeviceBatch& batch) const {
   if (embeddings_.types) check_table(batch.token_type_range, embeddings_.types, "segment number");
 }
 
-at::Tensor BertEncoder::forward(const DeviceBatch& batch, const ForwardContext& context, bool first_tokens_only) const {
+at::Tensor BertEncoder::forward(const DeviceBatch& batch, const ForwardContext& context, const TokenRows& read) const {
   check_ids(batch);
-  const RowIds rows{batch.token_sequences, batch.position_ids};
+  const TokenRows all = all_rows(batch);
   at::Tensor x =
       embed(parameters_, embeddings_,
             {{batch.input_ids, batch.by_word}, {batch.position_ids, batch.by_position}, {batch.token_type_ids, batch.by_type}},
-            context.dropout(config_.hidden_dropout_prob, Purpose::kEmbeddingDropout), rows, context.compute_type);
+            context.dropout(config_.hidden_dropout_prob, Purpose::kEmbeddingDropout), all.ids, context.compute_type);
   if (projection_) x = linear(parameters_, x, *projection_);
   for (size_t i = 0; i < layers_.size(); ++i) {
-    const bool first_only = first_tokens_only && i + 1 == layers_.size();
+    const TokenRows& rows = i + 1 == layers_.size() ? read : all;
     const auto dropout = [&](double p, Purpose purpose) { return context.dropout(p, purpose, static_cast<uint32_t>(i)); };
-    x = encode(parameters_, x, layers_[i],
-               {.segments = {batch.cu_seqlens, batch.sequence_ids, batch.max_seqlen, config_.num_attention_heads, first_only},
-                .first_tokens = batch.first_tokens,
-                .rows = first_only ? first_token_rows(batch) : rows,
-                .attention_dropout = dropout(config_.attention_probs_dropout_prob, Purpose::kAttentionDropout),
-                .attention_output_dropout = dropout(config_.attention_output_dropout_prob(), Purpose::kAttentionOutputDropout),
-                .output_dropout = dropout(config_.hidden_dropout_prob, Purpose::kFfnOutputDropout),
-                .checkpointing = context.gradient_checkpointing});
+    x = encode(
+        parameters_, x, layers_[i],
+        {.segments = {batch.cu_seqlens, batch.sequence_ids, batch.max_seqlen, config_.num_attention_heads, rows.first_of_each},
+         .rows = rows,
+         .attention_dropout = dropout(config_.attention_probs_dropout_prob, Purpose::kAttentionDropout),
+         .attention_output_dropout = dropout(config_.attention_output_dropout_prob(), Purpose::kAttentionOutputDropout),
+         .output_dropout = dropout(config_.hidden_dropout_prob, Purpose::kFfnOutputDropout),
+         .checkpointing = context.gradient_checkpointing});
   }
   return x;
 }

@@ -32,9 +32,9 @@ class BertEncoder {
   // `parameters` must outlive the encoder and every graph it makes.
   BertEncoder(const BertConfig& config, ParameterStore& parameters);
 
-  // Last hidden state [T, H], in compute_type. If first_tokens_only, only the first token of each sequence is needed: [S, H] (the
-  // last layer then computes nothing else). Throws Error(kBadInput) if an id lies outside its table.
-  at::Tensor forward(const DeviceBatch& batch, const ForwardContext& context, bool first_tokens_only) const;
+  // Last hidden state of the rows that are read, [N, H], in compute_type: the last layer computes what they need alone. Throws
+  // Error(kBadInput) if an id lies outside its table.
+  at::Tensor forward(const DeviceBatch& batch, const ForwardContext& context, const TokenRows& read) const;
   // f(W x + b) of the first tokens' hidden states, f being Family::pooler_act: [S, H] -> [S, H].
   at::Tensor pool(const at::Tensor& first_tokens) const;
 

@@ -21,9 +21,9 @@ class MultipleChoice final : public Model {
   }
 
   Tensors logits(const DeviceBatch& batch, const ForwardContext& context) const override {
-    const at::Tensor pooled = encoder_.pool(encoder_.forward(batch, context, /*first_tokens_only=*/true));
+    const at::Tensor pooled = encoder_.pool(encoder_.forward(batch, context, first_token_rows(batch)));
     const Dropout dropout = context.dropout(encoder_.config().classifier_dropout_prob(), Purpose::kClassifierDropout);
-    return {linear(encoder_.parameters(), drop(pooled, dropout, first_token_rows(batch)), classifier_)};
+    return {linear(encoder_.parameters(), drop(pooled, dropout, first_token_rows(batch).ids), classifier_)};
   }
 
   at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch) const override {
@@ -48,7 +48,7 @@ class NextSentencePredictor final : public Model {
   }
 
   Tensors logits(const DeviceBatch& batch, const ForwardContext& context) const override {
-    const at::Tensor pooled = encoder_.pool(encoder_.forward(batch, context, /*first_tokens_only=*/true));
+    const at::Tensor pooled = encoder_.pool(encoder_.forward(batch, context, first_token_rows(batch)));
     return {linear(encoder_.parameters(), pooled, relationship_)};
   }
 

@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* kNormalizeKey = "berth_normalize";
+constexpr const char *kNormalizeKey = "berth_normalize", *kTextPairsKey = "berth_text_pairs";
 constexpr const char *kMaxLengthKey = "berth_max_length", *kDocStrideKey = "berth_doc_stride",
                      *kDocumentPoolingKey = "berth_document_pooling";
 
@@ -76,11 +76,13 @@ std::vector<std::string> read_label_names(const Reader& reader) {
   if (const json* labels = reader.find("id2label")) {
     check(labels->is_object(), reader.origin, ": id2label must be an object of id and name");
     names.resize(labels->size());
+    std::set<std::string> distinct;
     for (size_t id = 0; id < names.size(); ++id) {
       const auto found = labels->find(std::to_string(id));
       check(found != labels->end(), reader.origin, ": id2label has ", names.size(), " entries, but none for id ", id);
       check(found->is_string() || found->is_number_integer(), reader.origin, ": id2label[", id, "] must be a name");
       names[id] = found->is_string() ? found->get<std::string>() : data::dump_json(*found);
+      check(distinct.insert(names[id]).second, reader.origin, ": id2label has the name \"", names[id], "\" twice");
     }
     return names;
   }
@@ -104,7 +106,7 @@ data::NormalizeOptions read_normalize(const Reader& reader) {
 }
 
 std::optional<DocumentWindows> read_windows(const Reader& reader) {
-  if (!reader.find(kMaxLengthKey) && !reader.find(kDocStrideKey) && !reader.find(kDocumentPoolingKey)) return std::nullopt;
+  if (!reader.find(kDocStrideKey) && !reader.find(kDocumentPoolingKey)) return std::nullopt;
   DocumentWindows windows;
   std::string pooling;
   reader.read(kMaxLengthKey, windows.max_length);
@@ -185,6 +187,10 @@ BertConfig BertConfig::parse(const std::string& text, const std::string& origin)
   config.label_names = read_label_names(reader);
   config.normalize = read_normalize(reader);
   config.windows = read_windows(reader);
+  if (reader.find(kMaxLengthKey)) reader.read(kMaxLengthKey, config.max_length.emplace());
+  check(!config.max_length || (*config.max_length > 0 && *config.max_length <= 1 << 20), origin, ": ", kMaxLengthKey, " is ",
+        config.max_length.value_or(0));
+  if (reader.find(kTextPairsKey)) config.text_pairs = reader.read_flag(kTextPairsKey);
   config.head = head;
   config.original_json = text;
   config.validate(origin);
@@ -232,7 +238,8 @@ std::string BertConfig::to_json(const std::string& architecture) const {
   root["architectures"] = {class_name(architecture)};
   root["model_type"] = family->model_type;
   const auto set = [&](std::string_view key, const json& value) {
-    if (const std::string_view here = family->key(key); !here.empty()) root[here] = value;
+    // A string, since nlohmann-json before 3.11 takes no view.
+    if (const std::string here(family->key(key)); !here.empty()) root[here] = value;
   };
   set("vocab_size", vocab_size);
   set("embedding_size", embedding_columns());
@@ -252,13 +259,15 @@ std::string BertConfig::to_json(const std::string& architecture) const {
   set("pad_token_id", pad_token_id < 0 ? json() : json(pad_token_id));
   // The file may name the activation by one of its other names.
   Activation written;
-  const json& act = root[family->key("hidden_act")];
+  const json& act = root[std::string(family->key("hidden_act"))];
   if (!act.is_string() || !known_activation(act.get<std::string>(), written) || written != hidden_act)
     set("hidden_act", activation_name(hidden_act));
   // from_pretrained loads in the type that is named here.
   for (const char* key : {"dtype", "torch_dtype"})
     if (root.contains(key)) root[key] = "float32";
-  for (const char* key : {kNormalizeKey, kMaxLengthKey, kDocStrideKey, kDocumentPoolingKey}) root.erase(key);
+  for (const char* key : {kNormalizeKey, kTextPairsKey, kMaxLengthKey, kDocStrideKey, kDocumentPoolingKey}) root.erase(key);
+  if (text_pairs) root[kTextPairsKey] = *text_pairs;
+  if (max_length) root[kMaxLengthKey] = *max_length;
   if (windows) {
     root[kMaxLengthKey] = windows->max_length;
     root[kDocStrideKey] = windows->doc_stride;

@@ -55,7 +55,9 @@ struct BertConfig {
   std::string problem_type;                // "", single_label_classification, multi_label_classification, regression
   std::vector<std::string> label_names;    // id2label in order of id
   data::NormalizeOptions normalize;        // what the training texts went through: new ones must too ("berth_normalize")
+  std::optional<int64_t> max_length;       // tokens of a training sample at most ("berth_max_length"); unset: not known
   std::optional<DocumentWindows> windows;  // unset: long texts are cut
+  std::optional<bool> text_pairs;          // trained on pairs of texts, or on single ones ("berth_text_pairs"); unset: not known
   CustomHead head;                         // of classification and regression
   // The file's whole text, so that keys berth does not know survive a load and a save.
   std::string original_json;

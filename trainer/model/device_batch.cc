@@ -61,6 +61,12 @@ DeviceBatch to_device(const data::Batch& batch, at::Device device) {
   const std::vector<int64_t> first_tokens(batch.cu_seqlens.begin(), batch.cu_seqlens.end() - 1);
   const std::vector<int32_t> first_positions(first_tokens.size(), 0);
   const std::vector<int64_t> labels(batch.labels.begin(), batch.labels.end()), targets = targets_of(batch);
+  std::vector<int64_t> target_sequences;
+  std::vector<int32_t> target_positions;
+  for (const int64_t token : targets) {
+    target_sequences.push_back(token_sequences[static_cast<size_t>(token)]);
+    target_positions.push_back(batch.position_ids[token]);
+  }
   Upload upload;
   upload.add(std::span<const int32_t>(batch.cu_samples), result.cu_samples);
   upload.add(std::span<const int64_t>(batch.sequence_ids), result.sequence_ids);
@@ -74,6 +80,8 @@ DeviceBatch to_device(const data::Batch& batch, at::Device device) {
   upload.add(std::span<const int64_t>(first_tokens), result.first_tokens);
   upload.add(std::span<const int32_t>(first_positions), result.first_positions);
   upload.add(std::span<const int64_t>(targets), result.targets);
+  upload.add(std::span<const int64_t>(target_sequences), result.target_sequences);
+  upload.add(std::span<const int32_t>(target_positions), result.target_positions);
   std::vector<int32_t> words, positions, types;
   if (!device.is_cpu()) {
     upload.add(std::span<const int32_t>(words = data::order_by_id(batch.input_ids)), result.by_word);
@@ -96,6 +104,20 @@ const DeviceBatch& BatchUpload::arrived() const {
   return batch_;
 }
 
-RowIds first_token_rows(const DeviceBatch& batch) { return {batch.sequence_ids, batch.first_positions}; }
+TokenRows all_rows(const DeviceBatch& batch) { return {{}, {batch.token_sequences, batch.position_ids}, false}; }
+
+TokenRows first_token_rows(const DeviceBatch& batch) {
+  return {batch.first_tokens, {batch.sequence_ids, batch.first_positions}, true};
+}
+
+TokenRows target_rows(const DeviceBatch& batch) {
+  return {batch.targets, {batch.target_sequences, batch.target_positions}, false};
+}
+
+TokenRows join(const TokenRows& a, const TokenRows& b) {
+  return {at::cat({a.places, b.places}),
+          {at::cat({a.ids.samples, b.ids.samples}), at::cat({a.ids.positions, b.ids.positions})},
+          false};
+}
 
 }  // namespace berth::train

@@ -27,8 +27,9 @@ struct DeviceBatch {
   at::Tensor token_sequences;  // [T] int64, the sequence id of each token
   at::Tensor first_tokens;     // [S] int64, the row of each sequence's first token
   at::Tensor first_positions;  // [S] int32, its position: zeros
-  at::Tensor targets;          // where labels are one a token (or begin so): the tokens that have one, ascending, int64
-  at::Tensor by_word, by_position, by_type;  // [T] int32: rows sorted by these ids (TableRows::order); undefined on the CPU
+  at::Tensor targets;          // [N] int64, where labels are one a token (or begin so): the tokens that have one, ascending
+  at::Tensor target_sequences, target_positions;  // [N] int64 and int32, of these tokens
+  at::Tensor by_word, by_position, by_type;       // [T] int32: rows sorted by these ids (TableRows::order); undefined on the CPU
   IdRange input_id_range, position_range, token_type_range;
   int64_t max_seqlen = 0;
   int64_t most_sequences = 0;  // of a sample
@@ -54,7 +55,15 @@ class BatchUpload {
   c10::Event copied_;  // is not recorded on the CPU, where the batch is there at once
 };
 
-// Of the sequences' first tokens: what keys their dropout.
-RowIds first_token_rows(const DeviceBatch& batch);
+// Some of a batch's tokens.
+struct TokenRows {
+  at::Tensor places;           // [N] int64, in the batch; undefined: all T
+  RowIds ids;                  // of them: what keys their dropout
+  bool first_of_each = false;  // they are each sequence's first token
+};
+TokenRows all_rows(const DeviceBatch& batch);
+TokenRows first_token_rows(const DeviceBatch& batch);
+TokenRows target_rows(const DeviceBatch& batch);
+TokenRows join(const TokenRows& a, const TokenRows& b);  // those of a, then those of b
 
 }  // namespace berth::train

@@ -13,7 +13,7 @@ namespace berth::train {
 // So in Kaplan et al., "Scaling Laws for Neural Language Models" (2020), table 1, and Chowdhery et al., "PaLM" (2022), appendix B, but
 // counted for each sample's own length. What is frozen takes no gradient, and nothing goes back below the first parameter that is not.
 // Heads (custom ones too) and embeddings are left out: under 1 % of BERT-base's, some 4 % in masked language modelling. What berth does not compute
-// of the last layer, where a head needs first tokens only, is counted.
+// of the last layer, where a head reads first or masked tokens only, is counted.
 struct ModelFlops {
   double per_token = 0;
   double per_pair = 0;

@@ -39,7 +39,7 @@ at::Tensor backward_linear(AutogradContext* ctx, const LinearCall& call, const a
   const Parameter &weight = *call.layer.weight, &bias = *call.layer.bias;
   if (with_bias && !bias.frozen) kernels.add_column_sums(dy, bias.grad);
   announce(*call.store, bias);
-  if (!weight.frozen) kernels.add_product(dy, x, weight.grad);
+  if (!weight.frozen) kernels.linear_backward_weight(dy, x, weight.grad, !call.store->take_stale(weight.index));
   if (!call.layer.tied) announce(*call.store, weight);
   if (!ctx->needs_input_grad(0)) return {};
   at::Tensor dx = at::empty_like(x);
@@ -148,7 +148,7 @@ struct DropFunction : Function<DropFunction> {
 }  // namespace
 
 void declare_linear(std::vector<ParameterSpec>& specs, const std::string& name, int64_t in, int64_t out) {
-  specs.push_back({name + ".weight", {out, in}});
+  specs.push_back({.name = name + ".weight", .shape = {out, in}, .by_products = true});
   specs.push_back({name + ".bias", {out}, false, GradKind::kDense, Init::kZeros});
 }
 
@@ -164,8 +164,9 @@ Norm norm_at(ParameterStore& store, const std::string& name, double eps) {
 }
 
 at::Tensor value_in(const Parameter& parameter, at::ScalarType type) {
-  check_internal(parameter.compute_value.scalar_type() == type, "no copy of ", parameter.name,
-                 " in the compute type: ", "ParameterStore::enable_compute_copy() was not called");
+  check_internal(parameter.compute_value.scalar_type() == kernels_of(parameter.value).weight_type(type) &&
+                     (type == at::kFloat || !parameter.compute_value.is_alias_of(parameter.value)),
+                 "no copy of ", parameter.name, " in the compute type: ", "ParameterStore::enable_compute_copy() was not called");
   return parameter.compute_value;
 }
 

@@ -2,6 +2,7 @@
 // backward adds weight gradients straight into Parameter::grad and announces them: nothing of a parameter's size is allocated.
 #pragma once
 
+#include "trainer/kernels/kept.h"
 #include "trainer/kernels/ops.h"
 #include "trainer/model/parameters.h"
 
@@ -53,24 +54,10 @@ at::Tensor drop(const at::Tensor& x, const Dropout& dropout, const RowIds& rows)
 
 // For autograd Functions beside those here.
 
-// The value in `type`: the parameter's compute copy. Throws Error(kInternal) if that has another type.
+// The value for products in `type`: the parameter's compute copy. Throws Error(kInternal) if that is not of Kernels::weight_type(type).
 at::Tensor value_in(const Parameter& parameter, at::ScalarType type);
 // An input that requires a gradient iff one of the parameters (null: none) takes one: see ParameterStore::anchor().
 at::Tensor link_to(const ParameterStore& store, std::initializer_list<const Parameter*> parameters);
 void announce(const ParameterStore& store, const Parameter& parameter);
-// What an autograd node keeps that is no tensor or number.
-template <class T>
-struct Kept : torch::CustomClassHolder {
-  explicit Kept(T v) : value(std::move(v)) {}
-  T value;
-};
-template <class T>
-void keep(torch::autograd::AutogradContext* ctx, T value) {
-  ctx->saved_data["kept"] = c10::IValue::make_capsule(c10::make_intrusive<Kept<T>>(std::move(value)));
-}
-template <class T>
-T& kept(torch::autograd::AutogradContext* ctx) {
-  return c10::static_intrusive_pointer_cast<Kept<T>>(ctx->saved_data["kept"].toCapsule())->value;
-}
 
 }  // namespace berth::train

@@ -32,14 +32,14 @@ class SequenceClassifier : public Model {
 
   Tensors logits(const DeviceBatch& batch, const ForwardContext& context) const override {
     const BertConfig& config = encoder_.config();
-    const RowIds rows = first_token_rows(batch);
+    const TokenRows rows = first_token_rows(batch);
     const auto dropped = [&](const at::Tensor& x, uint32_t layer) {
-      return drop(x, context.dropout(config.classifier_dropout_prob(), Purpose::kClassifierDropout, layer), rows);
+      return drop(x, context.dropout(config.classifier_dropout_prob(), Purpose::kClassifierDropout, layer), rows.ids);
     };
     const at::Tensor pooled = config.family->drops_pooler_input
-                                  ? encoder_.pool(dropped(encoder_.forward(batch, context, /*first_tokens_only=*/true), 1))
+                                  ? encoder_.pool(dropped(encoder_.forward(batch, context, rows), 1))
                                   : pooled_texts(encoder_, batch, context, config.head.pooling);
-    const at::Tensor logits = linear(encoder_.parameters(), layers_.forward(dropped(pooled, 0), context, rows), classifier_);
+    const at::Tensor logits = linear(encoder_.parameters(), layers_.forward(dropped(pooled, 0), context, rows.ids), classifier_);
     const std::optional<DocumentWindows>& windows = config.windows;
     check_internal(windows || batch.most_sequences == 1, "samples of several windows, which this model does not pool");
     return {windows ? pool_documents(logits, batch.cu_samples, batch.most_sequences, windows->pooling) : logits};

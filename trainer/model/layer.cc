@@ -58,6 +58,13 @@ at::Tensor project(const at::Tensor& x, const std::vector<Joined>& layers) {
 
 const at::Tensor& gradient(const Parameter& parameter) { return parameter.grad; }
 
+bool take_stale(const ParameterStore& store, const Joined& joined) {
+  const bool stale = store.take_stale(joined.parts[0]->weight->index);
+  for (size_t i = 1; i < joined.parts.size(); ++i)
+    check_internal(store.take_stale(joined.parts[i]->weight->index) == stale, "joined layers with and without a gradient so far");
+  return stale;
+}
+
 // From dy, the gradient of project(x), the gradients of the parameters.
 void project_backward_parameters(const ParameterStore& store, const at::Tensor& dy, const at::Tensor& x,
                                  const std::vector<Joined>& layers) {
@@ -68,7 +75,7 @@ void project_backward_parameters(const ParameterStore& store, const at::Tensor& 
     column += joined.rows();
     const Linear& first = *joined.parts[0];
     if (!first.bias->frozen) kernels.add_column_sums(own, joined.biases(gradient));
-    if (!first.weight->frozen) kernels.add_product(own, x, joined.weights(gradient));
+    if (!first.weight->frozen) kernels.linear_backward_weight(own, x, joined.weights(gradient), !take_stale(store, joined));
     for (const Linear* part : joined.parts) {
       announce(store, *part->bias);
       announce(store, *part->weight);
@@ -103,11 +110,15 @@ struct Projections {
 };
 at::Tensor part(const at::Tensor& projected, int64_t index, int64_t size) { return projected.narrow(1, index * size, size); }
 
+// Whether attention gives more rows than are computed behind it.
+bool reads_some(const LayerPass& pass) { return pass.rows.places.defined() && !pass.segments.first_query_only; }
+
 // What backward needs.
 struct Activations {
-  at::Tensor x, residual;         // residual: x, or its first tokens
+  at::Tensor x, residual;         // residual: of x, the rows that are computed
   at::Tensor projected, queries;  // [T, 3 H] and nothing, or [T, 2 H] and [B, H]
   at::Tensor attended, attention_kept;
+  at::Tensor read;  // of what attention gave, the rows that are computed
   NormState attention_norm;
   at::Tensor middle, inner, activated;
   NormState output_norm;
@@ -119,21 +130,20 @@ at::Tensor forward(const Call& call, const at::Tensor& x, Activations& a) {
   const Projections projections(call);
   const int64_t hidden = x.size(1);
   const auto linear = [&](const at::Tensor& input, const Linear& l) { return project(input, join({&l})); };
+  // Not `pass`: clang before 16 takes no structured binding into a lambda.
   const auto norm = [&](const at::Tensor& input, const at::Tensor& residual, const Norm& n, const Dropout& dropout,
                         NormState& state) {
-    return kernels.add_norm_forward(input, residual, n.gamma->value, n.beta->value, n.eps, dropout, pass.rows, state);
+    return kernels.add_norm_forward(input, residual, n.gamma->value, n.beta->value, n.eps, dropout, call.pass.rows.ids, state);
   };
   a.x = x;
   a.projected = project(x, projections.of_all);
-  a.residual = x;
-  if (pass.segments.first_query_only) {
-    a.residual = x.index_select(0, pass.first_tokens);
-    a.queries = project(a.residual, projections.of_queries);
-  }
+  a.residual = pass.rows.places.defined() ? x.index_select(0, pass.rows.places) : x;
+  if (pass.segments.first_query_only) a.queries = project(a.residual, projections.of_queries);
   const at::Tensor q = a.queries.defined() ? a.queries : part(a.projected, 2, hidden);
   a.attended = kernels.attention_forward(q, part(a.projected, 1, hidden), part(a.projected, 0, hidden), pass.segments,
                                          pass.attention_dropout, a.attention_kept);
-  a.middle = norm(linear(a.attended, layer.attention_output), a.residual, layer.attention_norm, pass.attention_output_dropout,
+  a.read = reads_some(pass) ? a.attended.index_select(0, pass.rows.places) : a.attended;
+  a.middle = norm(linear(a.read, layer.attention_output), a.residual, layer.attention_norm, pass.attention_output_dropout,
                   a.attention_norm);
   a.inner = linear(a.middle, layer.intermediate);
   a.activated = kernels.activation_forward(a.inner, layer.activation);
@@ -145,9 +155,10 @@ std::pair<at::Tensor, at::Tensor> backward_block(const Call& call, const at::Ten
                                                  const Linear& linear, const Norm& norm, const NormState& state,
                                                  const Dropout& dropout) {
   const Kernels& kernels = kernels_of(d_out);
-  const auto [dy, d_residual] = kernels.add_norm_backward(d_out, state, norm.gamma->value, dropout, call.pass.rows,
+  const auto [dy, d_residual] = kernels.add_norm_backward(d_out, state, norm.gamma->value, dropout, call.pass.rows.ids,
                                                           norm.gamma->grad, norm.beta->grad, linear.bias->grad);
-  if (!linear.weight->frozen) kernels.add_product(dy, x, linear.weight->grad);
+  if (!linear.weight->frozen)
+    kernels.linear_backward_weight(dy, x, linear.weight->grad, !call.store->take_stale(linear.weight->index));
   for (const Parameter* parameter : {norm.beta, norm.gamma, linear.bias, linear.weight}) announce(*call.store, *parameter);
   at::Tensor dx = at::empty_like(x);
   kernels.linear_backward_input(dy, value_in(*linear.weight, dy.scalar_type()), dx, false);
@@ -161,13 +172,17 @@ at::Tensor backward(const Call& call, const Activations& a, const at::Tensor& d_
   const auto [d_activated, d_middle] =
       backward_block(call, d_out, a.activated, layer.output, layer.output_norm, a.output_norm, pass.output_dropout);
   const at::Tensor d_inner = kernels.activation_backward(d_activated, a.inner, layer.activation, layer.intermediate.bias->grad);
-  if (!layer.intermediate.weight->frozen) kernels.add_product(d_inner, a.middle, layer.intermediate.weight->grad);
+  if (!layer.intermediate.weight->frozen)
+    kernels.linear_backward_weight(d_inner, a.middle, layer.intermediate.weight->grad,
+                                   !store->take_stale(layer.intermediate.weight->index));
   for (const Parameter* parameter : {layer.intermediate.bias, layer.intermediate.weight}) announce(*store, *parameter);
   kernels.linear_backward_input(d_inner, value_in(*layer.intermediate.weight, d_inner.scalar_type()), d_middle,
                                 /*accumulate=*/true);
 
-  const auto [d_attended, d_residual] = backward_block(call, d_middle, a.attended, layer.attention_output, layer.attention_norm,
-                                                       a.attention_norm, pass.attention_output_dropout);
+  const auto [d_read, d_residual] = backward_block(call, d_middle, a.read, layer.attention_output, layer.attention_norm,
+                                                   a.attention_norm, pass.attention_output_dropout);
+  // Sums over the rows of `places`, which are different ones, or two of a kind at most: in no order that matters.
+  const at::Tensor d_attended = reads_some(pass) ? at::zeros_like(a.attended).index_add_(0, pass.rows.places, d_read) : d_read;
   const Projections projections(call);
   const int64_t hidden = a.x.size(1);
   const at::Tensor d_projected = at::empty_like(a.projected);
@@ -180,14 +195,14 @@ at::Tensor backward(const Call& call, const Activations& a, const at::Tensor& d_
   project_backward_parameters(*store, d_projected, a.x, projections.of_all);
   if (d_queries.defined()) project_backward_parameters(*store, d_queries, a.residual, projections.of_queries);
   if (!wants_input) return {};
-  if (!d_queries.defined()) {
+  if (!pass.rows.places.defined()) {
     project_backward_input(d_projected, projections.of_all, d_residual, /*accumulate=*/true);
     return d_residual;
   }
-  project_backward_input(d_queries, projections.of_queries, d_residual, /*accumulate=*/true);
+  if (d_queries.defined()) project_backward_input(d_queries, projections.of_queries, d_residual, /*accumulate=*/true);
   const at::Tensor dx = at::empty_like(a.x);
   project_backward_input(d_projected, projections.of_all, dx, /*accumulate=*/false);
-  return dx.index_add_(0, pass.first_tokens, d_residual);  // each row once: no order of sums
+  return dx.index_add_(0, pass.rows.places, d_residual);
 }
 
 struct LayerFunction : Function<LayerFunction> {
@@ -226,6 +241,7 @@ void declare_layer(std::vector<ParameterSpec>& specs, const std::string& prefix,
   for (const char* name : projections)
     specs.push_back({.name = prefix + "attention.self." + name + ".weight",
                      .shape = {hidden_size, hidden_size},
+                     .by_products = true,
                      .beside_previous = name != projections[0]});
   for (const char* name : projections)
     specs.push_back({.name = prefix + "attention.self." + name + ".bias",

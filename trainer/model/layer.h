@@ -3,6 +3,7 @@
 // input alone.
 #pragma once
 
+#include "trainer/model/device_batch.h"
 #include "trainer/model/functions.h"
 
 namespace berth::train {
@@ -21,13 +22,12 @@ Layer layer_at(ParameterStore& store, const std::string& prefix, double layer_no
 // What a layer's pass depends on beside its input and parameters.
 struct LayerPass {
   Segments segments;
-  at::Tensor first_tokens;  // [B] int64, rows of x: those that are computed, if segments.first_query_only
-  RowIds rows;              // of the output: T, or B with first_query_only
+  TokenRows rows;  // of the output; with segments.first_query_only the first tokens
   Dropout attention_dropout, attention_output_dropout, output_dropout;
   bool checkpointing = false;
 };
 
-// x [T, H] -> [T, H], or [B, H] with first_query_only.
+// x [T, H] -> [N, H], of the pass' rows. Of other rows are computed: keys and values, and unless these are first tokens what attention gives.
 at::Tensor encode(const ParameterStore& store, const at::Tensor& x, const Layer& layer, const LayerPass& pass);
 
 }  // namespace berth::train

@@ -8,6 +8,7 @@
 
 #include "data/check.h"
 #include "data/philox.h"
+#include "trainer/kernels/ops.h"
 
 namespace berth::train {
 namespace {
@@ -83,10 +84,12 @@ ParameterStore::ParameterStore(const std::vector<ParameterSpec>& specs, comm::Co
     parameter.name = spec.name;
     parameter.index = index;
     parameter.decay = spec.decay;
-    parameter.frozen = std::find(frozen.begin(), frozen.end(), spec.name) != frozen.end();
+    parameter.by_products = spec.by_products;
+    parameter.frozen = updates == Updates::kNone || std::find(frozen.begin(), frozen.end(), spec.name) != frozen.end();
   }
   for (const std::string& name : frozen)
     check(index_.contains(name), "cannot freeze ", name, ": the model has no such parameter");
+  stale_.assign(parameters_.size(), 0);
 
   std::vector<int> dense, rows, frozen_members;
   int64_t dense_bytes = 0;
@@ -185,6 +188,26 @@ void ParameterStore::initialize(const std::vector<ParameterSpec>& specs, double 
   refresh_compute_copy();
 }
 
+void ParameterStore::clear_grads(const Bucket& bucket, bool products_store) {
+  int64_t begin = 0;
+  const auto zero_to = [&](int64_t end) {
+    if (begin < end) bucket.grads.narrow(0, begin, end - begin).zero_();
+  };
+  for (const int i : bucket.parameters) {
+    const Parameter& parameter = parameters_[static_cast<size_t>(i)];
+    if (!products_store || !parameter.by_products) continue;
+    zero_to(parameter.offset);
+    begin = parameter.offset + parameter.value.numel();
+    stale_[static_cast<size_t>(i)] = 1;
+  }
+  zero_to(bucket.grads.numel());
+}
+
+void ParameterStore::complete_grads(const Bucket& bucket) const {
+  for (const int i : bucket.parameters)
+    if (take_stale(i)) parameters_[static_cast<size_t>(i)].grad.zero_();
+}
+
 void ParameterStore::check_grads_are_views() const {
   for (const Parameter& parameter : parameters_) {
     if (parameter.frozen) continue;
@@ -197,24 +220,35 @@ void ParameterStore::check_grads_are_views() const {
 }
 
 void ParameterStore::enable_compute_copy(at::ScalarType type) {
-  for (Bucket& bucket : buckets_) bucket.compute_values = at::empty(bucket.values.sizes(), bucket.values.options().dtype(type));
-  for (Parameter& parameter : parameters_)
-    parameter.compute_value = buckets_[parameter.bucket]
-                                  .compute_values.narrow(0, parameter.offset, parameter.value.numel())
-                                  .view(parameter.value.sizes());
+  compute_type_ = type;
+  for (Bucket& bucket : buckets_) {
+    if (bucket.kind == GradKind::kRows) continue;
+    bucket.compute_values =
+        at::empty(bucket.values.sizes(), bucket.values.options().dtype(kernels_of(bucket.values).weight_type(type)));
+    for (const int i : bucket.parameters) {
+      Parameter& parameter = parameters_[static_cast<size_t>(i)];
+      parameter.compute_value =
+          bucket.compute_values.narrow(0, parameter.offset, parameter.value.numel()).view(parameter.value.sizes());
+    }
+  }
   refresh_compute_copy();
 }
 
 void ParameterStore::refresh_compute_copy() {
-  for (Bucket& bucket : buckets_)
-    if (bucket.compute_values.defined()) bucket.compute_values.copy_(bucket.values);
+  for (Bucket& bucket : buckets_) refresh_compute_copy(bucket);
+}
+
+void ParameterStore::refresh_compute_copy(Bucket& bucket) {
+  if (!bucket.compute_values.defined()) return;
+  const bool in_its_type = bucket.compute_values.scalar_type() == compute_type_;
+  bucket.compute_values.copy_(in_its_type ? bucket.values : bucket.values.to(compute_type_));
 }
 
 void ParameterStore::gather_values() {
   for (Bucket& bucket : buckets_) {
     if (!bucket.is_cut()) continue;
     comm_.all_gather(bucket.values);
-    if (bucket.compute_values.defined()) bucket.compute_values.copy_(bucket.values);
+    refresh_compute_copy(bucket);
   }
 }
 

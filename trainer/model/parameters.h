@@ -11,6 +11,7 @@
 #include <functional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "trainer/comm/communicator.h"
@@ -37,6 +38,8 @@ struct ParameterSpec {
   GradKind kind = GradKind::kDense;
   Init init = Init::kNormal;
   int64_t padding_row = 0;  // of kNormalPadded
+  // Nothing but Kernels::linear_backward_weight writes to its gradient: see ParameterStore::take_stale().
+  bool by_products = false;
   // Its slot ends where the previous parameter's begins (if their sizes are multiples of the slots' alignment and neither or both
   // are frozen): no bucket ends between them.
   bool beside_previous = false;
@@ -50,6 +53,7 @@ struct Parameter {
   at::Tensor compute_value;  // value in the compute type: value itself, or a view of its bucket's compute_values
   bool decay = true;
   bool frozen = false;
+  bool by_products = false;
   int bucket = 0;
   int64_t offset = 0;  // elements from the start of the bucket
 };
@@ -57,7 +61,7 @@ struct Parameter {
 struct Bucket {
   at::Tensor values;            // [n] fp32
   at::Tensor grads;             // [n] fp32, allocated by the communicator; undefined if frozen
-  at::Tensor compute_values;    // [n] bf16 or fp16 copy of values, if enable_compute_copy() was called
+  at::Tensor compute_values;    // [n] copy of values in the compute type, if enable_compute_copy() made one
   std::vector<int> parameters;  // indices, in the order of their slots
   bool frozen = false;
   GradKind kind = GradKind::kDense;
@@ -68,11 +72,13 @@ struct Bucket {
   at::Tensor part(const at::Tensor& of_all) const { return of_all.narrow(0, part_begin, part_size); }
 };
 
+constexpr int64_t kBucketBytes = 25 << 20;  // torch.nn.parallel.DistributedDataParallel's bucket_cap_mb
+
 class ParameterStore {
  public:
   // kShared: dense buckets are cut into a part a rank, of 16 elements' multiples, which that rank alone updates (stage 1 of ZeRO: Rajbhandari
-  // et al., "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models", SC 2020).
-  enum class Updates { kOnEachRank, kShared };
+  // et al., "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models", SC 2020). kNone: for use alone, all are frozen.
+  enum class Updates { kOnEachRank, kShared, kNone };
   // `frozen` names parameters that take no gradient; they get slots in buckets of their own without gradients. `comm` must outlive it.
   ParameterStore(const std::vector<ParameterSpec>& specs, comm::Communicator& comm, int64_t bucket_bytes,
                  const std::vector<std::string>& frozen = {}, Updates updates = Updates::kOnEachRank);
@@ -84,6 +90,7 @@ class ParameterStore {
   std::vector<Parameter>& parameters() { return parameters_; }  // in declared order
   const std::vector<Parameter>& parameters() const { return parameters_; }
   std::vector<Bucket>& buckets() { return buckets_; }
+  const std::vector<Bucket>& buckets() const { return buckets_; }
   comm::Communicator& comm() const { return comm_; }
   bool is_cut() const {
     return std::any_of(buckets_.begin(), buckets_.end(), [](const Bucket& bucket) { return bucket.is_cut(); });
@@ -91,6 +98,13 @@ class ParameterStore {
 
   // Fills every parameter from (seed, name), the same on any number of ranks.
   void initialize(const std::vector<ParameterSpec>& specs, double initializer_range, uint64_t seed);
+  // Begins a step: the bucket's gradients are zero. With `products_store` those by_products are stale instead: their slots keep what they
+  // held, which the first product overwrites.
+  void clear_grads(const Bucket& bucket, bool products_store);
+  // Whether the slot is stale; from now on it is not: the caller overwrites it.
+  bool take_stale(int parameter) const { return std::exchange(stale_[static_cast<size_t>(parameter)], uint8_t{0}) != 0; }
+  // What is still stale, for want of a product, is zero.
+  void complete_grads(const Bucket& bucket) const;
   // Throws (kInternal) if a gradient is no longer a view of its slot.
   void check_grads_are_views() const;
 
@@ -108,14 +122,16 @@ class ParameterStore {
   // that add to Parameter::grad themselves take this as an input instead of the parameters, whose hooks would fire a second time.
   const at::Tensor& anchor() const { return anchor_; }
 
-  // Computing in bf16 or fp16: keeps a copy of all values in that type, which Parameter::compute_value views. Whoever changes values calls
-  // refresh_compute_copy() afterwards (it does nothing without a copy), or writes Bucket::compute_values itself.
+  // Computing in bf16 or fp16: keeps a copy of all values in that type, or rounded to it where the device's Kernels::weight_type() is fp32, which
+  // Parameter::compute_value views; none of kRows tables, which no product reads. Whoever changes values calls refresh_compute_copy()
+  // afterwards (it does nothing without a copy), or writes Bucket::compute_values itself.
   void enable_compute_copy(at::ScalarType type);
   void refresh_compute_copy();
   // Each rank has updated its part of what is cut: all get the values of all. Collective.
   void gather_values();
 
  private:
+  void refresh_compute_copy(Bucket& bucket);
   void build_bucket(const std::vector<ParameterSpec>& specs, const std::vector<int>& members);
 
   comm::Communicator& comm_;
@@ -123,6 +139,8 @@ class ParameterStore {
   std::vector<Parameter> parameters_;
   std::vector<Bucket> buckets_;
   std::unordered_map<std::string, int> index_;
+  mutable std::vector<uint8_t> stale_;  // by parameter; backward, which writes gradients, has the store as const
+  at::ScalarType compute_type_ = at::kFloat;
   std::function<void(int)> grad_ready_callback_;
   at::Tensor anchor_ = at::zeros({1}).set_requires_grad(true);
 };

@@ -28,10 +28,10 @@ class TokenClassifier final : public Model {
   }
 
   Tensors logits(const DeviceBatch& batch, const ForwardContext& context) const override {
-    const at::Tensor hidden = encoder_.forward(batch, context, /*first_tokens_only=*/false);
+    const TokenRows rows = all_rows(batch);
+    const at::Tensor hidden = encoder_.forward(batch, context, rows);
     const Dropout dropout = context.dropout(encoder_.config().token_dropout_prob(), Purpose::kClassifierDropout);
-    const RowIds rows{batch.token_sequences, batch.position_ids};
-    return {linear(encoder_.parameters(), layers_.forward(drop(hidden, dropout, rows), context, rows), classifier_)};
+    return {linear(encoder_.parameters(), layers_.forward(drop(hidden, dropout, rows.ids), context, rows.ids), classifier_)};
   }
 
   at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch) const override {
@@ -58,9 +58,10 @@ class QuestionAnswerer final : public Model {
   }
 
   Tensors logits(const DeviceBatch& batch, const ForwardContext& context) const override {
-    const at::Tensor hidden = encoder_.forward(batch, context, /*first_tokens_only=*/false);
+    const TokenRows rows = all_rows(batch);
+    const at::Tensor hidden = encoder_.forward(batch, context, rows);
     const Dropout dropout = context.dropout(encoder_.config().qa_dropout, Purpose::kClassifierDropout);
-    return {linear(encoder_.parameters(), drop(hidden, dropout, {batch.token_sequences, batch.position_ids}), outputs_)};
+    return {linear(encoder_.parameters(), drop(hidden, dropout, rows.ids), outputs_)};
   }
 
   at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch) const override {
@@ -99,7 +100,7 @@ class MaskedLm : public Model {
   }
 
   Tensors logits(const DeviceBatch& batch, const ForwardContext& context) const override {
-    return {predict(encoder_.forward(batch, context, /*first_tokens_only=*/false), batch)};
+    return {predict(encoder_.forward(batch, context, target_rows(batch)))};
   }
 
   at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch) const override {
@@ -118,10 +119,11 @@ class MaskedLm : public Model {
     return specs;
   }
 
-  at::Tensor predict(const at::Tensor& hidden, const DeviceBatch& batch) const {
+  // hidden [N, H] -> [N, vocabulary].
+  at::Tensor predict(const at::Tensor& hidden) const {
     const ParameterStore& store = encoder_.parameters();
     const Activation activation = encoder_.config().family->masked_lm_act.value_or(encoder_.config().hidden_act);
-    const at::Tensor inner = linear_activated(store, hidden.index_select(0, batch.targets), transform_, activation);
+    const at::Tensor inner = linear_activated(store, hidden, transform_, activation);
     return linear(store, layer_norm(store, inner, norm_), decoder_);
   }
 
@@ -145,9 +147,10 @@ class Pretrainer final : public MaskedLm {
   }
 
   Tensors logits(const DeviceBatch& batch, const ForwardContext& context) const override {
-    const at::Tensor hidden = encoder_.forward(batch, context, /*first_tokens_only=*/false);
-    const at::Tensor pooled = encoder_.pool(hidden.index_select(0, batch.first_tokens));
-    return {predict(hidden, batch), linear(encoder_.parameters(), pooled, next_sentence_)};
+    const at::Tensor hidden = encoder_.forward(batch, context, join(target_rows(batch), first_token_rows(batch)));
+    const int64_t targets = batch.targets.size(0);
+    const at::Tensor pooled = encoder_.pool(hidden.narrow(0, targets, hidden.size(0) - targets));
+    return {predict(hidden.narrow(0, 0, targets)), linear(encoder_.parameters(), pooled, next_sentence_)};
   }
 
   at::Tensor loss_sums(const Tensors& logits, const DeviceBatch& batch) const override {

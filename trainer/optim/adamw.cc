@@ -126,6 +126,7 @@ double AdamW::gradient_norm(std::span<const int32_t> touched) {
 }
 
 void AdamW::start(std::span<const double> rates, const at::Tensor& loss, const TouchedRows& touched, bool halts) {
+  begin_to_change();
   device_->start(rates, loss, touched, halts);
 }
 
@@ -137,6 +138,7 @@ kernels::StepScalars AdamW::finish() {
 
 void AdamW::step(std::span<const double> rates, double norm, std::span<const int32_t> touched) {
   at::NoGradGuard no_grad;
+  begin_to_change();
   ++steps_;
   const double limit = options_.max_grad_norm;
   const double scale = limit > 0 ? std::min(1.0, limit / (norm + 1e-6)) : 1.0;
@@ -161,7 +163,7 @@ void AdamW::adamw_step(std::span<const double> rates, double grad_scale) {
         kernels::adamw(piece.values, piece.grads, piece.first, piece.second, piece.size, s);
       else if (s.shrink != 1.0f)
         kernels::scale(piece.values, piece.size, s.shrink);
-      if (piece.average != nullptr) kernels::average(piece.average, piece.values, piece.size, averages_weight());
+      follow(piece, averages_weight());
     });
   }
 }
@@ -169,6 +171,7 @@ void AdamW::adamw_step(std::span<const double> rates, double grad_scale) {
 void AdamW::swap_averages() {
   if (options_.ema_decay == 0) return;
   at::NoGradGuard no_grad;
+  begin_to_change();
   for (size_t b = 0; b < moments_.size(); ++b) {
     if (!moments_[b].average.defined()) continue;
     const Bucket& bucket = parameters_.buckets()[b];

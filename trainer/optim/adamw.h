@@ -53,7 +53,7 @@ class AdamW {
   // parameters are cut.
   double gradient_norm(std::span<const int32_t> touched);
 
-  // One update; gradients are scaled as torch.nn.utils.clip_grad_norm_ does, given their `norm`.
+  // One update, values' compute copies with it; gradients are scaled as torch.nn.utils.clip_grad_norm_ does, given their `norm`.
   void step(std::span<const double> rates, double norm, std::span<const int32_t> touched);
 
   // On a device.
@@ -69,6 +69,10 @@ class AdamW {
 
   // What backward begins with, as DeviceStep has it; undefined, which stands for 1, if the loss is not scaled.
   at::Tensor loss_scale() const { return device_ ? device_->loss_scale() : at::Tensor(); }
+
+  // Before values, moments or averages change the next time, calls `wait`, once: until then others may read them on another thread. An
+  // empty function removes it.
+  void before_next_change(std::function<void()> wait) { before_next_change_ = std::move(wait); }
 
   int64_t steps() const { return steps_; }  // updates made, as far as the host knows
 
@@ -92,6 +96,9 @@ class AdamW {
  private:
   State named(const std::vector<Moments>& moments) const;
   void adamw_step(std::span<const double> rates, double grad_scale);  // rates by parameter
+  void begin_to_change() {
+    if (const auto wait = std::exchange(before_next_change_, nullptr)) wait();
+  }
   float averages_weight() const { return static_cast<float>(1 - options_.ema_decay); }
 
   ParameterStore& parameters_;
@@ -100,6 +107,7 @@ class AdamW {
   std::vector<Moments> moments_;       // one a bucket, of the part that this rank updates; undefined tensors for frozen buckets
   std::vector<uint8_t> ever_touched_;  // of the kRows table, one byte a row
   int64_t steps_ = 0;
+  std::function<void()> before_next_change_;
   std::optional<DeviceStep> device_;
 };
 

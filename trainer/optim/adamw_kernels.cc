@@ -1,8 +1,11 @@
 #include "trainer/optim/adamw_kernels.h"
 
+#include <bit>
 #include <cmath>
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+// From GCC 12 on, which knows these names. Not with the thread sanitizer, whose library is not there yet when the linker asks which of the
+// copies to take.
+#if defined(__x86_64__) && defined(__GNUC__) && __GNUC__ >= 12 && !defined(__clang__) && !defined(__SANITIZE_THREAD__)
 #define BERTH_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define BERTH_CLONES
@@ -73,6 +76,23 @@ BERTH_CLONES void lamb(float* __restrict p, const float* __restrict m, const flo
 
 BERTH_CLONES void average(float* __restrict average, const float* __restrict p, int64_t n, float weight) {
   for (int64_t i = 0; i < n; ++i) average[i] += weight * (p[i] - average[i]);
+}
+
+namespace {
+
+inline __attribute__((always_inline)) uint32_t bits_of_bf16(float x) {
+  const auto bits = std::bit_cast<uint32_t>(x);
+  return std::isnan(x) ? 0x7fc0u : (bits + 0x7fffu + ((bits >> 16) & 1)) >> 16;
+}
+
+}  // namespace
+
+BERTH_CLONES void round_to_bf16(uint16_t* __restrict rounded, const float* __restrict p, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) rounded[i] = static_cast<uint16_t>(bits_of_bf16(p[i]));
+}
+
+BERTH_CLONES void round_to_bf16(float* __restrict rounded, const float* __restrict p, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) rounded[i] = std::bit_cast<float>(bits_of_bf16(p[i]) << 16);
 }
 
 BERTH_CLONES void scale(float* p, int64_t n, float factor) {

@@ -34,5 +34,8 @@ LambSums lamb_moments(const float* p, const float* g, float* m, float* v, int64_
 void lamb(float* p, const float* m, const float* v, int64_t n, const LambScalars& s, float way);
 // average += weight * (p - average).
 void average(float* average, const float* p, int64_t n, float weight);
+// p rounded to bf16, to nearest, ties to even; NaN stays NaN. The second: as fp32.
+void round_to_bf16(uint16_t* rounded, const float* p, int64_t n);
+void round_to_bf16(float* rounded, const float* p, int64_t n);
 
 }  // namespace berth::train::kernels

@@ -30,7 +30,8 @@ void GradReducer::begin(const RowSet& rows) {
   ready_.assign(parameters_.parameters().size(), false);
   for (Bucket& bucket : parameters_.buckets()) {
     missing_.push_back(bucket.frozen ? 0 : static_cast<int>(bucket.parameters.size()));
-    if (!bucket.frozen && bucket.kind == GradKind::kDense) bucket.grads.zero_();
+    // A GPU fills a bucket at once: slots between weights would be launches.
+    if (!bucket.frozen && bucket.kind == GradKind::kDense) parameters_.clear_grads(bucket, comm_.device().is_cpu());
   }
   if (!table_grad_.defined()) return;
   table_grad_.index_fill_(0, touched_index_, 0);  // of the step before
@@ -62,6 +63,7 @@ void GradReducer::start(size_t index) {
   if (bucket.frozen) return;
   const trace::Range range("all-reduce bucket");
   if (bucket.kind == GradKind::kDense) {
+    parameters_.complete_grads(bucket);
     tickets_.push_back(bucket.is_cut() ? comm_.start_reduce_scatter(bucket.grads) : comm_.start_all_reduce(bucket.grads));
   } else if (!touched_.empty()) {
     at::NoGradGuard no_grad;

@@ -72,7 +72,7 @@ void lamb_step(ParameterStore& store, const std::vector<Moments>& moments, const
         kernels::lamb(piece.values, piece.first, piece.second, piece.size, s, way);
       else if (s.decay != 0)
         kernels::scale(piece.values, piece.size, 1 - way * s.decay);
-      if (piece.average != nullptr) kernels::average(piece.average, piece.values, piece.size, average);
+      follow(piece, average);
     });
   }
 }

@@ -30,7 +30,7 @@ double Goodput::ratio() const {
 std::optional<Goodput> goodput_of(const Json& provenance) {
   const Json jobs = provenance.is_object() ? provenance.value("jobs", Json()) : Json();
   if (!jobs.is_array()) return std::nullopt;
-  Goodput all{.seconds = {{"start", 0}, {"train", 0}, {"evaluation", 0}, {"checkpoint", 0}, {"lost", 0}}};
+  Goodput all{.seconds = {{"start", 0}, {"train", 0}, {"wait", 0}, {"evaluation", 0}, {"checkpoint", 0}, {"lost", 0}}};
   for (const Json& job : jobs) {
     const Json seconds = job.is_object() ? job.value("seconds", Json()) : Json();
     if (!seconds.is_object()) continue;

@@ -11,7 +11,7 @@
 namespace berth::train {
 
 struct Goodput {
-  // Seconds of all jobs, by the names of provenance.json: "start", "train", "evaluation", "checkpoint", "lost".
+  // Seconds of all jobs, by the names of provenance.json: "start", "train", "wait" (for the slowest rank), "evaluation", "checkpoint", "lost".
   std::vector<std::pair<std::string, double>> seconds;
   int64_t jobs = 0, lost_steps = 0;
 

@@ -73,6 +73,9 @@ void MetricsFile::log(const LogReport& report) { append(make_record(report.step,
 
 void MetricsFile::eval(const EvalReport& report) { append(make_record(report.step, scalars(report))); }
 
-void MetricsFile::finish(const TrainSummary& summary) { append(make_record(summary)); }
+void MetricsFile::finish(const TrainSummary& summary) {
+  append(make_record(summary));
+  file_.sync();
+}
 
 }  // namespace berth::train

@@ -90,6 +90,7 @@ class Sink {
   virtual void step(const StepReport&) {}                          // every optimizer step
   virtual void log(const LogReport& report) = 0;                   // every logging_steps
   virtual void eval(const EvalReport& report) = 0;                 // every evaluation
+  virtual void stopped() {}                                        // the job ends before the run, steps after the last log
   virtual void finish(const TrainSummary& summary) = 0;
 };
 

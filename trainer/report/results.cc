@@ -38,6 +38,12 @@ void write_results(const std::filesystem::path& folder, const std::string& split
   write_values(folder, split, values_of(values));
 }
 
+void write_analysis(const std::filesystem::path& folder, const std::string& split, nlohmann::ordered_json about,
+                    const nlohmann::ordered_json& analysis) {
+  about.update(analysis);
+  data::write_durably(folder / (split + "_analysis.json"), data::dump_json(about) + "\n");
+}
+
 void ResultsSink::eval(const EvalReport& report) { write(report.prefix, values_of(scalars(report))); }
 
 void ResultsSink::finish(const TrainSummary& summary) {

@@ -14,6 +14,10 @@ namespace berth::train {
 // Writes `folder`/`split`_results.json and merges the values into all_results.json. `split` is "train", "eval", "test".
 void write_results(const std::filesystem::path& folder, const std::string& split, const Metrics& values);
 
+// Writes `folder`/`split`_analysis.json: which samples and model it is about, then what trainer/tasks/analysis.h describes.
+void write_analysis(const std::filesystem::path& folder, const std::string& split, nlohmann::ordered_json about,
+                    const nlohmann::ordered_json& analysis);
+
 // Writes each report's results as it comes: train_results.json at the end of the run, eval_results.json after each evaluation. What
 // cannot be written is tried again with the next ones and at the end; the first failure is a warning, and what is lost then.
 class ResultsSink : public Sink {

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "data/check.h"
+#include "data/json/members.h"
 #include "trainer/report/metrics_file.h"
 
 namespace berth::train {
@@ -63,25 +64,26 @@ nlohmann::ordered_json RunLog::Sums::to_json() const {
 
 RunLog::Sums RunLog::Sums::from_json(const nlohmann::ordered_json& json) {
   Sums sums;
-  json.at("step").get_to(sums.report.step);
-  json.at("epoch").get_to(sums.report.epoch);
-  json.at("loss_sum").get_to(sums.report.loss);
-  json.at("learning_rate").get_to(sums.report.learning_rate);
-  json.at("grad_norm").get_to(sums.report.grad_norm);
-  json.at("tokens").get_to(sums.report.tokens);
-  json.at("samples").get_to(sums.report.samples);
-  json.at("seconds").get_to(sums.report.seconds);
-  json.at("skipped").get_to(sums.report.skipped);
-  sums.report.overflowed = json.value("overflowed", int64_t{0});
-  json.at("steps").get_to(sums.steps);
+  using data::read_member;
+  read_member(json, "step", sums.report.step);
+  read_member(json, "epoch", sums.report.epoch);
+  read_member(json, "loss_sum", sums.report.loss);
+  read_member(json, "learning_rate", sums.report.learning_rate);
+  read_member(json, "grad_norm", sums.report.grad_norm);
+  read_member(json, "tokens", sums.report.tokens);
+  read_member(json, "samples", sums.report.samples);
+  read_member(json, "seconds", sums.report.seconds);
+  read_member(json, "skipped", sums.report.skipped);
+  if (json.contains("overflowed")) read_member(json, "overflowed", sums.report.overflowed);
+  read_member(json, "steps", sums.steps);
   if (!json.contains("flops")) {  // of a berth that did not count them
     sums.report.flops = sums.report.most_flops = std::numeric_limits<double>::quiet_NaN();
     return sums;
   }
   sums.report.flops = number(json.at("flops"));
   sums.report.most_flops = number(json.at("most_flops"));
-  json.at("mem_cpu_peak").get_to(sums.report.memory.cpu);
-  json.at("mem_gpu_peak").get_to(sums.report.memory.gpu);
+  read_member(json, "mem_cpu_peak", sums.report.memory.cpu);
+  read_member(json, "mem_gpu_peak", sums.report.memory.gpu);
   return sums;
 }
 
@@ -93,8 +95,8 @@ RunLog::RunLog(std::vector<std::unique_ptr<Sink>> sinks, const nlohmann::ordered
     interval_ = Sums::from_json(state.at("interval"));
     total_ = Sums::from_json(state.at("total"));
     history_ = log_history;
-    check(history_.is_array(), "the checkpoint's log_history is not a list");
-  } catch (const nlohmann::json::exception& error) {
+    check(history_.is_array(), "its log_history is not a list");
+  } catch (const std::exception& error) {
     fail(ExitCode::kBadInput, "the checkpoint's log state cannot be read: ", error.what(), "; resume from an older checkpoint");
   }
 }
@@ -125,6 +127,11 @@ void RunLog::log_interval() {
 void RunLog::eval(const EvalReport& report) {
   remember(report.step, scalars(report));
   for (auto& sink : sinks_) sink->eval(report);
+}
+
+void RunLog::stopped() {
+  if (interval_.steps == 0) return;
+  for (auto& sink : sinks_) sink->stopped();
 }
 
 void RunLog::finish(const MemoryPeak& memory, const std::string& device) {

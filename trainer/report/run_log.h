@@ -25,6 +25,8 @@ class RunLog {
   // Takes in one step; `log_due` closes the interval with it.
   void step(const StepReport& report, bool log_due);
   void eval(const EvalReport& report);
+  // The job ends here, and the run goes on in another one, which logs the interval.
+  void stopped();
   // The run is complete: logs what the last interval still holds, then the summary of the whole run. `memory`: the most that a rank
   // of this job had; `device`: as TrainSummary::device.
   void finish(const MemoryPeak& memory = {}, const std::string& device = {});

@@ -6,16 +6,14 @@
 #include <limits>
 
 #include "data/check.h"
-#include "data/utf8.h"
+#include "trainer/report/html_parts.h"
 
 namespace berth::train {
 namespace {
 
-constexpr double kWidth = 640, kHeight = 240;
-constexpr double kLeft = 58, kRight = 14, kTop = 10, kBottom = 26;
+constexpr double kSize = 1000;        // of the canvas, both ways; the page stretches it
 constexpr size_t kBuckets = 300;      // a thinned series has at most two points in each
 constexpr size_t kMarkedPoints = 60;  // up to so many points get a marker
-constexpr size_t kColors = 4;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
@@ -28,9 +26,14 @@ struct Range {
   bool empty() const { return low > high; }
 };
 
+// "0.05", "5e-5": an axis has little room.
 std::string text_of(double value) {
-  char text[32];
-  std::snprintf(text, sizeof(text), "%.4g", value);
+  char text[48];
+  const double exponent = value == 0 ? 0 : std::floor(std::log10(std::abs(value)) + 1e-9);
+  if (exponent < -3)
+    std::snprintf(text, sizeof(text), "%.3ge%.0f", value / std::pow(10.0, exponent), exponent);
+  else
+    std::snprintf(text, sizeof(text), "%.4g", value);
   return text;
 }
 
@@ -61,8 +64,8 @@ std::vector<std::pair<double, double>> thinned(const std::vector<std::pair<doubl
 class Scale {
  public:
   Scale(Range x, Range y) : x_(x), y_(y) {}
-  double across(double x) const { return kLeft + (x - x_.low) / (x_.high - x_.low) * (kWidth - kLeft - kRight); }
-  double down(double y) const { return kHeight - kBottom - (y - y_.low) / (y_.high - y_.low) * (kHeight - kTop - kBottom); }
+  double across(double x) const { return (x - x_.low) / (x_.high - x_.low) * kSize; }
+  double down(double y) const { return kSize - (y - y_.low) / (y_.high - y_.low) * kSize; }
   std::string at(const std::pair<double, double>& point) const {
     return pixel(across(point.first)) + " " + pixel(down(point.second));
   }
@@ -71,25 +74,31 @@ class Scale {
   Range x_, y_;
 };
 
-std::string axes(const Scale& scale, const std::vector<double>& x_ticks, const std::vector<double>& y_ticks) {
+// A place on the canvas, as CSS has it.
+std::string percent(double value) { return pixel(value / kSize * 100) + "%"; }
+
+std::string grid(const Scale& scale, const std::vector<double>& y_ticks) {
+  std::string path;
+  for (const double tick : y_ticks) path += concat("M0 ", pixel(scale.down(tick)), "h", kSize);
+  return concat("<path class=\"grid\" d=\"", path, "\"/>");
+}
+
+std::string axis_texts(const Scale& scale, const std::vector<double>& x_ticks, const std::vector<double>& y_ticks) {
   std::string out;
-  const std::string left = pixel(kLeft), right = pixel(kWidth - kRight);
-  for (const double tick : y_ticks) {
-    const std::string y = pixel(scale.down(tick));
-    out += concat("<line class=\"grid\" x1=\"", left, "\" x2=\"", right, "\" y1=\"", y, "\" y2=\"", y, "\"/>");
-    out += concat("<text class=\"axis\" text-anchor=\"end\" dominant-baseline=\"middle\" x=\"", pixel(kLeft - 6), "\" y=\"", y,
-                  "\">", text_of(tick), "</text>");
-  }
-  for (const double tick : x_ticks) {
-    out += concat("<text class=\"axis\" text-anchor=\"middle\" x=\"", pixel(scale.across(tick)), "\" y=\"", pixel(kHeight - 8),
-                  "\">", text_of(tick), "</text>");
-  }
+  for (const double tick : y_ticks)
+    out += concat("<i class=\"y\" style=\"top:", percent(scale.down(tick)), "\">", text_of(tick), "</i>");
+  for (const double tick : x_ticks)
+    out += concat("<i class=\"x\" style=\"left:", percent(scale.across(tick)), "\">", text_of(tick), "</i>");
   return out;
 }
 
-std::string line(const Series& series, size_t color, const Scale& scale) {
-  const auto points = thinned(series.points);
-  std::string path, markers;
+std::string dot(const std::string& at, size_t color, const std::string& told) {
+  return concat("<path class=\"dot series", color, "\" d=\"M", at, "h0\"><title>", page::escape_html(told), "</title></path>");
+}
+
+std::string line(const Series& series, size_t color, const Scale& scale, const std::string& x_name) {
+  const auto points = series.dots ? series.points : thinned(series.points);
+  std::string path, dots;
   bool pen_down = false;
   for (const auto& point : points) {
     if (!std::isfinite(point.second)) {
@@ -99,12 +108,11 @@ std::string line(const Series& series, size_t color, const Scale& scale) {
     path += pen_down ? 'L' : 'M';
     path += scale.at(point);
     pen_down = true;
-    if (points.size() > kMarkedPoints) continue;
-    markers += concat("<circle class=\"series", color, "\" cx=\"", pixel(scale.across(point.first)), "\" cy=\"",
-                      pixel(scale.down(point.second)), "\" r=\"3\"><title>", escape_html(series.name), " at step ",
-                      text_of(point.first), ": ", text_of(point.second), "</title></circle>");
+    if (!series.dots && points.size() > kMarkedPoints) continue;
+    dots +=
+        dot(scale.at(point), color, concat(series.name, " at ", x_name, " ", text_of(point.first), ": ", text_of(point.second)));
   }
-  return concat("<path class=\"series", color, "\" d=\"", path, "\"/>", markers);
+  return (series.dots ? "" : concat("<path class=\"series", color, "\" d=\"", path, "\"/>")) + dots;
 }
 
 }  // namespace
@@ -120,38 +128,7 @@ std::vector<double> axis_ticks(double low, double high, int count) {
   return ticks;
 }
 
-std::string escape_html(std::string_view text) {
-  std::string out;
-  while (!text.empty()) {
-    const size_t valid = data::find_invalid_utf8(text).value_or(text.size());
-    for (const char c : text.substr(0, valid)) {
-      switch (c) {
-        case '&':
-          out += "&amp;";
-          break;
-        case '<':
-          out += "&lt;";
-          break;
-        case '>':
-          out += "&gt;";
-          break;
-        case '"':
-          out += "&quot;";
-          break;
-        case '\'':
-          out += "&#39;";
-          break;
-        default:
-          out += c;
-      }
-    }
-    if (valid < text.size()) out += "\xEF\xBF\xBD";
-    text.remove_prefix(std::min(text.size(), valid + 1));
-  }
-  return out;
-}
-
-std::string render_svg(const Chart& chart) {
+std::string render_chart(const Chart& chart) {
   Range x, y;
   for (const Series& series : chart.series) {
     for (const auto& [at, value] : series.points) {
@@ -168,15 +145,23 @@ std::string render_svg(const Chart& chart) {
   }
   const std::vector<double> y_ticks = axis_ticks(y.low, y.high, 4);
   y = {y_ticks.front(), y_ticks.back()};
-  std::vector<double> x_ticks = axis_ticks(x.low, x.high, 6);
+  std::vector<double> x_ticks = axis_ticks(x.low, x.high, 5);
   std::erase_if(x_ticks,
-                [&](double tick) { return tick < x.low || tick > x.high || tick != std::round(tick); });  // steps are whole
+                [&](double tick) { return tick < x.low || tick > x.high || (chart.whole_x && tick != std::round(tick)); });
 
   const Scale scale(x, y);
-  std::string out = concat("<svg viewBox=\"0 0 ", kWidth, " ", kHeight, "\" role=\"img\" aria-label=\"", escape_html(chart.title),
-                           " by step\">", axes(scale, x_ticks, y_ticks));
-  for (size_t i = 0; i < chart.series.size(); ++i) out += line(chart.series[i], i % kColors, scale);
-  return out + "</svg>";
+  std::string lines, marks;
+  for (size_t i = 0; i < chart.series.size(); ++i) lines += line(chart.series[i], i % kSeriesColors, scale, chart.x_name);
+  for (const Mark& mark : chart.marks) {
+    if (!(mark.x >= x.low && mark.x <= x.high)) continue;
+    const double at = scale.across(mark.x);
+    marks += concat("<b class=\"mark", mark.good ? " good" : "", at > kSize * 0.8 ? " left" : "", "\" style=\"left:", percent(at),
+                    "\"><span>", page::escape_html(mark.name), "</span></b>");
+  }
+  return concat("<div class=\"plot\" role=\"img\" aria-label=\"", page::escape_html(chart.title), " by ",
+                page::escape_html(chart.x_name), "\">", marks, "<svg viewBox=\"0 0 ", kSize, " ", kSize,
+                "\" preserveAspectRatio=\"none\">", grid(scale, y_ticks), lines, "</svg>", axis_texts(scale, x_ticks, y_ticks),
+                "</div><div class=\"axis\">", page::escape_html(chart.x_name), "</div>");
 }
 
 }  // namespace berth::train

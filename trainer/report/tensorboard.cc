@@ -43,9 +43,7 @@ int64_t seconds_in_name(const std::string& name) {
 // TensorBoard reads a folder's files in order of their names, which start with the time: a new file's is later than all others',
 // also where the clocks of two hosts differ.
 std::filesystem::path new_file(const std::filesystem::path& folder) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  check(!error, "cannot make the folder ", folder.string(), " for TensorBoard's files: ", error.message());
+  data::make_folders(folder);
   int64_t seconds = static_cast<int64_t>(now());
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     seconds = std::max(seconds, seconds_in_name(entry.path().filename().string()) + 1);
@@ -114,6 +112,15 @@ void TensorBoard::log(const LogReport& report) { writer_->write(report.step, sca
 
 void TensorBoard::eval(const EvalReport& report) { writer_->write(report.step, scalars(report)); }
 
-void TensorBoard::finish(const TrainSummary& summary) { writer_->write(summary.step, scalars(summary)); }
+void TensorBoard::finish(const TrainSummary& summary) {
+  writer_->write(summary.step, scalars(summary));
+  writer_->file.sync();
+}
+
+void sync_event_files(const std::filesystem::path& folder) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    if (entry.path().extension() == ".berth") data::AppendFile(entry.path()).sync();
+  data::sync_folder(folder);
+}
 
 }  // namespace berth::train

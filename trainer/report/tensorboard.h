@@ -40,4 +40,7 @@ class TensorBoard : public Sink {
   std::unique_ptr<Writer> writer_;
 };
 
+// All that berth has written to event files in `folder` until now is on disk. Throws Error(kInternal).
+void sync_event_files(const std::filesystem::path& folder);
+
 }  // namespace berth::train

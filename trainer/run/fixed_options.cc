@@ -1,6 +1,7 @@
 #include "trainer/run/fixed_options.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "data/check.h"
 #include "data/json/json.h"
@@ -24,6 +25,17 @@ Json identity(const data::DatasetInfo& info, bool folds) {
 // By content: a file may have changed meanwhile.
 Json as_asked(const LabelWeights& weights, const data::DatasetInfo& info) {
   return weights.balanced ? Json("balanced") : weights.any() ? weights_by_name(weights.values, info.label_names) : Json("none");
+}
+
+// By its folder's name, or the one that it has in the Hugging Face cache: the same model may lie elsewhere for another job of the run.
+std::string model_name(const std::string& model) {
+  std::error_code error;
+  const auto last = [](const std::filesystem::path& path) { return path.has_filename() ? path : path.parent_path(); };
+  std::filesystem::path path = last(std::filesystem::path(model).lexically_normal());
+  if (path.filename() == "." || path.filename() == "..") path = last(std::filesystem::absolute(path, error).lexically_normal());
+  for (const std::filesystem::path& part : path)
+    if (const std::string name = part.string(); name.starts_with("models--")) return name.substr(name.rfind("--") + 2);
+  return path.filename().string();
 }
 
 std::string plain(std::string name) {
@@ -52,6 +64,7 @@ Json fixed_options(const Horizon& horizon) {
 Json fixed_options(const TrainOptions& options, const Horizon& horizon, const data::DatasetInfo& info,
                    const LabelWeights& weights, const BertConfig* config) {
   Json fixed = fixed_options(horizon);
+  fixed["model"] = model_name(options.model);
   fixed["lr_scheduler_kwargs"] = options.lr_scheduler_kwargs;
   fixed["data"] = identity(info, options.fold.has_value());
   fixed["fold"] = options.fold ? Json(*options.fold) : Json(nullptr);
@@ -109,8 +122,15 @@ void check_fixed_options(const Json& began, const Json& now, const std::vector<s
   for (const auto& [name, value] : began.items()) {
     if (!now.contains(name) || now[name] == value || allows(name) || (name == "num_samples" && other_data)) continue;
     refused.push_back(name);
+    if (name == "max_steps" && other_data) continue;
     if (name == "data")
       changes.push_back("--data holds other samples");
+    else if (name == "max_steps")
+      changes.push_back(concat("it has ", data::dump_json(value), " steps, now ", data::dump_json(now[name]),
+                               ": --num-train-epochs, --max-steps"));
+    else if (name == "model")
+      changes.push_back(concat("--model ", data::dump_json(value), ", now ", data::dump_json(now[name]),
+                               ", which a run that goes on does not read"));
     else if (name == "num_samples")
       changes.push_back(concat("the training split has ", data::dump_json(value), " samples, now ", data::dump_json(now[name])));
     else

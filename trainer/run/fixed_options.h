@@ -14,7 +14,7 @@
 
 namespace berth::train {
 
-// By the option's name, with underscores, the value that holds: seeds, data ("data": the splits' SHA-256), horizon, schedule,
+// By the option's name, with underscores, the value that holds: model (its folder's name), seeds, data ("data": the splits' SHA-256), horizon, schedule,
 // optimizer, precision, dropout (of `config`, if there is one), masks, weights of labels, metric of the best model. Not the global batch, which may be
 // changed by --global-batch-size.
 nlohmann::ordered_json fixed_options(const TrainOptions& options, const Horizon& horizon, const data::DatasetInfo& info,

@@ -20,24 +20,9 @@ namespace {
 // What a trial may take of the memory. The rest is for what it does not see: fragments, packed rows of embeddings, NCCL's buffers.
 constexpr double kShare = 0.95;
 
-int64_t room(at::Device device) {
-  const DeviceMemory memory = device_memory(device);
-  return static_cast<int64_t>(kShare * static_cast<double>(memory.usable)) - memory.used;
-}
-
-// The longest samples that the run learns from, the first ones among equals, as a batch of its first epoch. Where samples are drawn, the
-// longest may come again and again.
-data::Batch longest_samples(const TrainSetup& setup, const TrainOptions& options, int64_t size) {
-  const std::span<const int32_t> lengths = setup.train->lengths().first(static_cast<size_t>(setup.plan.horizon.num_samples));
-  std::vector<int64_t> samples(lengths.size());
-  std::iota(samples.begin(), samples.end(), 0);
-  std::stable_sort(samples.begin(), samples.end(), [&](int64_t a, int64_t b) { return lengths[a] > lengths[b]; });
-  if (setup.draws) samples.assign(static_cast<size_t>(size), samples.front());
-  samples.resize(std::min(samples.size(), static_cast<size_t>(size)));
-  data::Batch batch;
-  setup.train->read(samples, batch);
-  if (const data::BatchTransform transform = batch_transform(options, setup)) transform(batch, 0);
-  return batch;
+void clear_gradients(const ModelInstance& model) {
+  for (Bucket& bucket : model.parameters().buckets())
+    if (bucket.grads.defined()) bucket.grads.zero_();
 }
 
 int64_t longest_of(const data::Batch& batch) {
@@ -59,25 +44,52 @@ std::string same_steps(const BatchOptions& batch, int64_t most) {
 
 }  // namespace
 
-std::optional<int64_t> try_micro_batch(const ModelInstance& model, const TrainOptions& options, const data::Batch& batch,
-                                       at::Device device) {
+int64_t room(at::Device device) {
+  const DeviceMemory memory = device_memory(device);
+  return static_cast<int64_t>(kShare * static_cast<double>(memory.usable)) - memory.used;
+}
+
+data::Batch largest_micro_batch(const TrainSetup& setup, const TrainOptions& options, int64_t size, at::Device device) {
+  const std::span<const int32_t> lengths = setup.train->lengths().first(static_cast<size_t>(setup.plan.horizon.num_samples));
+  std::vector<int64_t> samples(lengths.size());
+  std::iota(samples.begin(), samples.end(), 0);
+  std::stable_sort(samples.begin(), samples.end(), [&](int64_t a, int64_t b) { return lengths[a] > lengths[b]; });
+  if (setup.draws) samples.assign(static_cast<size_t>(size), samples.front());
+  samples.resize(std::min(samples.size(), static_cast<size_t>(size)));
+  if (const int64_t most = most_micro_batch_tokens(device); most > 0) {
+    int64_t tokens = 0;
+    const auto past = std::find_if(samples.begin(), samples.end(), [&](int64_t s) { return (tokens += lengths[s]) > most; });
+    samples.erase(std::max(past, samples.begin() + 1), samples.end());
+  }
+  data::Batch batch;
+  setup.train->read(samples, batch);
+  if (const data::BatchTransform transform = batch_transform(options, setup)) transform(batch, 0);
+  return batch;
+}
+
+void try_pass(const ModelInstance& model, const TrainOptions& options, const data::Batch& batch, at::Device device) {
   const ForwardContext context{.training = true,
                                .seed = options.seed,
                                .compute_type = compute_type(options.model_options.precision),
                                .gradient_checkpointing = options.model_options.gradient_checkpointing};
+  const DeviceBatch on_device = to_device(batch, device);
+  const std::vector<at::Tensor> logits = model.model().logits(on_device, context);
+  model.model().loss_sums(logits, on_device).sum().backward();
+  clear_gradients(model);
+}
+
+std::optional<int64_t> try_micro_batch(const ModelInstance& model, const TrainOptions& options, const data::Batch& batch,
+                                       at::Device device) {
   const int64_t held = device_memory(device).used;
   std::optional<int64_t> bytes;
   reset_peak(device);
   try {
-    const DeviceBatch on_device = to_device(batch, device);
-    const std::vector<at::Tensor> logits = model.model().logits(on_device, context);
-    model.model().loss_sums(logits, on_device).sum().backward();
+    try_pass(model, options, batch, device);
     bytes = device_memory(device).peak - held;
   } catch (const c10::OutOfMemoryError&) {
     bytes.reset();
+    clear_gradients(model);
   }
-  for (Bucket& bucket : model.parameters().buckets())
-    if (bucket.grads.defined()) bucket.grads.zero_();
   c10::getDeviceAllocator(device.type())->emptyCache();
   reset_peak(device);
   return bytes;
@@ -91,7 +103,7 @@ int64_t find_micro_batch(const TrainSetup& setup, const TrainOptions& options, c
   const int64_t began = size;
   for (;; size /= 2) {
     data::Batch batch;
-    comm::agree(comm, [&] { batch = longest_samples(setup, options, size); });
+    comm::agree(comm, [&] { batch = largest_micro_batch(setup, options, size, comm.device()); });
     const std::optional<int64_t> bytes = try_micro_batch(*setup.model, options, batch, comm.device());
     int64_t too_large = bytes && *bytes <= room(comm.device()) ? 0 : 1;
     comm.all_reduce_max(std::span<int64_t>(&too_large, 1));

@@ -11,6 +11,16 @@
 
 namespace berth::train {
 
+// What a GPU's memory has left for a micro-batch, in bytes: not all, for some goes in fragments, packed rows of embeddings, NCCL's buffers.
+int64_t room(at::Device device);
+
+// The largest micro-batch of at most `size` samples that the run may meet with: the longest samples that it learns from, the first ones
+// among equals, as a batch of its first epoch. Where samples are drawn, the longest may come again and again. Throws Error(kBadInput).
+data::Batch largest_micro_batch(const TrainSetup& setup, const TrainOptions& options, int64_t size, at::Device device);
+
+// Passes `batch` forward and backward; gradients are zero afterwards. No collective.
+void try_pass(const ModelInstance& model, const TrainOptions& options, const data::Batch& batch, at::Device device);
+
 // Passes `batch` forward and backward, only to see what memory that takes: so many bytes beyond what is held before. Nothing if the
 // GPU's memory does not suffice. Gradients are zero afterwards. No collective; for GPUs.
 std::optional<int64_t> try_micro_batch(const ModelInstance& model, const TrainOptions& options, const data::Batch& batch,

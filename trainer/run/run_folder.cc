@@ -22,8 +22,9 @@ std::string seen_from(const fs::path& run, const fs::path& path) {
 // A run begins anew: what is there is another run's, but for berth.log, which tells of all jobs.
 void supersede_run(const fs::path& run) {
   supersede_after(run, -1);
-  for (const char* record : {"metrics.jsonl", "tensorboard", "train_results.json", "eval_results.json", "test_results.json",
-                             "all_results.json", "training_results.md", "report.html", "provenance.json"})
+  for (const char* record :
+       {"metrics.jsonl", "tensorboard", "train_results.json", "eval_results.json", "test_results.json", "eval_analysis.json",
+        "test_analysis.json", "all_results.json", "training_results.md", "report.html", "provenance.json"})
     supersede(run / record);
   fs::remove(run / kTrainerStateFile);
 }
@@ -48,23 +49,24 @@ std::optional<RunState> final_state(const fs::path& run) {
   return fs::exists(file) ? std::optional(RunState::parse(data::read_file(file), file.string())) : std::nullopt;
 }
 
-std::optional<Choice> newest_in(const fs::path& run) {
-  const CheckpointSearch search = find_newest_valid(run);
+std::optional<Choice> newest_in(const fs::path& run, RunFolder::Use use) {
+  const bool takes = use == RunFolder::Use::kTake;
+  const CheckpointSearch search = find_newest_valid(run, data::kReadWaits, takes ? Damaged::kSetAside : Damaged::kLeave);
   for (const std::string& warning : search.warnings) BOOST_LOG_TRIVIAL(warning) << warning;
   if (!search.models.empty()) {
     const std::string from = search.newest ? search.newest->folder.filename().string() : "the start";
     BOOST_LOG_TRIVIAL(warning) << search.models.front().folder.string()
                                << " holds the model alone (--save-only-model), which no run can go on from: going on from "
                                << from << "; checkpoints of later steps are set aside as *.superseded";
-    supersede_after(run, search.newest ? search.newest->step : -1);
+    if (takes) supersede_after(run, search.newest ? search.newest->step : -1);
   }
   return search.newest ? std::optional(choose(run, search.newest->folder)) : std::nullopt;
 }
 
 // The checkpoint that --resume-from-checkpoint names, or the newest of the branch that began from it.
-Choice named(const fs::path& run, const fs::path& folder) {
+Choice named(const fs::path& run, const fs::path& folder, RunFolder::Use use) {
   const std::string from = seen_from(run, folder);
-  if (auto newest = newest_in(run); newest && newest->state.started_from == from) {
+  if (auto newest = newest_in(run, use); newest && newest->state.started_from == from) {
     BOOST_LOG_TRIVIAL(info) << "this run began from " << folder.string() << " and goes on from its own newest checkpoint";
     return *std::move(newest);
   }
@@ -76,7 +78,8 @@ Choice named(const fs::path& run, const fs::path& folder) {
       ": holds the model alone (--save-only-model), which no run can go on from; give it as --model to begin with its weights");
   Choice choice = choose(run, folder);
   choice.state.started_from = from;
-  if (const auto finished = final_state(run); !finished || finished->started_from != from) {
+  const auto finished = final_state(run);
+  if (use == RunFolder::Use::kTake && (!finished || finished->started_from != from)) {
     supersede_after(run, choice.state.global_step);
     fs::remove(run / kTrainerStateFile);
   }
@@ -84,24 +87,28 @@ Choice named(const fs::path& run, const fs::path& folder) {
 }
 
 // Rank 0: what the options mean, if anything.
-std::optional<Choice> choose(const TrainOptions& options) {
+std::optional<Choice> choose(const TrainOptions& options, RunFolder::Use use) {
   if (options.overwrite_output_dir || options.resume.from == Resume::From::kNothing) return std::nullopt;
-  if (options.resume.from == Resume::From::kNewest) return newest_in(options.output_dir);
-  return named(options.output_dir, options.resume.folder);
+  if (options.resume.from == Resume::From::kNewest) return newest_in(options.output_dir, use);
+  return named(options.output_dir, options.resume.folder, use);
 }
 
 }  // namespace
 
-RunFolder::RunFolder(const TrainOptions& options, comm::Communicator& comm) {
+RunFolder::RunFolder(const TrainOptions& options, comm::Communicator& comm, Use use) : use_(use) {
   comm::agree_on_root(comm, [&] {
     const fs::path& folder = options.output_dir;
     check(!fs::exists(folder) || fs::is_directory(folder), "--output-dir ", folder.string(), ": there is a file of that name");
-    OwnerOptions owner_options;
-    owner_options.tell_waiting = [](const std::string& why) { BOOST_LOG_TRIVIAL(info) << why; };
-    owner_ = std::make_unique<RunOwner>(folder, OwnerIdentity::of_this_process(), owner_options);
-    remove_leftovers(folder);
+    if (use == Use::kTake) {
+      OwnerOptions owner_options;
+      owner_options.tell_waiting = [](const std::string& why) { BOOST_LOG_TRIVIAL(info) << why; };
+      owner_ = std::make_unique<RunOwner>(folder, OwnerIdentity::of_this_process(), owner_options);
+      remove_leftovers(folder);
+    } else {
+      waits_for_ = look_for_owner(folder);
+    }
     if (options.overwrite_output_dir) {
-      supersede_run(folder);
+      if (use == Use::kTake) supersede_run(folder);
     } else if (options.resume.from == Resume::From::kNothing) {
       check_usage(!holds_a_run(folder), "--output-dir ", folder.string(),
                   " holds a run already: give another folder, leave --resume-from-checkpoint away to go on with it, or "
@@ -113,11 +120,12 @@ RunFolder::RunFolder(const TrainOptions& options, comm::Communicator& comm) {
 ResumePoint RunFolder::find_resume_point(const TrainOptions& options, comm::Communicator& comm) const {
   std::string folder, state, finished;
   comm::agree_on_root(comm, [&] {
-    if (const std::optional<Choice> choice = choose(options)) {
+    if (const std::optional<Choice> choice = choose(options, use_)) {
       folder = choice->folder.string();
       state = choice->state.to_json(/*epoch=*/0);
     }
-    if (const std::optional<RunState> final = final_state(options.output_dir)) finished = final->to_json(/*epoch=*/0);
+    const bool anew = use_ == Use::kLook && options.overwrite_output_dir;  // else no final state is left
+    if (const auto final = anew ? std::nullopt : final_state(options.output_dir)) finished = final->to_json(/*epoch=*/0);
   });
   comm.broadcast(folder, 0);
   comm.broadcast(state, 0);

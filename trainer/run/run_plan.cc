@@ -9,6 +9,8 @@
 namespace berth::train {
 namespace {
 
+constexpr int64_t kDefaultSteps = 500;  // transformers' logging_steps
+
 // A number of steps, or below 1 a share of the run, as transformers reads logging_steps, eval_steps and save_steps.
 int64_t interval(double steps, int64_t total_steps) {
   if (steps < 1) return std::max<int64_t>(1, static_cast<int64_t>(std::ceil(steps * static_cast<double>(total_steps))));
@@ -31,7 +33,8 @@ RunPlan RunPlan::make(const TrainOptions& options, int64_t split_size, int ranks
                                                  : batch.per_device_train_batch_size * ranks * batch.gradient_accumulation_steps;
   }
   check_usage(ranks <= h.global_batch, "there are ", ranks, " ranks, but the global batch has only ",
-              counted(h.global_batch, "sample"), ": start fewer ranks or raise --global-batch-size");
+              counted(h.global_batch, "sample"), ": start 1 to ", counted(h.global_batch, "rank"),
+              ", or raise --global-batch-size");
   h.num_samples = batch.max_train_samples < 0 ? split_size : std::min(split_size, batch.max_train_samples);
   h.drop_last = batch.drop_last;
   h.seed = options.seed;
@@ -45,10 +48,15 @@ RunPlan RunPlan::make(const TrainOptions& options, int64_t split_size, int ranks
     h.schedule_steps = h.total_steps;
     h.warmup_steps = resolve_warmup(options.warmup_steps, options.warmup_ratio, h.total_steps);
   }
-  plan.logging_steps = interval(options.logging.logging_steps, h.total_steps);
+  // As often as Trainer does, but at least at every fiftieth of a run.
+  const double logging_steps = options.logging.logging_steps;
+  plan.logging_steps =
+      logging_steps > 0 ? interval(logging_steps, h.total_steps) : std::clamp<int64_t>(h.total_steps / 50, 1, kDefaultSteps);
   const EvalSaveOptions& es = options.eval_save;
   if (es.eval_strategy == Strategy::kSteps)
-    plan.eval_steps = es.eval_steps > 0 ? interval(es.eval_steps, h.total_steps) : plan.logging_steps;
+    plan.eval_steps = es.eval_steps > 0   ? interval(es.eval_steps, h.total_steps)
+                      : logging_steps > 0 ? plan.logging_steps
+                                          : kDefaultSteps;
   if (es.save_strategy == Strategy::kSteps) plan.save_steps = interval(es.save_steps, h.total_steps);
   return plan;
 }
@@ -58,7 +66,8 @@ bool RunPlan::log_due(int64_t step, const LoggingOptions& options) const {
 }
 
 bool RunPlan::eval_due(int64_t step, const EvalSaveOptions& options) const {
-  if (options.eval_strategy == Strategy::kSteps) return step % eval_steps == 0 && static_cast<double>(step) >= options.eval_delay;
+  if (options.eval_strategy == Strategy::kSteps)
+    return (step % eval_steps == 0 || step == horizon.total_steps) && static_cast<double>(step) >= options.eval_delay;
   if (options.eval_strategy != Strategy::kEpoch) return false;
   return epoch_ends(step) && epoch_at(step) >= options.eval_delay;
 }

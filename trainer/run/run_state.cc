@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "data/check.h"
+#include "data/json/members.h"
 
 namespace berth::train {
 
@@ -59,6 +60,7 @@ std::string RunState::to_json(double epoch) const {
       {"kept_step", kept.step},
       {"kept_metric", kept.metric},
       {"not_kept", not_kept},
+      {"stops", stops},
       {"started_from", started_from},
       {"fixed_options", fixed_options},
       {"run_log", run_log},
@@ -66,58 +68,76 @@ std::string RunState::to_json(double epoch) const {
   return data::dump_json(state, 2) + "\n";
 }
 
+namespace {
+
+// Of an earlier berth, which did not write it.
+void read_if_there(const Json& object, const char* key, int64_t& value) {
+  if (object.contains(key)) data::read_member(object, key, value);
+}
+
+}  // namespace
+
 RunState RunState::parse(const std::string& text, const std::string& origin) {
+  using data::read_member;
   RunState s;
   try {
     const Json state = data::parse_json<Json>(text, "", kStateLimits);
-    s.global_step = state.at("global_step");
-    s.horizon.total_steps = state.at("max_steps");
+    read_member(state, "global_step", s.global_step);
+    read_member(state, "max_steps", s.horizon.total_steps);
     if (!state.at("best_metric").is_null()) s.best.metric = state.at("best_metric").get<double>();
-    s.best.step = state.at("best_global_step");
+    read_member(state, "best_global_step", s.best.step);
     s.log_history = state.at("log_history");
-    s.train_batch_size = state.value("train_batch_size", int64_t{0});
+    read_if_there(state, "train_batch_size", s.train_batch_size);
     const Json& own = state.at("berth");
-    s.samples_seen = own.at("samples_seen");
-    s.optimizer_steps = own.at("optimizer_steps");
-    s.skipped_in_a_row = own.value("skipped_in_a_row", int64_t{0});
-    s.overflowed_steps = own.value("overflowed_steps", int64_t{0});
-    if (own.contains("loss_scale") && !own["loss_scale"].is_null())
-      s.loss_scale = {.scale = own["loss_scale"].at("scale"), .updates = own["loss_scale"].at("updates")};
+    read_member(own, "samples_seen", s.samples_seen);
+    read_member(own, "optimizer_steps", s.optimizer_steps);
+    read_if_there(own, "skipped_in_a_row", s.skipped_in_a_row);
+    read_if_there(own, "overflowed_steps", s.overflowed_steps);
+    if (own.contains("loss_scale") && !own["loss_scale"].is_null()) {
+      read_member(own["loss_scale"], "scale", s.loss_scale.emplace().scale);
+      read_member(own["loss_scale"], "updates", s.loss_scale->updates);
+    }
     if (own.contains("plateau")) {
       const Json& plateau = own["plateau"];
       if (!plateau.at("best").is_null()) s.plateau.best = plateau["best"].get<double>();
-      plateau.at("bad").get_to(s.plateau.bad);
-      plateau.at("cooldown").get_to(s.plateau.cooldown);
-      plateau.at("reductions").get_to(s.plateau.reductions);
+      read_member(plateau, "bad", s.plateau.bad);
+      read_member(plateau, "cooldown", s.plateau.cooldown);
+      read_member(plateau, "reductions", s.plateau.reductions);
     }
-    s.last_eval_step = own.at("last_eval_step");
-    s.complete = own.at("complete");
-    s.horizon.warmup_steps = own.at("warmup_steps");
+    read_member(own, "last_eval_step", s.last_eval_step);
+    read_member(own, "complete", s.complete);
+    read_member(own, "warmup_steps", s.horizon.warmup_steps);
     s.horizon.schedule = parse_schedule(own.at("lr_scheduler_type").get<std::string>());
-    s.horizon.global_batch = own.at("global_batch");
-    s.horizon.num_samples = own.at("num_samples");
-    s.horizon.drop_last = own.at("drop_last");
-    s.horizon.seed = own.at("seed");
-    s.horizon.data_seed = own.at("data_seed");
-    s.best.without_improvement = own.at("evaluations_without_improvement");
+    read_member(own, "global_batch", s.horizon.global_batch);
+    read_member(own, "num_samples", s.horizon.num_samples);
+    read_member(own, "drop_last", s.horizon.drop_last);
+    read_member(own, "seed", s.horizon.seed);
+    read_member(own, "data_seed", s.horizon.data_seed);
+    read_member(own, "evaluations_without_improvement", s.best.without_improvement);
     if (own.contains("kept_step")) {
-      s.best.greater = own.at("greater_is_better");
+      read_member(own, "greater_is_better", s.best.greater);
       if (!own.at("last_metric").is_null()) s.best.last = own.at("last_metric").get<double>();
-      s.kept = {.step = own.at("kept_step"), .metric = own.at("kept_metric"), .checkpoint = {}};
-      s.not_kept = own.at("not_kept");
-      s.started_from = own.at("started_from");
+      read_member(own, "kept_step", s.kept.step);
+      read_member(own, "kept_metric", s.kept.metric);
+      read_member(own, "not_kept", s.not_kept);
+      read_member(own, "started_from", s.started_from);
       s.fixed_options = own.at("fixed_options");
-      s.horizon.schedule_steps = own.at("schedule_steps");
+      read_member(own, "schedule_steps", s.horizon.schedule_steps);
       const Json& since = own.at("global_batch_since");
-      s.horizon.start = {.step = since.at("step"), .epoch = since.at("epoch"), .sample = since.at("sample")};
-      s.horizon.schedule_start = since.at("schedule_step");
+      read_member(since, "step", s.horizon.start.step);
+      read_member(since, "epoch", s.horizon.start.epoch);
+      read_member(since, "sample", s.horizon.start.sample);
+      read_member(since, "schedule_step", s.horizon.schedule_start);
     } else {  // of a berth that did not tell the best model from the best that was kept
       s.kept = {.step = s.best.step, .metric = s.best.metric.value_or(0), .checkpoint = {}};
       s.horizon.schedule_steps = s.horizon.total_steps;
     }
     if (s.kept.step > 0) s.kept.checkpoint = state.at("best_model_checkpoint");
+    if (own.contains("stops")) s.stops = own.at("stops").get<std::vector<int64_t>>();
     s.run_log = own.at("run_log");
     s.environment = own.at("environment");
+    int64_t ranks = 1;
+    if (s.environment.is_object()) read_if_there(s.environment, "ranks", ranks);
   } catch (const Error& error) {
     fail(ExitCode::kBadInput, origin, ": not a training state that berth can resume: ", error.what());
   } catch (const Json::exception& error) {

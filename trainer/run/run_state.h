@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "data/json/json.h"
 #include "trainer/optim/adamw_options.h"
@@ -39,6 +40,9 @@ struct RunState {
   std::string not_kept;  // why there is no checkpoint of the best model; "": there is, or none was asked for
 
   nlohmann::ordered_json fixed_options;  // fixed_options.h; null: of a berth that did not store them
+
+  // Steps of the checkpoints that are there, or were, only for a stopped job to be gone on with: the next one replaces them.
+  std::vector<int64_t> stops;
 
   // The checkpoint that --resume-from-checkpoint named when this branch of the run began; "": none. As KeptModel::checkpoint.
   std::string started_from;

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <boost/log/trivial.hpp>
+#include <memory>
 
 #include "data/check.h"
+#include "data/files/failpoint.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/comm/agree.h"
+#include "trainer/run/records.h"
 #include "trainer/run/replicas.h"
 #include "trainer/use/pretrained.h"
 
@@ -35,6 +38,18 @@ uint64_t bytes_of(const NamedTensors& tensors) {
 std::string told(const std::string& error) {
   BOOST_LOG_TRIVIAL(warning) << error << "; the earlier ones are untouched, the next save tries again";
   return error;
+}
+
+// The checkpoint that rotation spares.
+std::optional<int64_t> spared(const RunState& state) {
+  return state.kept.step > 0 ? std::optional(state.kept.step) : std::nullopt;
+}
+
+// Checkpoints that nobody needs when there is another whole one, or the run is complete.
+std::vector<int64_t> earlier_stops(const RunState& state) {
+  std::vector<int64_t> stops = state.stops;
+  std::erase_if(stops, [&](int64_t step) { return step == state.kept.step || (step == state.global_step && !state.complete); });
+  return stops;
 }
 
 std::string checkpoint_name(int64_t step) { return concat("checkpoint-", step); }
@@ -71,25 +86,21 @@ struct Saving::Content {
   int64_t step = 0;
   std::string why;
   NamedTensors weights;
-  std::optional<NamedTensors> moments;  // unset: the model alone
+  bool with_moments = false;  // else the model alone
+  NamedTensors moments;
   std::string state;
-  std::optional<int64_t> kept;  // step of the checkpoint that rotation spares
+  std::optional<int64_t> spared;
+  std::vector<int64_t> replaced;  // steps of earlier checkpoints
 };
-
-Saving::Content Saving::copy(const RunState& state, std::string_view why, const std::optional<AdamW::State>& moments) {
-  return {.step = state.global_step,
-          .why = std::string(why),
-          .weights = weights_copy_.of(weights()),
-          .moments = moments ? std::optional(moments_copy_.of(*moments)) : std::nullopt,
-          .state = state_json(state),
-          .kept = state.kept.step > 0 ? std::optional(state.kept.step) : std::nullopt};
-}
 
 void Saving::checkpoint(std::string_view why, What what) {
   settle();
   const auto began = Clock::now();
   check_replicas(setup_.model->parameters(), comm_, setup_.state.global_step);
   comm::agree_on_root(comm_, [&] { folder_.check_still_owner(); });
+  const int64_t step = setup_.state.global_step;
+  std::erase(setup_.state.stops, step);
+  if (what == What::kOfStop && !(step > 0 && setup_.plan.save_due(step, options_.eval_save))) setup_.state.stops.push_back(step);
   RunState state = setup_.state;
   if (state.beats_kept()) {
     state.kept = {.step = state.global_step, .metric = *state.metric_now(), .checkpoint = checkpoint_name(state.global_step)};
@@ -98,28 +109,56 @@ void Saving::checkpoint(std::string_view why, What what) {
   pending_ = Pending{.step = state.global_step, .kept = state.kept, .not_kept = state.not_kept};
   std::optional<AdamW::State> moments;
   setup_.optimizer->swap_averages();
-  if (what == What::kWhole || !options_.eval_save.save_only_model) moments = setup_.optimizer->gathered_state();
-  if (comm_.rank() == 0) begin_to_write(state, why, moments, began);
-  setup_.optimizer->swap_averages();
+  if (what == What::kOfStop || !options_.eval_save.save_only_model) moments = setup_.optimizer->gathered_state();
+  stood_still_ = seconds_since(began);
+  if (comm_.rank() == 0) begin_to_write(state, why, moments);
+  setup_.optimizer->swap_averages();  // which waits for the copy
+  stood_still_ = seconds_since(began);
+  waited_ = 0;
   last_ = Clock::now();
 }
 
-void Saving::begin_to_write(const RunState& state, std::string_view why, const std::optional<AdamW::State>& moments,
-                            Clock::time_point began) {
+void Saving::begin_to_write(const RunState& state, std::string_view why, const std::optional<AdamW::State>& moments) {
   try {
-    Content content = copy(state, why, moments);
-    writing_ = std::async(std::launch::async, [this, content = std::move(content), waited = seconds_since(began)]() mutable {
-      std::string error = write(content, waited);
-      content = {};
-      weights_copy_.release();
-      moments_copy_.release();
-      return error;
-    });
+    weights_copy_.begin(weights());
+    if (moments) moments_copy_.begin(*moments);
+    Content content{.step = state.global_step,
+                    .why = std::string(why),
+                    .weights = {},
+                    .with_moments = moments.has_value(),
+                    .moments = {},
+                    .state = state_json(state),
+                    .spared = spared(state),
+                    .replaced = moments ? earlier_stops(state) : std::vector<int64_t>{}};
+    std::promise<void> copied;
+    auto is_copied = std::make_shared<std::future<void>>(copied.get_future());
+    writing_ = std::async(std::launch::async, &Saving::copy_and_write, this, std::move(content), std::move(copied));
+    setup_.optimizer->before_next_change([this, is_copied = std::move(is_copied)] { wait_for(*is_copied); });
   } catch (const std::exception& error) {  // no memory for the copy, or no thread
     std::promise<std::string> failed;
     failed.set_value(told(concat(checkpoint_name(state.global_step), " was not saved: ", as_error(error).what())));
     writing_ = failed.get_future();
   }
+}
+
+void Saving::wait_for(const std::future<void>& copied) {
+  const auto began = Clock::now();
+  copied.wait();
+  const double seconds = seconds_since(began);
+  stood_still_ = stood_still_ + seconds;
+  waited_ += seconds;
+}
+
+std::string Saving::copy_and_write(Content content, std::promise<void> copied) {
+  data::failpoint("copy");
+  content.weights = weights_copy_.finish();
+  if (content.with_moments) content.moments = moments_copy_.finish();
+  copied.set_value();
+  std::string error = write(content);
+  content = {};
+  weights_copy_.release();
+  moments_copy_.release();
+  return error;
 }
 
 bool Saving::settle() {
@@ -223,6 +262,8 @@ void Saving::load_best() {
 
 void Saving::write_final_model() const {
   folder_.check_still_owner();
+  // Of a job that was killed after its last save.
+  rotate_checkpoints(options_.output_dir, options_.eval_save.save_total_limit, spared(setup_.state));
   try {
     write_model(options_.output_dir, weights());
     data::sync_folder(options_.output_dir);
@@ -233,15 +274,17 @@ void Saving::write_final_model() const {
         ExitCode::kInternal, error.what(),
         "; the final model is not complete: start the same command again when this works, it goes on from the newest checkpoint");
   }
+  remove_checkpoints(options_.output_dir, earlier_stops(setup_.state));
+  remove_superseded(options_.output_dir, {setup_.state.started_from, setup_.state.kept.checkpoint});
 }
 
-std::string Saving::write(const Content& content, double waited) const {
+std::string Saving::write(const Content& content) const {
   const auto began = Clock::now();
   std::optional<HostTensors> moments;
-  if (content.moments) moments.emplace(*content.moments);
-  std::string error =
-      no_room(options_.output_dir, bytes_of(content.weights) + (content.moments ? bytes_of(*content.moments) : 0));
+  if (content.with_moments) moments.emplace(content.moments);
+  std::string error = no_room(options_.output_dir, bytes_of(content.weights) + bytes_of(content.moments));
   if (!error.empty()) return told(concat(checkpoint_name(content.step), " was not saved: ", error));
+  sync_log(options_);
   error =
       save_checkpoint(options_.output_dir, {.step = content.step,
                                             .write_model = [&](const fs::path& to) { return write_model(to, content.weights); },
@@ -251,8 +294,9 @@ std::string Saving::write(const Content& content, double waited) const {
   write_seconds_ = seconds_since(began);
   BOOST_LOG_TRIVIAL(info) << "saved " << (options_.output_dir / checkpoint_name(content.step)).string()
                           << (content.why.empty() ? "" : concat(" (", content.why, ")")) << " in " << rounded(write_seconds_)
-                          << " s, for which training stood still for " << rounded(waited) << " s";
-  rotate_checkpoints(options_.output_dir, options_.eval_save.save_total_limit, content.kept);
+                          << " s, for which training stood still for " << rounded(stood_still_) << " s";
+  remove_checkpoints(options_.output_dir, content.replaced);
+  rotate_checkpoints(options_.output_dir, options_.eval_save.save_total_limit, content.spared);
   return "";
 }
 

@@ -7,6 +7,7 @@
 #include <future>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "trainer/run/host_copy.h"
 #include "trainer/run/run_folder.h"
@@ -19,17 +20,20 @@ class Saving {
   // All must outlive it; `setup` is the run's, whose state is what is saved.
   Saving(const TrainOptions& options, const RunFolder& folder, TrainSetup& setup, comm::Communicator& comm);
 
-  // kAsAsked: without the optimizer's state if --save-only-model says so; kWhole: so that the run can go on from it.
-  enum class What { kAsAsked, kWhole };
+  // kAsAsked: without the optimizer's state if --save-only-model says so. kOfStop: whole, so that the run can go on from it; the
+  // next whole one, or the end of the run, removes it if its step has no other reason to be kept.
+  enum class What { kAsAsked, kOfStop };
   // Rank 0: warns if the disk has no room for what the run will save at most at one time.
   void look_for_room() const;
-  // Begins checkpoint-<step>, whose model is the average where averages are kept: the host takes a copy, and a thread writes it, and
-  // then rotates older ones out, while training goes on. At most one is under way. `why` is for the log; may be empty. A collective
+  // Begins checkpoint-<step>, whose model is the average where averages are kept: a thread takes a copy, for which only the next update
+  // waits, writes it, and then rotates older ones out, while training goes on. From a GPU the copy is taken here. At most one is under way. `why` is for the log; may be empty. A collective
   // call; throws AgreedError(kDiverged) if replicas differ.
   void checkpoint(std::string_view why = "", What what = What::kAsAsked);
   // Waits for it. False, after a warning, if it could not be written: the next save tries again. Only a checkpoint that was written
   // becomes the state's best kept model. A collective call.
   bool settle();
+  // Seconds since the last call for which an update has waited for a copy.
+  double take_waited() { return std::exchange(waited_, 0); }
   double seconds_since_checkpoint() const;
   // Rank 0: what a checkpoint takes of the disk, and how long the last one took from its begin to the disk (0: there was none).
   uint64_t checkpoint_bytes() const;
@@ -53,11 +57,11 @@ class Saving {
 
   // All that a checkpoint is made of, apart from what training changes.
   struct Content;
-  void begin_to_write(const RunState& state, std::string_view why, const std::optional<AdamW::State>& moments,
-                      std::chrono::steady_clock::time_point began);
-  Content copy(const RunState& state, std::string_view why, const std::optional<AdamW::State>& moments);
-  // On the thread. "" or why it failed. `waited`: seconds that training stood still for it.
-  std::string write(const Content& content, double waited) const;
+  void begin_to_write(const RunState& state, std::string_view why, const std::optional<AdamW::State>& moments);
+  void wait_for(const std::future<void>& copied);
+  // On the thread.
+  std::string copy_and_write(Content content, std::promise<void> copied);
+  std::string write(const Content& content) const;  // "" or why it failed
   std::vector<data::FileDigest> write_model(const std::filesystem::path& folder, const NamedTensors& weights) const;
   NamedTensors weights() const;
   std::string state_json(const RunState& state) const;
@@ -78,9 +82,11 @@ class Saving {
     std::string not_kept;
   };
   std::optional<Pending> pending_;
-  HostCopy weights_copy_, moments_copy_;           // rank 0
-  mutable std::atomic<double> write_seconds_ = 0;  // rank 0
-  std::future<std::string> writing_;               // rank 0; the last member: it is waited for before the others go
+  HostCopy weights_copy_, moments_copy_;  // rank 0, as all below
+  std::atomic<double> stood_still_ = 0;   // seconds, of training, for the checkpoint under way
+  double waited_ = 0;                     // of them those in updates, since take_waited()
+  mutable std::atomic<double> write_seconds_ = 0;
+  std::future<std::string> writing_;  // the last member: it is waited for before the others go
 };
 
 }  // namespace berth::train

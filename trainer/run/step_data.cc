@@ -21,6 +21,8 @@ c10::Stream copy_stream(at::Device device) {
 
 }  // namespace
 
+int64_t most_micro_batch_tokens(at::Device device) { return device.is_cpu() ? kCpuMicroBatchTokens : 0; }
+
 StepDataMaker::StepDataMaker(const ModelInstance& model, at::Device device) : model_(model), copies_(copy_stream(device)) {
   for (const Bucket& bucket : model.parameters().buckets())
     if (bucket.kind == GradKind::kRows)
@@ -51,15 +53,21 @@ data::Prefetcher<StepData> read_ahead(const TrainOptions& options, const TrainSe
     std::vector<int32_t> lengths;
     for (int64_t sample : samples) lengths.push_back(setup.train->lengths()[static_cast<size_t>(sample)]);
     return data::deal(samples, lengths, comm.size(), options.batch.per_device_train_batch_size,
-                      comm.device().is_cpu() ? kCpuMicroBatchTokens : 0)[static_cast<size_t>(comm.rank())];
+                      most_micro_batch_tokens(comm.device()))[static_cast<size_t>(comm.rank())];
   };
   const auto make = [&setup, share, transform = batch_transform(options, setup), sampler = setup.plan.horizon.sampler(),
                      make_data = StepDataMaker(*setup.model, comm.device())](int64_t step) -> std::optional<StepData> {
     if (step >= setup.plan.horizon.total_steps) return std::nullopt;
-    std::vector<data::Batch> batches = data::read_batches(*setup.train, share(step));
-    if (transform)
-      for (data::Batch& batch : batches) transform(batch, static_cast<uint64_t>(sampler.position(step).epoch));
-    return make_data(std::move(batches));
+    try {
+      std::vector<data::Batch> batches = data::read_batches(*setup.train, share(step));
+      if (transform)
+        for (data::Batch& batch : batches) transform(batch, static_cast<uint64_t>(sampler.position(step).epoch));
+      return make_data(std::move(batches));
+    } catch (...) {
+      StepData none = make_data({});
+      none.failure = std::current_exception();
+      return none;
+    }
   };
   return data::Prefetcher<StepData>(make, setup.state.global_step, kStepsAhead);
 }

@@ -10,7 +10,6 @@
 namespace berth::train {
 namespace {
 
-constexpr double kSlowDisk = 50e6;     // bytes a second
 constexpr double kFading = 0.9;        // of an earlier, slower step or evaluation
 constexpr double kSafety = 1.5;        // times what is expected
 constexpr double kAtLeast = 1;         // second

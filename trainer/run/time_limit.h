@@ -8,6 +8,9 @@
 
 namespace berth::train {
 
+// Bytes a second of a checkpoint, until one was written: a slow disk's.
+inline constexpr double kSlowDisk = 50e6;
+
 class TimeLimit {
  public:
   // `end`: when the job is ended; unset: never. A checkpoint of `bytes` is expected to take as long as on a slow disk until one was

@@ -10,12 +10,14 @@
 #include "trainer/comm/agree.h"
 #include "trainer/model/flops.h"
 #include "trainer/run/environment.h"
+#include "trainer/run/introduction.h"
 #include "trainer/run/micro_batch.h"
 #include "trainer/run/not_finite.h"
 #include "trainer/run/peak_flops.h"
 #include "trainer/run/records.h"
 #include "trainer/run/saving.h"
 #include "trainer/run/step_data.h"
+#include "trainer/run/stragglers.h"
 #include "trainer/run/time_limit.h"
 #include "trainer/run/train_setup.h"
 #include "trainer/run/train_step.h"
@@ -35,7 +37,7 @@ class TrainLoop {
       : options_(options),
         comm_(comm),
         hooks_(std::move(hooks)),
-        setup_(set_up(options, folder, comm)),
+        setup_(set_up(options, &folder, comm)),
         saving_(options, folder, setup_, comm) {}
 
   TrainOutcome run();
@@ -44,6 +46,7 @@ class TrainLoop {
   // Each returns false if a stop was agreed on.
   bool train_to_the_end();
   bool take_step(TrainStep& train_step, StepData data);
+  void look_at_ranks(const TrainStep& train_step);
   bool time_is_up(const TrainStep& train_step);
   bool evaluate_now();
 
@@ -71,12 +74,17 @@ class TrainLoop {
   ModelFlops flops_;
   double peak_flops_ = 0;  // of all ranks, a second; NaN: not known
   Clock::time_point last_step_ = Clock::now();
-  std::optional<TimeLimit> limit_;  // rank 0
-  JobSeconds seconds_;              // rank 0
+  std::optional<Stragglers> stragglers_;  // rank 0
+  std::optional<TimeLimit> limit_;        // rank 0
+  JobSeconds seconds_;                    // rank 0
 };
 
 TrainOutcome TrainLoop::run() {
-  if (state_.complete) return TrainOutcome::kDone;
+  if (state_.complete) {
+    if (comm_.rank() == 0) tell_idle_options(options_.output_dir, hooks_.options);
+    return TrainOutcome::kDone;
+  }
+  comm_.set_stage("start: planning");
   state_.environment = describe_environment(comm_, setup_.model->parameters().is_cut(), state_.environment);
   if (options_.batch.auto_find_batch_size) {
     options_.batch.per_device_train_batch_size = find_micro_batch(setup_, options_, comm_);
@@ -88,15 +96,22 @@ TrainOutcome TrainLoop::run() {
   comm::agree_on_root(comm_,
                       [&] { seconds_ = lost_after(state_.global_step, state_.horizon.global_batch, options_.output_dir); });
   comm::agree_on_root(comm_, [&] { log_ = open_log(options_, state_, std::move(hooks_.sinks)); });
-  Provenance provenance = provenance_of(setup_, hooks_.version, hooks_.options, comm_);
+  std::vector<std::string> hosts = hosts_of_ranks(comm_);
+  Provenance provenance = provenance_of(setup_, hooks_.version, hooks_.options, hosts, comm_);
+  provenance.changed_options = hooks_.changed_options;
   if (log_) {
+    stragglers_.emplace(std::move(hosts));
     provenance_.emplace(options_.output_dir, std::move(provenance)).write(seconds_);
+    for (const std::string& line : introduction(options_, setup_)) BOOST_LOG_TRIVIAL(info) << line;
+    if (const std::string told = warm_up_warning(state_.horizon, options_.optimizer.learning_rate); !told.empty())
+      BOOST_LOG_TRIVIAL(warning) << told;
     saving_.look_for_room();
     limit_.emplace(hooks_.end ? std::optional(seconds_of(*hooks_.end)) : std::nullopt, saving_.checkpoint_bytes());
     log_->started(state_.global_step, state_.horizon.total_steps);
   }
   if (!train_to_the_end()) {
-    save("stopped early", Saving::What::kWhole);
+    if (log_) log_->stopped();
+    save("stopped early", Saving::What::kOfStop);
     const bool saved = saving_.settle();
     note_seconds();
     if (!saved)
@@ -112,7 +127,7 @@ bool TrainLoop::train_to_the_end() {
   if (state_.global_step > 0 && plan_.eval_due(state_.global_step, options_.eval_save) &&
       state_.last_eval_step != state_.global_step) {
     if (!evaluate_now()) return false;
-    if (saving_.best_is_wanted()) save();
+    if (saving_.best_is_wanted() || plan_.save_due(state_.global_step, options_.eval_save)) save();
   }
   if (options_.eval_save.eval_on_start && state_.global_step == 0 && state_.last_eval_step < 0 && !evaluate_now()) return false;
   seconds_.start = std::chrono::duration<double>(Clock::now() - hooks_.begin).count() - seconds_.evaluation - seconds_.checkpoint;
@@ -123,7 +138,8 @@ bool TrainLoop::train_to_the_end() {
     if (data::failpoint_is_set("step")) saving_.settle();
     data::failpoint("step");
     const int64_t step = state_.global_step + train_step.under_way() + 1;
-    comm_.set_stage(concat("step ", step));
+    comm_.set_stage(concat("step ", step, ": reading data"));
+    train_step.begin_clock();
     std::optional<StepData> data = prefetcher.next();
     check_internal(data.has_value(), "no data for step ", step, " of ", state_.horizon.total_steps);
     if (!take_step(train_step, std::move(*data))) return false;
@@ -137,6 +153,7 @@ bool TrainLoop::take_step(TrainStep& train_step, StepData data) {
   const EvalSaveOptions& o = options_.eval_save;
   const bool timed = o.save_seconds > 0 && comm_.rank() == 0 && saving_.seconds_since_checkpoint() >= o.save_seconds;
   const ControlWord control = train_step.agree(std::move(data), {.stop = hooks_.stop() || time_is_up(train_step), .save = timed});
+  look_at_ranks(train_step);
   if (control.stop) {
     finish_steps(train_step, 0);
     return false;
@@ -149,10 +166,21 @@ bool TrainLoop::take_step(TrainStep& train_step, StepData data) {
   const bool last = step == state_.horizon.total_steps;
   const bool due = last || control.save || plan_.eval_due(step, o) || plan_.save_due(step, o);
   finish_steps(train_step, due ? 0 : train_step.most_under_way());
+  train_step.end_clock();
   if (!due) return true;
   if (plan_.eval_due(state_.global_step, o) && !evaluate_now()) return false;
   if (control.save || saving_.best_is_wanted() || plan_.save_due(state_.global_step, o)) save();
   return true;
+}
+
+// What all ranks needed for their last step.
+void TrainLoop::look_at_ranks(const TrainStep& train_step) {
+  if (!stragglers_) return;
+  const double wait = std::min(wait_for_slowest(train_step.parts_of_ranks()), seconds_.train);
+  seconds_.wait += wait;
+  seconds_.train -= wait;
+  for (const std::string& line : stragglers_->saw_step(train_step.parts_of_ranks(), train_step.seconds()))
+    BOOST_LOG_TRIVIAL(warning) << line;
 }
 
 // Whether the next step might be one too many.
@@ -187,11 +215,11 @@ void TrainLoop::finish_step(TrainStep& train_step) {
   state_.optimizer_steps = setup_.optimizer->steps();
   if (!overflow_is_skipped(state_, result, comm_.rank())) {
     state_.skipped_in_a_row = result.finite ? 0 : state_.skipped_in_a_row + 1;
-    if (!result.finite) stop_or_skip(state_, options_.on_nan, train_step.culprit(), comm_.rank());
+    if (!result.finite) stop_or_skip(state_, options_.on_nan, train_step.culprit(state_.global_step - 1), comm_.rank());
   }
   if (!log_) return;
   const Clock::time_point now = Clock::now();
-  const double seconds = std::chrono::duration<double>(now - last_step_).count();
+  const double waited = saving_.take_waited(), seconds = std::chrono::duration<double>(now - last_step_).count() - waited;
   const bool log_due = plan_.log_due(state_.global_step, options_.logging);
   log_->step({.step = state_.global_step,
               .epoch = plan_.epoch_at(state_.global_step),
@@ -210,15 +238,19 @@ void TrainLoop::finish_step(TrainStep& train_step) {
   last_step_ = now;
   limit_->saw_step(seconds);
   seconds_.train += seconds;
+  seconds_.checkpoint += waited;
+  seconds_.steps = train_step.phases();
 }
 
 bool TrainLoop::evaluate_now() {
   const trace::Range range("evaluate");
+  comm_.set_stage(concat("evaluation after step ", state_.global_step));
   const EvaluateOptions options{.batch_size = options_.batch.per_device_eval_batch_size,
                                 .max_samples = options_.batch.max_eval_samples,
                                 .precision = options_.model_options.precision,
                                 .predictions = options_.predictions,
-                                .transform = batch_transform(options_, setup_)};
+                                .transform = batch_transform(options_, setup_),
+                                .analyse_with = log_ ? &*setup_.tokenizer : nullptr};
   const auto progress = [&](int64_t done, int64_t total) {
     if (log_) log_->evaluating(done, total);
   };
@@ -238,6 +270,8 @@ bool TrainLoop::evaluate_now() {
     add_speed(report.metrics, result.seconds, result.samples, result.batches);
     log_->eval(report);
     if (limit_) limit_->saw_evaluation(result.seconds);
+    const bool of_final_model = !options_.eval_save.load_best_model_at_end || best.step == state_.global_step;
+    if (of_final_model && !at_start) write_analysis(options_.output_dir, *setup_.validation, state_.global_step, result);
   }
   last_step_ = Clock::now();
   seconds_.evaluation += std::chrono::duration<double>(last_step_ - began).count();
@@ -258,6 +292,7 @@ void TrainLoop::count(const BestModel& best) {
 
 void TrainLoop::save(std::string_view why, Saving::What what) {
   const trace::Range range("save");
+  comm_.set_stage(concat("checkpoint after step ", state_.global_step));
   remember_log();
   const auto began = Clock::now();
   saving_.checkpoint(why, what);
@@ -277,7 +312,9 @@ void TrainLoop::remember_log() {
 }
 
 void TrainLoop::finish() {
+  comm_.set_stage("end: saving the model");
   const auto began = Clock::now();
+  data::failpoint("finish");
   setup_.optimizer->swap_averages();
   saving_.load_best();
   state_.complete = true;
@@ -287,7 +324,9 @@ void TrainLoop::finish() {
     remember_log();
     write_closing_table(options_.output_dir, state_.log_history);
     write_card(options_, setup_, hooks_.command, hooks_.version, saving_.model_step());
+    data::failpoint("finish");
     saving_.write_final_model();
+    data::failpoint("finish");
     seconds_.checkpoint += std::chrono::duration<double>(Clock::now() - began).count();
     note_seconds();
   });

@@ -25,6 +25,7 @@ struct TrainHooks {
   std::vector<std::unique_ptr<Sink>> sinks = {};  // rank 0: further listeners, e.g. the progress line
   std::string version = {};                       // of berth, for provenance
   nlohmann::ordered_json options = {};            // all options, for provenance
+  std::vector<std::string> changed_options = {};  // those of them that are not as by default
   std::string command = {};                       // "berth train --model …", for a shell, for the model card
 };
 

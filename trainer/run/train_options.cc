@@ -84,6 +84,9 @@ void TrainOptions::validate() const {
               "--model is missing: give the folder of a pretrained BERT (config.json, model.safetensors, vocab.txt)");
   check_usage(!data.empty(), "--data is missing: give the .h5 file that berth prepare wrote");
   check_usage(!output_dir.empty(), "--output-dir is missing: give the folder that the run is to be written to");
+  std::error_code unlike;
+  check_usage(!std::filesystem::equivalent(model, output_dir, unlike), "--output-dir ", output_dir.string(),
+              " is the folder of --model, which the trained model would replace: give another one");
   check_usage(num_train_epochs > 0 || max_steps > 0, "--num-train-epochs must be positive, got ", num_train_epochs);
   check_range("--max-steps", max_steps, -1, kMostSteps);
   batch.validate();
@@ -103,7 +106,6 @@ void TrainOptions::validate() const {
   predictions.validate();
   check_range("--warmup-steps", warmup_steps, 0, kMostSteps);
   check_range("--warmup-ratio", warmup_ratio, 0, 1);
-  check_usage(logging.logging_steps > 0, "--logging-steps must be positive, got ", logging.logging_steps);
   check_range("--logging-steps", logging.logging_steps, 0, kMostSteps);
   eval_save.validate();
   masks.validate();

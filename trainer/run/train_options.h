@@ -82,7 +82,7 @@ struct ModelOptions {
 
 struct EvalSaveOptions {
   Strategy eval_strategy = Strategy::kNo;
-  double eval_steps = 0;  // 0: logging_steps; below 1: a share of the run
+  double eval_steps = 0;  // 0: logging_steps if given, else 500; below 1: a share of the run
   double eval_delay = 0;  // epochs or steps to wait before the first evaluation
   Strategy save_strategy = Strategy::kSteps;
   double save_steps = 500;       // below 1: a share of the run
@@ -101,7 +101,7 @@ struct EvalSaveOptions {
 };
 
 struct LoggingOptions {
-  double logging_steps = 500;  // below 1: a share of the run
+  double logging_steps = 0;  // 0: 500, or a fiftieth of the run if that is less; below 1: a share of the run
   bool logging_first_step = false;
   ReportTo report_to;
   std::filesystem::path logging_dir;  // empty: output_dir/tensorboard

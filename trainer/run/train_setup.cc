@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/log/trivial.hpp>
 #include <cmath>
 #include <fstream>
@@ -101,6 +102,14 @@ void weigh_labels(TrainSetup& setup, const TrainOptions& options, comm::Communic
   comm::agree(comm, [&] { setup.draws = balanced_draws(*setup.train, samples, setup.plan.horizon.data_seed); });
 }
 
+void tell_global_batch(const Horizon& now, const Horizon& before) {
+  const int64_t step = now.start.step, left = now.total_steps - step;
+  BOOST_LOG_TRIVIAL(info) << "--global-batch-size: " << counted(now.global_batch, "sample") << " a step from step " << step
+                          << " on, " << before.global_batch << " until there: " << counted(now.total_steps, "step")
+                          << " in all instead of " << before.total_steps << "; the " << left
+                          << " that are left take the learning rate evenly to the end of its schedule";
+}
+
 // Keeps what the run is made with in its state; a run that goes on must be made with what it began with.
 void fix_options(TrainSetup& setup, const BertConfig& config, const TrainOptions& options, comm::Communicator& comm) {
   const nlohmann::ordered_json now =
@@ -108,8 +117,10 @@ void fix_options(TrainSetup& setup, const BertConfig& config, const TrainOptions
   if (setup.resumed) {
     nlohmann::ordered_json began = began_with(setup.state);
     // With another global batch the same epochs are another number of steps.
-    if (setup.plan.horizon.global_batch != setup.state.horizon.global_batch) began["max_steps"] = now["max_steps"];
+    const bool other_batch = setup.plan.horizon.global_batch != setup.state.horizon.global_batch;
+    if (other_batch) began["max_steps"] = now["max_steps"];
     comm::agree(comm, [&] { check_fixed_options(began, now, options.allow_change, setup.model_folder.string()); });
+    if (other_batch && comm.rank() == 0) tell_global_batch(setup.plan.horizon, setup.state.horizon);
   }
   setup.state.horizon = setup.plan.horizon;
   setup.state.fixed_options = now;
@@ -137,9 +148,8 @@ std::optional<DocumentWindows> windows_of(const data::DatasetInfo& info, const s
 
 // The head that the options ask for, else the config's, as far as the task has it.
 CustomHead choose_head(CustomHead head, const ModelOptions& options, data::TaskKind task) {
-  using enum data::LabelShape;
-  const data::LabelShape labels = data::task_info(task).labels;
-  const bool of_texts = labels == kClass || labels == kFloat || labels == kMultiHot, of_tokens = labels == kTokenClass;
+  const bool of_texts = data::task_info(task).labels_texts(),
+             of_tokens = data::task_info(task).labels == data::LabelShape::kTokenClass;
   if (!of_texts && !of_tokens) head = {};
   if (!of_texts) head.pooling = TextPooling::kPooler;
   check_usage(of_texts || !options.pooling, "--pooling is for the classification and regression of texts, not for ",
@@ -188,6 +198,8 @@ BertConfig load_config(TrainSetup& setup, const TrainOptions& options, comm::Com
     config.head = choose_head(config.head, o, info.task);
     check_has_class(config, info.task, origin);
     config.windows = windows_of(info, o.document_pooling, config.windows);
+    config.text_pairs = pairs_of(*setup.train, info.task);
+    config.max_length = info.max_length;
   });
   return config;
 }
@@ -230,7 +242,8 @@ void make_model(TrainSetup& setup, const BertConfig& config, const TrainOptions&
   const bool from_files = !options.from_scratch || setup.resumed;
   const PretrainedOptions taking{.family = config.family->class_prefix,
                                  .allow_new_head = !setup.resumed,
-                                 .ignore_mismatched_sizes = options.model_options.ignore_mismatched_sizes};
+                                 .ignore_mismatched_sizes = options.model_options.ignore_mismatched_sizes,
+                                 .with_digests = true};
   const std::vector<ParameterSpec> specs = architecture_of(task).parameters(config, true);
   if (from_files)
     check_pretrained(setup.model_folder, specs, comm, taking);
@@ -252,6 +265,7 @@ void make_model(TrainSetup& setup, const BertConfig& config, const TrainOptions&
 
 // `averaged`: the checkpoint's model is an average, beside which the weights that training goes on with are kept.
 void make_optimizer(TrainSetup& setup, bool averaged, const TrainOptions& options, comm::Communicator& comm) {
+  comm.set_stage("start: loading the optimizer's state");
   setup.optimizer = std::make_unique<AdamW>(setup.model->parameters(), options.optimizer);
   if (!setup.resumed) return;
   const auto fill = [&](AdamW::State state) {
@@ -276,13 +290,15 @@ void start_precision(TrainSetup& setup, const PrecisionOptions& precision) {
 
 }  // namespace
 
-TrainSetup set_up(const TrainOptions& options, const RunFolder& folder, comm::Communicator& comm) {
+TrainSetup set_up(const TrainOptions& options, const RunFolder* folder, comm::Communicator& comm) {
   TrainSetup setup;
+  comm.set_stage("start: opening the data set");
   open_data(setup, options, comm);
-  const ResumePoint point = folder.find_resume_point(options, comm);
+  const ResumePoint point = folder ? folder->find_resume_point(options, comm) : ResumePoint();
   if (is_complete(setup, point, options, comm)) return setup;
   plan_run(setup, point, options, comm);
   weigh_labels(setup, options, comm);
+  comm.set_stage("start: loading the model");
   choose_model_folder(setup, point, options, comm);
   const BertConfig config = load_config(setup, options, comm);
   const nlohmann::ordered_json ema_decay = began_with(setup.state).value("ema_decay", nlohmann::ordered_json(0));

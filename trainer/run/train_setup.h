@@ -38,8 +38,8 @@ struct TrainSetup {
   std::unique_ptr<AdamW> optimizer;
 };
 
-// A collective call. If the run is complete already (state.complete), nothing but data set and state is there. Throws
-// comm::AgreedError: bad data, model, checkpoint or options.
-TrainSetup set_up(const TrainOptions& options, const RunFolder& folder, comm::Communicator& comm);
+// A collective call. If the run is complete already (state.complete), nothing but data set and state is there. `folder`: null for steps that
+// nobody keeps, which begin afresh. Throws comm::AgreedError: bad data, model, checkpoint or options.
+TrainSetup set_up(const TrainOptions& options, const RunFolder* folder, comm::Communicator& comm);
 
 }  // namespace berth::train

@@ -73,8 +73,8 @@ std::vector<std::string> ensemble_members(const std::string& name) {
   std::vector<std::string> members;
   for (const Json& member : sweep.is_object() ? sweep.value("ensemble", Json::array()) : Json::array()) {
     const fs::path trial = member.is_string() ? member.get<std::string>() : "";
-    check(trial.has_filename() && trial == trial.filename(), file.string(), ": the ensemble names ", data::dump_json(member),
-          ", which is no trial's folder");
+    check(trial.has_filename() && trial == trial.filename() && trial != "." && trial != "..", file.string(),
+          ": the ensemble names ", data::dump_json(member), ", which is no trial's folder");
     members.push_back((folder / trial).string());
   }
   check(!members.empty(), name, ": this sweep has no ensemble yet: it is not finished, or no trial is good enough");

@@ -1,6 +1,9 @@
 #include "trainer/tasks/choices.h"
 
+#include <cmath>
+
 #include "data/check.h"
+#include "trainer/tasks/analysis.h"
 #include "trainer/tasks/payload.h"
 #include "trainer/tasks/rows.h"
 
@@ -18,8 +21,8 @@ at::Tensor choices_of(const at::Tensor& rows, const data::Batch& batch, int64_t 
 
 class MultipleChoice final : public Task {
   struct Outcome {
-    double loss;
-    int32_t correct;
+    double loss, score;  // the probability of `predicted`
+    int32_t label, predicted;
   };
 
  public:
@@ -35,8 +38,12 @@ class MultipleChoice final : public Task {
       const int32_t label = batch.labels[static_cast<size_t>(b)];
       check(label != data::kIgnoreIndex, "sample ", sample, " has no label: this split can be predicted, not evaluated");
       const at::Tensor scores = choices_of(logits[0], batch, b).to(at::kDouble);
-      out.push_back({sample, pack(Outcome{.loss = -scores.log_softmax(0)[label].item<double>(),
-                                          .correct = scores.argmax().item<int64_t>() == label})});
+      const at::Tensor log_probabilities = scores.log_softmax(0);
+      const auto best = scores.argmax().item<int64_t>();
+      out.push_back({sample, pack(Outcome{.loss = -log_probabilities[label].item<double>(),
+                                          .score = std::exp(log_probabilities[best].item<double>()),
+                                          .label = label,
+                                          .predicted = static_cast<int32_t>(best)})});
     }
   }
 
@@ -46,11 +53,43 @@ class MultipleChoice final : public Task {
     for (const EvalRecord& record : records) {
       const auto outcome = unpack<Outcome>(record.payload);
       loss += outcome.loss;
-      correct += outcome.correct;
+      correct += outcome.label == outcome.predicted;
     }
     const auto samples = static_cast<double>(records.size());
     return {
         {{"loss", loss / samples, MetricKind::kLoss}, {"accuracy", static_cast<double>(correct) / samples, MetricKind::kScore}}};
+  }
+
+  Json analyse(const std::vector<EvalRecord>& records, const EvalContext& context,
+               const AnalysisOptions& options) const override {
+    std::vector<Judged> judged;
+    std::vector<double> surest;
+    for (const EvalRecord& record : records) {
+      const auto outcome = unpack<Outcome>(record.payload);
+      judged.push_back({outcome.score, outcome.label == outcome.predicted});
+      surest.push_back(judged.back().right ? 0 : outcome.score);
+    }
+    Json analysis;
+    add_calibration(analysis, judged);
+    const SampleTexts texts(context.split, options.tokenizer);
+    add_mistakes(
+        analysis, surest,
+        [&](size_t i) {
+          const auto outcome = unpack<Outcome>(records[i].payload);
+          const data::Batch batch = texts.read(records[i].sample);
+          // Of the whole sequence: where a text ends and a choice begins differs between data sets.
+          const auto choice = [&](int32_t c) {
+            const auto at = static_cast<size_t>(c);
+            return clipped(texts.decode(batch, batch.cu_seqlens[at], batch.cu_seqlens[at + 1]));
+          };
+          return Json{{"row", texts.row(records[i].sample)},
+                      {"text", ""},
+                      {"actual", choice(outcome.label)},
+                      {"predicted", choice(outcome.predicted)},
+                      {"score", outcome.score}};
+        },
+        options);
+    return analysis;
   }
 
   Tensors probabilities(const Tensors& logits, const data::Batch& batch) const override {

@@ -17,7 +17,7 @@ class ModelInstance {
  public:
   // Parameters are declared and have space; initialize() or a checkpoint fills them. `freeze`: see ModelOptions::freeze. `comm` must
   // outlive it.
-  ModelInstance(const BertConfig& config, data::TaskKind task, comm::Communicator& comm, int64_t bucket_bytes = 25 << 20,
+  ModelInstance(const BertConfig& config, data::TaskKind task, comm::Communicator& comm, int64_t bucket_bytes = kBucketBytes,
                 const std::vector<std::string>& freeze = {},
                 ParameterStore::Updates updates = ParameterStore::Updates::kOnEachRank);
 

@@ -1,11 +1,16 @@
 #include "trainer/tasks/question.h"
 
 #include <algorithm>
+#include <array>
 #include <boost/log/trivial.hpp>
 #include <cmath>
+#include <set>
+#include <sstream>
 
 #include "data/check.h"
+#include "data/utf8.h"
 #include "trainer/metrics/answers.h"
+#include "trainer/tasks/analysis.h"
 #include "trainer/tasks/payload.h"
 #include "trainer/tasks/rows.h"
 
@@ -147,6 +152,51 @@ class Judge {
   Lines predictions_, n_best_, null_odds_;
 };
 
+// Exact match and F1, in percent, by the words of a question's first answer.
+class AnswerLengths {
+ public:
+  void add(const data::Question& question, const AnswerScore& score) {
+    size_t words = 0;
+    std::istringstream text(question.answers.empty() ? "" : question.answers.front());
+    for (std::string word; text >> word;) ++words;
+    Bin& bin = bins_[words == 0 ? 0 : words <= 2 ? words : words <= 4 ? 3 : words <= 8 ? 4 : 5];
+    ++bin.count;
+    bin.exact += score.exact_match;
+    bin.f1 += score.f1;
+  }
+
+  Json rows() const {
+    static constexpr const char* kNames[] = {"no answer", "1", "2", "3 to 4", "5 to 8", "9 and more"};
+    Json rows = Json::array();
+    for (size_t b = 0; b < bins_.size(); ++b) {
+      if (bins_[b].count == 0) continue;
+      const double percent = 100 / static_cast<double>(bins_[b].count);
+      rows.push_back({{"words", kNames[b]},
+                      {"count", bins_[b].count},
+                      {"exact_match", percent * bins_[b].exact},
+                      {"f1", percent * bins_[b].f1}});
+    }
+    return rows;
+  }
+
+ private:
+  struct Bin {
+    int64_t count = 0;
+    double exact = 0, f1 = 0;
+  };
+  std::array<Bin, 6> bins_;
+};
+
+// The part of a context around the answer's first place in it.
+std::string surroundings(std::string_view context, const std::string& answer) {
+  constexpr int64_t kBefore = kMostCharacters / 2;
+  const size_t found = context.find(answer);
+  const int64_t at = found == std::string_view::npos ? 0 : data::count_code_points(context.substr(0, found));
+  const int64_t begin = std::max<int64_t>(0, at - kBefore);
+  const std::string_view part = data::slice_code_points(context, begin, data::count_code_points(context));
+  return (begin > 0 ? "…" : "") + clipped(part);
+}
+
 class QuestionAnswering final : public Task {
  public:
   void configure(BertConfig& config, const std::vector<std::string>&) const override {
@@ -178,18 +228,50 @@ class QuestionAnswering final : public Task {
   Evaluation evaluate(const std::vector<EvalRecord>& records, const EvalContext& context) const override {
     Judge judge(context.options.spans);
     double loss = 0;
-    for (size_t i = 0; i < records.size();) {
-      const int64_t index = context.split.question_of(records[i].sample);
-      std::vector<WindowSpans> windows;
-      for (; i < records.size() && context.split.question_of(records[i].sample) == index; ++i) {
-        loss += unpack<WindowHead>(records[i].payload.substr(0, sizeof(WindowHead))).loss;
-        windows.push_back(window_of(records[i].payload));
-        to_code_points(windows.back(), context.split.token_offsets(records[i].sample));
-      }
-      const data::Question question = context.split.question(index);
-      judge.add(question, choose_answer(windows, question.context, context.options.spans));
-    }
+    for (const EvalRecord& record : records) loss += unpack<WindowHead>(record.payload.substr(0, sizeof(WindowHead))).loss;
+    for_each_question(records, context,
+                      [&](int64_t, const data::Question& question, const ChosenAnswer& chosen) { judge.add(question, chosen); });
     return judge.finish(loss / static_cast<double>(records.size()));
+  }
+
+  Json analyse(const std::vector<EvalRecord>& records, const EvalContext& context,
+               const AnalysisOptions& options) const override {
+    struct Asked {
+      int64_t sample;
+      std::string answer;
+    };
+    AnswerLengths lengths;
+    std::vector<Asked> asked;
+    std::vector<Judged> judged;
+    std::vector<double> surest;
+    const SquadVersion version = context.options.spans.version_2_with_negative ? SquadVersion::kTwo : SquadVersion::kOne;
+    for_each_question(records, context, [&](int64_t sample, const data::Question& question, const ChosenAnswer& chosen) {
+      const RankedAnswer& answer = chosen.answer();
+      const AnswerScore score = score_answer(answer.text, question.answers, version);
+      lengths.add(question, score);
+      asked.push_back({sample, answer.text});
+      judged.push_back({answer.probability, score.exact_match == 1});
+      surest.push_back(score.f1 > 0 ? 0 : answer.probability);
+    });
+    Json analysis;
+    analysis["lengths"] = lengths.rows();
+    add_calibration(analysis, judged);
+    const SampleTexts texts(context.split, options.tokenizer);
+    add_mistakes(
+        analysis, surest,
+        [&](size_t i) {
+          const data::Question question = context.split.question(context.split.question_of(asked[i].sample));
+          Json mistake = texts.describe(asked[i].sample);
+          const std::string first = question.answers.empty() ? asked[i].answer : question.answers.front();
+          mistake["text_pair"] = surroundings(question.context, first);
+          const std::set<std::string> answers(question.answers.begin(), question.answers.end());
+          mistake["actual"] = answers;
+          mistake["predicted"] = asked[i].answer.empty() ? Json::array() : Json{clipped(asked[i].answer)};
+          mistake["score"] = judged[i].score;
+          return mistake;
+        },
+        options);
+    return analysis;
   }
 
   // The logits: only they can be compared between a context's windows. So an ensemble averages them.
@@ -224,6 +306,21 @@ class QuestionAnswering final : public Task {
   }
 
  private:
+  // What all windows of each question say together: calls `look` with the question's first sample.
+  template <class Look>
+  static void for_each_question(const std::vector<EvalRecord>& records, const EvalContext& context, const Look& look) {
+    for (size_t i = 0; i < records.size();) {
+      const int64_t first = records[i].sample, index = context.split.question_of(first);
+      std::vector<WindowSpans> windows;
+      for (; i < records.size() && context.split.question_of(records[i].sample) == index; ++i) {
+        windows.push_back(window_of(records[i].payload));
+        to_code_points(windows.back(), context.split.token_offsets(records[i].sample));
+      }
+      const data::Question question = context.split.question(index);
+      look(first, question, choose_answer(windows, question.context, context.options.spans));
+    }
+  }
+
   static WindowSpans window_of(const std::string& payload) {
     const auto head = unpack<WindowHead>(payload.substr(0, sizeof(WindowHead)));
     WindowSpans window{.null_start = head.null_start, .null_end = head.null_end, .best = {}};

@@ -3,10 +3,15 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
+#include <vector>
 
+#include "data/check.h"
 #include "data/samples/record.h"
+#include "trainer/model/config.h"
+#include "trainer/tasks/prediction_options.h"
 #include "trainer/torch.h"
 
 namespace berth::train {
@@ -33,6 +38,23 @@ inline std::string four_digits(double value) {
   char text[32];
   std::snprintf(text, sizeof(text), "%.4f", value);
   return text;
+}
+
+[[noreturn]] inline void fail_unlabelled(int64_t sample) {
+  fail(ExitCode::kBadInput, "sample ", sample, " has no label: this split can be predicted, not evaluated");
+}
+
+// {"name": score, ...}
+inline nlohmann::ordered_json named(std::span<const double> scores, const BertConfig& config) {
+  nlohmann::ordered_json json;
+  for (size_t c = 0; c < scores.size(); ++c) json[config.label_names[c]] = scores[c];
+  return json;
+}
+
+inline void add_logits(nlohmann::ordered_json& result, const std::vector<at::Tensor>& logits, int64_t b,
+                       const PredictionOptions& options) {
+  const auto row = row_of(logits[0], b);
+  if (options.with_logits) result["logits"] = std::vector<float>(row.begin(), row.end());
 }
 
 }  // namespace berth::train

@@ -4,10 +4,9 @@
 #include <cmath>
 
 #include "data/check.h"
-#include "data/words.h"
 #include "trainer/metrics/classification.h"
-#include "trainer/metrics/multi_label.h"
 #include "trainer/metrics/regression.h"
+#include "trainer/tasks/analysis.h"
 #include "trainer/tasks/payload.h"
 #include "trainer/tasks/rows.h"
 
@@ -24,33 +23,16 @@ double log_sum_exp(std::span<const float> row) {
   return largest + std::log(sum);
 }
 
-double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
-
-[[noreturn]] void fail_unlabelled(int64_t sample) {
-  fail(ExitCode::kBadInput, "sample ", sample, " has no label: this split can be predicted, not evaluated");
-}
-
-// {"name": score, ...}
-Json named(std::span<const double> scores, const BertConfig& config) {
-  Json json;
-  for (size_t c = 0; c < scores.size(); ++c) json[config.label_names[c]] = scores[c];
-  return json;
-}
-
-void add_logits(Json& result, const std::vector<at::Tensor>& logits, int64_t b, const PredictionOptions& options) {
-  const auto row = row_of(logits[0], b);
-  if (options.with_logits) result["logits"] = std::vector<float>(row.begin(), row.end());
-}
-
 class SequenceClassification : public Task {
   // Of more classes, the probabilities are not kept and ROC AUC is not reported.
   static constexpr int kMaxScored = 256;
 
   // The payload; behind it the probability of each class, if they are kept.
   struct Outcome {
-    double loss;
+    double loss, score;  // the probability of `predicted`
     int32_t label, predicted;
   };
+  static Outcome outcome_of(const EvalRecord& record) { return unpack<Outcome>(record.payload.substr(0, sizeof(Outcome))); }
 
  public:
   void configure(BertConfig& config, const std::vector<std::string>& label_names) const override {
@@ -66,8 +48,11 @@ class SequenceClassification : public Task {
       const int32_t label = batch.labels[static_cast<size_t>(b)];
       if (label == data::kIgnoreIndex) fail_unlabelled(sample);
       const double total = log_sum_exp(row);
-      std::string payload = pack(Outcome{
-          .loss = total - row[static_cast<size_t>(label)], .label = label, .predicted = static_cast<int32_t>(argmax(row))});
+      const size_t best = argmax(row);
+      std::string payload = pack(Outcome{.loss = total - row[static_cast<size_t>(label)],
+                                         .score = std::exp(row[best] - total),
+                                         .label = label,
+                                         .predicted = static_cast<int32_t>(best)});
       if (row.size() <= kMaxScored)
         for (float logit : row) payload += pack(std::exp(logit - total));
       out.push_back({sample, std::move(payload)});
@@ -80,7 +65,7 @@ class SequenceClassification : public Task {
     std::vector<int32_t> labels, predictions;
     std::vector<double> scores;
     for (const EvalRecord& record : records) {
-      const auto outcome = unpack<Outcome>(record.payload.substr(0, sizeof(Outcome)));
+      const Outcome outcome = outcome_of(record);
       loss += outcome.loss;
       labels.push_back(outcome.label);
       predictions.push_back(outcome.predicted);
@@ -90,6 +75,37 @@ class SequenceClassification : public Task {
     Metrics metrics{{"loss", loss / static_cast<double>(records.size()), MetricKind::kLoss}};
     for (auto& metric : classification_metrics(labels, predictions, scores, classes)) metrics.push_back(std::move(metric));
     return {metrics};
+  }
+
+  Json analyse(const std::vector<EvalRecord>& records, const EvalContext& context,
+               const AnalysisOptions& options) const override {
+    const std::vector<std::string>& names = context.config.label_names;
+    ConfusionMatrix matrix(static_cast<int>(names.size()));
+    std::vector<Judged> judged;
+    std::vector<double> surest;
+    for (const EvalRecord& record : records) {
+      const Outcome outcome = outcome_of(record);
+      matrix.add(outcome.label, outcome.predicted);
+      judged.push_back({outcome.score, outcome.label == outcome.predicted});
+      surest.push_back(judged.back().right ? 0 : outcome.score);
+    }
+    Json analysis;
+    if (names.size() == 2) analysis["positive"] = names[1];  // of f1, precision, recall
+    add_classes(analysis, matrix, names);
+    add_calibration(analysis, judged);
+    const SampleTexts texts(context.split, options.tokenizer);
+    add_mistakes(
+        analysis, surest,
+        [&](size_t i) {
+          const Outcome outcome = outcome_of(records[i]);
+          Json mistake = texts.describe(records[i].sample);
+          mistake["actual"] = names[static_cast<size_t>(outcome.label)];
+          mistake["predicted"] = names[static_cast<size_t>(outcome.predicted)];
+          mistake["score"] = outcome.score;
+          return mistake;
+        },
+        options);
+    return analysis;
   }
 
   std::vector<at::Tensor> probabilities(const std::vector<at::Tensor>& logits, const data::Batch&) const override {
@@ -130,6 +146,11 @@ class NextSentence final : public SequenceClassification {
 
   Evaluation evaluate(const std::vector<EvalRecord>& records, const EvalContext& context) const override {
     return SequenceClassification::evaluate(records, {with_names(context.config), context.split, context.options});
+  }
+
+  Json analyse(const std::vector<EvalRecord>& records, const EvalContext& context,
+               const AnalysisOptions& options) const override {
+    return SequenceClassification::analyse(records, {with_names(context.config), context.split, context.options}, options);
   }
 
   std::vector<Json> predictions(const NewTexts& texts, const std::vector<at::Tensor>& probabilities,
@@ -176,6 +197,30 @@ class Regression final : public Task {
              {"mse", mse, MetricKind::kLoss}}};
   }
 
+  Json analyse(const std::vector<EvalRecord>& records, const EvalContext& context,
+               const AnalysisOptions& options) const override {
+    constexpr size_t kMostPoints = 1000;
+    Json analysis;
+    Json& points = analysis["points"] = Json::array();
+    std::vector<double> errors;
+    for (size_t i = 0; i < records.size(); ++i) {
+      const auto outcome = unpack<Outcome>(records[i].payload);
+      errors.push_back(std::abs(outcome.predicted - outcome.target));
+      if (i % (records.size() / kMostPoints + 1) == 0) points.push_back({outcome.target, outcome.predicted});
+    }
+    const SampleTexts texts(context.split, options.tokenizer);
+    add_mistakes(
+        analysis, errors,
+        [&](size_t i) {
+          const auto outcome = unpack<Outcome>(records[i].payload);
+          Json mistake = texts.describe(records[i].sample);
+          mistake.update({{"actual", outcome.target}, {"predicted", outcome.predicted}, {"error", errors[i]}});
+          return mistake;
+        },
+        options);
+    return analysis;
+  }
+
   std::vector<at::Tensor> probabilities(const std::vector<at::Tensor>& logits, const data::Batch&) const override {
     return {logits[0].to(at::kDouble)};
   }
@@ -189,104 +234,6 @@ class Regression final : public Task {
 
   std::string describe(const data::Record& record, const Json& prediction) const override {
     return shown(record) + "Score: " + four_digits(prediction["score"]);
-  }
-};
-
-class MultiLabel final : public Task {
-  struct Decision {
-    float logit;
-    int32_t target;
-  };
-
- public:
-  void configure(BertConfig& config, const std::vector<std::string>& label_names) const override {
-    config.label_names = label_names;
-    config.problem_type = "multi_label_classification";
-  }
-
-  void check_options(const PredictionOptions& options, const std::vector<std::string>& label_names) const override {
-    label_thresholds(options.thresholds, label_names);
-  }
-
-  // Payload: a Decision per label.
-  void record(const std::vector<at::Tensor>& logits, const data::Batch& batch, const PredictionOptions&,
-              std::vector<EvalRecord>& out) const override {
-    for (int64_t b = 0; b < batch.size(); ++b) {
-      const auto row = row_of(logits[0], b);
-      const int64_t sample = batch.sample_ids[static_cast<size_t>(b)];
-      const float* targets = batch.float_labels.data() + b * std::ssize(row);
-      std::string payload;
-      for (size_t c = 0; c < row.size(); ++c) {
-        if (targets[c] == data::kNoMultiHot) fail_unlabelled(sample);
-        payload += pack(Decision{row[c], targets[c] > 0.5f});
-      }
-      out.push_back({sample, std::move(payload)});
-    }
-  }
-
-  Evaluation evaluate(const std::vector<EvalRecord>& records, const EvalContext& context) const override {
-    const std::vector<double> thresholds = label_thresholds(context.options.thresholds, context.config.label_names);
-    const size_t labels = thresholds.size();
-    MultiLabelCounts counts(static_cast<int>(labels));
-    double loss = 0;
-    std::vector<int32_t> targets;
-    std::vector<double> scores;
-    for (const EvalRecord& record : records) {
-      std::vector<int32_t> predicted;
-      double sample_loss = 0;
-      for (size_t c = 0; c < labels; ++c) {
-        const auto decision = unpack<Decision>(record.payload.substr(c * sizeof(Decision), sizeof(Decision)));
-        const double x = decision.logit;
-        sample_loss += std::max(x, 0.0) - x * decision.target + std::log1p(std::exp(-std::abs(x)));
-        targets.push_back(decision.target);
-        scores.push_back(sigmoid(x));
-        predicted.push_back(scores.back() > thresholds[c]);
-      }
-      loss += sample_loss / static_cast<double>(labels);
-      counts.add(std::span(targets).last(labels), predicted);
-    }
-    const PrecisionRecallF1 micro = counts.micro(), macro = counts.macro();
-    const RocAuc auc = multi_label_roc_auc(targets, scores, static_cast<int>(labels));
-    return {{{"loss", loss / static_cast<double>(records.size()), MetricKind::kLoss},
-             {"accuracy", counts.subset_accuracy(), MetricKind::kScore},
-             {"f1_micro", micro.f1, MetricKind::kScore},
-             {"f1_macro", macro.f1, MetricKind::kScore},
-             {"precision_micro", micro.precision, MetricKind::kScore},
-             {"recall_micro", micro.recall, MetricKind::kScore},
-             {"precision_macro", macro.precision, MetricKind::kScore},
-             {"recall_macro", macro.recall, MetricKind::kScore},
-             {"roc_auc_micro", auc.micro, MetricKind::kScore},
-             {"roc_auc_macro", auc.macro, MetricKind::kScore}}};
-  }
-
-  std::vector<at::Tensor> probabilities(const std::vector<at::Tensor>& logits, const data::Batch&) const override {
-    return {logits[0].to(at::kDouble).sigmoid()};
-  }
-
-  std::vector<Json> predictions(const NewTexts& texts, const std::vector<at::Tensor>& probabilities,
-                                const std::vector<at::Tensor>& logits, const BertConfig& config,
-                                const PredictionOptions& options) const override {
-    const std::vector<double> thresholds = label_thresholds(options.thresholds, config.label_names);
-    std::vector<Json> results;
-    for (int64_t b = 0; b < texts.batch.size(); ++b) {
-      const auto row = row_of<double>(probabilities[0], b);
-      Json labels = Json::array();
-      for (size_t c = 0; c < row.size(); ++c)
-        if (row[c] > thresholds[c]) labels.push_back(config.label_names[c]);
-      Json result{{"labels", labels}, {"scores", named(row, config)}};
-      add_logits(result, logits, b, options);
-      results.push_back(std::move(result));
-    }
-    return results;
-  }
-
-  std::string describe(const data::Record& record, const Json& prediction) const override {
-    const auto with_score = [&](const Json& label) {
-      const auto name = label.get<std::string>();
-      return concat(name, " (", four_digits(prediction["scores"][name]), ")");
-    };
-    const Json& labels = prediction["labels"];
-    return shown(record) + "Labels: " + (labels.empty() ? "none" : joined(labels, ", ", with_score));
   }
 };
 
@@ -304,11 +251,6 @@ const Task& regression() {
 
 const Task& next_sentence() {
   static const NextSentence task;
-  return task;
-}
-
-const Task& multi_label() {
-  static const MultiLabel task;
   return task;
 }
 

@@ -1,4 +1,4 @@
-// One answer for a text or a pair of texts: a class, a number, or any number of labels.
+// One answer for a text or a pair of texts: a class or a number.
 #pragma once
 
 #include "trainer/tasks/task.h"
@@ -7,7 +7,6 @@ namespace berth::train {
 
 const Task& sequence_classification();
 const Task& regression();
-const Task& multi_label();
 // Whether the second text of a pair follows the first.
 const Task& next_sentence();
 

@@ -3,6 +3,7 @@
 #include "data/check.h"
 #include "trainer/tasks/choices.h"
 #include "trainer/tasks/language_model.h"
+#include "trainer/tasks/multi_label.h"
 #include "trainer/tasks/question.h"
 #include "trainer/tasks/sequence.h"
 #include "trainer/tasks/tokens.h"

@@ -42,6 +42,8 @@ struct NewTexts {
   const data::BertTokenizer* tokenizer = nullptr;
 };
 
+struct AnalysisOptions;
+
 // What the metrics may look at besides the records.
 struct EvalContext {
   const BertConfig& config;
@@ -74,6 +76,10 @@ class Task {
                       std::vector<EvalRecord>& out) const = 0;
   // Of all samples' records, in order of sample id.
   virtual Evaluation evaluate(const std::vector<EvalRecord>& records, const EvalContext& context) const = 0;
+  // What else they show, for people (analysis.h); null: nothing.
+  virtual nlohmann::ordered_json analyse(const std::vector<EvalRecord>&, const EvalContext&, const AnalysisOptions&) const {
+    return nullptr;
+  }
 
   // Before a batch of new texts is computed: labels, where the head has to be told what to predict.
   virtual void mark_targets(const data::Vocab&, data::Batch&) const {}

@@ -9,6 +9,7 @@
 #include "data/features/tokens.h"
 #include "data/words.h"
 #include "trainer/metrics/entities.h"
+#include "trainer/tasks/analysis.h"
 #include "trainer/tasks/payload.h"
 #include "trainer/tasks/rows.h"
 
@@ -17,10 +18,14 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// What one sentence's evaluation leaves: its loss, then the label and the prediction of each target.
+// What one sentence's evaluation leaves: its loss, then of each target the label, the prediction and its probability.
 struct Outcome {
+  struct Tag {
+    int32_t label, said;
+    float score;
+  };
   double loss = 0;
-  std::vector<std::array<int32_t, 2>> tags;
+  std::vector<Tag> tags;
 };
 
 std::string pack_outcome(const Outcome& outcome) {
@@ -93,6 +98,44 @@ class CodePoints {
   std::vector<size_t> starts_;  // byte of each code point, and the end
 };
 
+// A sentence's targets by name.
+struct TaggedSentence {
+  std::vector<std::string> actual, predicted;
+  std::vector<double> scores;  // of `predicted`
+  TaggedSentence(const Outcome& outcome, const std::vector<std::string>& names) {
+    for (const auto& [label, said, score] : outcome.tags) {
+      actual.push_back(names[static_cast<size_t>(label)]);
+      predicted.push_back(names[static_cast<size_t>(said)]);
+      scores.push_back(score);
+    }
+  }
+};
+
+// "B-PER" -> "PER".
+std::string type_of(const std::string& tag) { return tag.size() > 2 && tag[1] == '-' ? tag.substr(2) : tag; }
+
+// The text of each target: its token and those after it, up to the next target's.
+std::vector<std::string> labelled_words(const SampleTexts& texts, const data::Batch& batch) {
+  std::vector<std::string> words;
+  const int32_t end = batch.cu_seqlens[1];
+  for (int32_t begin = 0, next = 0; begin < end; begin = next) {
+    for (next = begin + 1; next < end && batch.labels[static_cast<size_t>(next)] == data::kIgnoreIndex;) ++next;
+    if (batch.labels[static_cast<size_t>(begin)] != data::kIgnoreIndex) words.push_back(texts.decode(batch, begin, next));
+  }
+  return words;
+}
+
+// ["New York [LOC]", …]
+Json told(const std::vector<Entity>& entities, const std::vector<std::string>& words) {
+  Json all = Json::array();
+  for (const Entity& entity : entities) {
+    const std::span inside =
+        std::span(words).subspan(static_cast<size_t>(entity.begin), static_cast<size_t>(entity.end - entity.begin));
+    all.push_back(concat(joined(inside, " "), " [", entity.type, "]"));
+  }
+  return all;
+}
+
 class TokenClassification final : public Task {
  public:
   void configure(BertConfig& config, const std::vector<std::string>& label_names) const override {
@@ -111,7 +154,8 @@ class TokenClassification final : public Task {
         const int32_t label = batch.labels[static_cast<size_t>(t)];
         if (label == data::kIgnoreIndex) continue;
         outcome.loss -= values[t][label];
-        outcome.tags.push_back({label, static_cast<int32_t>(predicted[t])});
+        outcome.tags.push_back(
+            {label, static_cast<int32_t>(predicted[t]), static_cast<float>(std::exp(values[t][predicted[t]]))});
       }
       out.push_back({batch.sample_ids[b], pack_outcome(outcome)});
     }
@@ -127,7 +171,7 @@ class TokenClassification final : public Task {
       loss += outcome.loss;
       targets += std::ssize(outcome.tags);
       std::vector<std::string> actual, predicted;
-      for (const auto& [label, said] : outcome.tags) {
+      for (const auto& [label, said, score] : outcome.tags) {
         actual.push_back(names[static_cast<size_t>(label)]);
         predicted.push_back(names[static_cast<size_t>(said)]);
       }
@@ -147,6 +191,47 @@ class TokenClassification final : public Task {
                                      {type + "_f1", one.f1, MetricKind::kScore},
                                      {type + "_number", static_cast<double>(counts.number(type)), MetricKind::kCount}});
     return {metrics};
+  }
+
+  Json analyse(const std::vector<EvalRecord>& records, const EvalContext& context,
+               const AnalysisOptions& options) const override {
+    const TagScheme scheme = context.options.tag_scheme;
+    EntityCounts counts(scheme), mirrored(scheme);  // mirrored: how many were predicted
+    std::map<std::pair<std::string, std::string>, int64_t> confusion;
+    std::vector<Judged> judged;
+    std::vector<double> surest;
+    for (const EvalRecord& record : records) {
+      const TaggedSentence sentence(unpack_outcome(record.payload), context.config.label_names);
+      counts.add(sentence.actual, sentence.predicted);
+      mirrored.add(sentence.predicted, sentence.actual);
+      surest.push_back(0);
+      for (size_t w = 0; w < sentence.scores.size(); ++w) {
+        ++confusion[{type_of(sentence.actual[w]), type_of(sentence.predicted[w])}];
+        judged.push_back({sentence.scores[w], sentence.actual[w] == sentence.predicted[w]});
+        if (!judged.back().right) surest.back() = std::max(surest.back(), judged.back().score);
+      }
+    }
+    Json analysis;
+    Json& rows = analysis["classes"] = Json::array();
+    for (const auto& [type, one] : counts.by_type())
+      rows.push_back(class_row(type, one, counts.number(type), mirrored.number(type)));
+    analysis["confusion"] = confusion_of(confusion);
+    add_calibration(analysis, judged);
+    const SampleTexts texts(context.split, options.tokenizer);
+    add_mistakes(
+        analysis, surest,
+        [&](size_t i) {
+          const TaggedSentence sentence(unpack_outcome(records[i].payload), context.config.label_names);
+          const std::vector<std::string> words = labelled_words(texts, texts.read(records[i].sample));
+          Json mistake{{"row", texts.row(records[i].sample)},
+                       {"text", clipped(joined(words, " "))},
+                       {"actual", told(find_entities(sentence.actual, scheme), words)},
+                       {"predicted", told(find_entities(sentence.predicted, scheme), words)}};
+          if (surest[i] > 0) mistake["score"] = surest[i];
+          return mistake;
+        },
+        options);
+    return analysis;
   }
 
   std::vector<at::Tensor> probabilities(const std::vector<at::Tensor>& logits, const data::Batch&) const override {

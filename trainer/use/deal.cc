@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "data/check.h"
+#include "data/files/failpoint.h"
 #include "data/json/json.h"
 #include "trainer/comm/agree.h"
 #include "trainer/use/gather.h"
@@ -12,6 +13,13 @@ namespace berth::train {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+// Of all that is kept of a record until its result is there.
+int64_t kept_bytes(const data::Record& record) {
+  size_t bytes = 0;
+  for (const data::Field& field : record.fields) bytes += field.name.size() + field.json.size();
+  return text_bytes(record) + static_cast<int64_t>(bytes);
+}
 
 // What a result may depend on.
 Json to_json(const data::Record& r) {
@@ -40,7 +48,7 @@ std::vector<data::Record> share_window(comm::Communicator& comm, const DealOptio
     data::Record record;
     for (int64_t bytes = 0;
          std::ssize(window) < options.window_records && bytes < options.window_bytes && !stop() && next(record);
-         bytes += text_bytes(record)) {
+         bytes += kept_bytes(record)) {
       record.labels.clear();
       record.tags.clear();
       record.answers.clear();
@@ -96,6 +104,7 @@ bool deal_records(comm::Communicator& comm, const DealOptions& options, const st
       FinishGroup before;  // is looked at when the next group is being computed
       std::vector<size_t> indexes_before;
       for (size_t g = static_cast<size_t>(comm.rank()); g < groups.size() && !stop(); g += static_cast<size_t>(comm.size())) {
+        data::failpoint("predict");
         std::vector<data::Record> group;
         for (const size_t index : groups[g]) group.push_back(window[index]);
         FinishGroup now = in_context(options.origin, [&] { return begin(std::move(group)); });

@@ -15,7 +15,7 @@ struct DealOptions {
   std::string origin = "the input";  // where the records are from, for errors: "new.csv"
   int64_t batch_size = 8;            // records of a group, samples of one forward pass
   int64_t window_records = 4096;     // in memory at a time …
-  int64_t window_bytes = 8 << 20;    // … and of no more text than this, but at least one record
+  int64_t window_bytes = 8 << 20;    // … and of no more text and fields than this, but at least one record
 };
 
 // Of a record's texts and words.

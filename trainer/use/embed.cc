@@ -130,9 +130,8 @@ SentenceEncoder load_sentence_encoder(const std::string& name, const EmbedOption
   const std::vector<ParameterSpec> specs = encoder_parameters(model.config, /*with_pooler=*/false, /*rows=*/false);
   const PretrainedOptions all_of_it{.family = model.config.family->class_prefix, .allow_new_head = false};
   check_pretrained(folder, specs, comm, all_of_it);
-  std::vector<std::string> names;
-  for (const ParameterSpec& spec : specs) names.push_back(spec.name);
-  model.parameters = std::make_shared<ParameterStore>(specs, comm, 25 << 20, /*frozen=*/names);
+  model.parameters =
+      std::make_shared<ParameterStore>(specs, comm, kBucketBytes, std::vector<std::string>(), ParameterStore::Updates::kNone);
   load_pretrained(folder, *model.parameters, comm, all_of_it);
   if (const at::ScalarType type = compute_type(options.precision); type != at::kFloat)
     model.parameters->enable_compute_copy(type);

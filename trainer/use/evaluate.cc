@@ -3,14 +3,19 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
+#include <array>
+#include <boost/log/trivial.hpp>
 #include <chrono>
 #include <cstring>
 #include <deque>
 
 #include "data/check.h"
+#include "data/files/failpoint.h"
 #include "data/json/json.h"
 #include "data/pipeline/sampler.h"
+#include "trainer/comm/agree.h"
 #include "trainer/model/out_of_memory.h"
+#include "trainer/tasks/analysis.h"
 #include "trainer/use/gather.h"
 #include "trainer/use/host_logits.h"
 
@@ -40,6 +45,19 @@ Metrics broadcast_metrics(Metrics metrics, comm::Communicator& comm) {
     metrics.push_back({pair[0].get<std::string>(), value, pair[1].get<MetricKind>()});
   }
   return metrics;
+}
+
+// Metrics stand without their analysis, but not without predictions that were asked for.
+nlohmann::ordered_json analysed(const Task& task, const std::vector<EvalRecord>& records, const EvalContext& context,
+                                const AnalysisOptions& options) {
+  try {
+    return task.analyse(records, context, options);
+  } catch (const std::exception& error) {
+    if (options.predictions != nullptr) throw;
+    BOOST_LOG_TRIVIAL(warning) << context.split.name()
+                               << " was evaluated, but what its mistakes are is not known: " << error.what();
+    return nullptr;
+  }
 }
 
 }  // namespace
@@ -94,37 +112,58 @@ EvalResult evaluate(const ModelInstance& model, const data::Split& split, comm::
       in_context(origin, [&] { model.task().record(one.logits.get(), one.batch, options.predictions, own); });
     }
   };
+  const auto compute = [&](const std::vector<int64_t>& samples_of_batch) {
+    data::Batch batch;
+    split.read(samples_of_batch, batch);
+    if (options.transform) options.transform(batch, data::kFixedMasks);
+    HostLogits logits(model, batch, comm.device(), compute_type(options.precision));
+    computed.push_back({std::move(batch), std::move(logits)});
+    record(1);
+  };
+  std::exception_ptr failure;  // of this rank, until all know of it
   for (int64_t round = 0; round < rounds; ++round) {
+    data::failpoint("evaluation");
     if (round % kBatchesBetweenStopChecks == 0) {
-      int64_t wishes = stop() ? 1 : 0;
-      comm.all_reduce_sum(std::span<int64_t>(&wishes, 1));
-      if (wishes > 0) return {.stopped = true};
+      std::array<int64_t, 2> any{stop() ? 1 : 0, failure ? 1 : 0};
+      comm.all_reduce_sum(any);
+      if (any[1] > 0) break;
+      if (any[0] > 0) return {.stopped = true};
     }
     const size_t index = static_cast<size_t>(round * comm.size() + comm.rank());
-    if (index < batches.size()) {
-      data::Batch batch;
-      split.read(batches[index], batch);
-      if (options.transform) options.transform(batch, data::kFixedMasks);
-      HostLogits logits(model, batch, comm.device(), compute_type(options.precision));
-      computed.push_back({std::move(batch), std::move(logits)});
-      record(1);
+    if (index < batches.size() && !failure) {
+      try {
+        compute(batches[index]);
+      } catch (...) {
+        failure = std::current_exception();
+      }
     }
     if (progress) progress(std::min(samples, (round + 1) * comm.size() * options.batch_size), samples);
   }
 
-  record(0);
+  comm::agree(comm, [&] {
+    if (failure) std::rethrow_exception(failure);
+    record(0);
+  });
 
   const std::vector<EvalRecord> records = gather_records(own, comm);
   Evaluation evaluation;
-  if (comm.rank() == 0) {
+  nlohmann::ordered_json analysis;
+  std::string predictions;
+  comm::agree_on_root(comm, [&] {
     check_internal(static_cast<int64_t>(records.size()) == samples, "evaluation gathered ", records.size(), " results for ",
                    samples, " samples");
-    evaluation = in_context(origin, [&] { return model.task().evaluate(records, {model.config(), split, options.predictions}); });
-  }
+    const EvalContext context{model.config(), split, options.predictions};
+    evaluation = in_context(origin, [&] { return model.task().evaluate(records, context); });
+    if (options.analyse_with != nullptr)
+      analysis = analysed(model.task(), records, context,
+                          {.tokenizer = *options.analyse_with, .predictions = options.tell_predictions ? &predictions : nullptr});
+  });
   const Metrics metrics = broadcast_metrics(std::move(evaluation.metrics), comm);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return {.metrics = metrics,
           .files = std::move(evaluation.files),
+          .analysis = std::move(analysis),
+          .predictions = std::move(predictions),
           .samples = samples,
           .batches = std::ssize(batches),
           .seconds = seconds};

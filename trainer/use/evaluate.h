@@ -17,12 +17,16 @@ struct EvaluateOptions {
   int64_t max_samples = -1;         // the first so many; < 0: all
   PrecisionOptions precision = {};  // for which the model has its compute copy (ParameterStore)
   PredictionOptions predictions = {};
-  data::BatchTransform transform = {};  // Task::transform()
+  data::BatchTransform transform = {};                // Task::transform()
+  const data::BertTokenizer* analyse_with = nullptr;  // rank 0: the split's tokenizer, for EvalResult::analysis; null: without
+  bool tell_predictions = false;                      // with it, EvalResult::predictions
 };
 
 struct EvalResult {
   Metrics metrics = {};                                      // the same on all ranks
   std::map<std::string, nlohmann::ordered_json> files = {};  // Evaluation::files, on rank 0
+  nlohmann::ordered_json analysis = {};                      // Task::analyse(), on rank 0
+  std::string predictions = {};                              // JSON Lines of AnalysisOptions::predictions, on rank 0
   int64_t samples = 0, batches = 0;
   double seconds = 0;
   bool stopped = false;  // given up because a stop was asked for; metrics are empty

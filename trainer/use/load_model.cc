@@ -1,10 +1,13 @@
 #include "trainer/use/load_model.h"
 
+#include <algorithm>
 #include <boost/log/trivial.hpp>
+#include <span>
 
 #include "data/check.h"
 #include "data/files/files.h"
 #include "data/json/json.h"
+#include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/model_path.h"
 #include "trainer/comm/agree.h"
 #include "trainer/tasks/instance.h"
@@ -20,8 +23,9 @@ data::TaskKind task_of(const BertConfig& config, const std::string& text, const 
   const auto classes = json.value("architectures", nlohmann::json::array());
   const std::string name =
       bert_class(classes.is_array() && !classes.empty() && classes[0].is_string() ? classes[0].get<std::string>() : "");
-  const std::string problem =
+  std::string problem =
       json.contains("problem_type") && json["problem_type"].is_string() ? json["problem_type"].get<std::string>() : "";
+  if (problem.empty() && config.label_names.size() == 1) problem = "regression";  // as transformers' class takes it
   for (const data::TaskInfo& info : data::tasks()) {
     const Architecture& architecture = architecture_of(info.kind);
     const std::string_view own = architecture.problem_type;
@@ -42,7 +46,12 @@ Found find_model(const std::string& name, comm::Communicator& comm) {
   std::string folder, config;
   comm::agree_on_root(comm, [&] {
     folder = resolve_model(name).string();
-    config = data::read_file(std::filesystem::path(folder) / "config.json");
+    const std::filesystem::path file = std::filesystem::path(folder) / "config.json";
+    const std::vector<Checkpoint> checkpoints = list_checkpoints(folder);
+    check(checkpoints.empty() || std::filesystem::exists(file), folder,
+          ": a run that has not ended has no model yet; let berth train go on with it, or name a checkpoint, such as ",
+          checkpoints.empty() ? "" : checkpoints.back().folder.string());
+    config = data::read_file(file);
   });
   comm.broadcast(folder, 0);
   comm.broadcast(config, 0);
@@ -68,7 +77,8 @@ LoadedModel fill(const BertConfig& config, const std::filesystem::path& folder, 
   });
   const PretrainedOptions all_of_it{.family = config.family->class_prefix, .allow_new_head = false};
   check_pretrained(folder, architecture_of(task).parameters(config, true), comm, all_of_it);
-  loaded.model = std::make_shared<ModelInstance>(config, task, comm);
+  loaded.model = std::make_shared<ModelInstance>(config, task, comm, kBucketBytes, std::vector<std::string>(),
+                                                 ParameterStore::Updates::kNone);
   load_pretrained(folder, loaded.model->parameters(), comm, all_of_it);
   if (compute_type(precision) != at::kFloat) loaded.model->parameters().enable_compute_copy(compute_type(precision));
   return loaded;
@@ -109,6 +119,14 @@ void warn_of_other_windows(const LoadedModel& model, const data::Dataset& datase
 data::TaskKind LoadedModel::kind() const { return model->architecture().task; }
 const Task& LoadedModel::task() const { return model->task(); }
 const BertConfig& LoadedModel::config() const { return model->config(); }
+
+std::optional<bool> pairs_of(const data::Split& split, data::TaskKind task) {
+  if (!data::task_info(task).labels_texts() || split.size() == 0) return std::nullopt;
+  data::Batch batch;
+  const int64_t first = 0;
+  split.read(std::span(&first, 1), batch);
+  return std::find(batch.token_type_ids.begin(), batch.token_type_ids.end(), 1) != batch.token_type_ids.end();
+}
 
 BertConfig load_config(const std::filesystem::path& folder) {
   constexpr uint64_t kMaxBytes = 64 << 20;

@@ -36,6 +36,9 @@ std::vector<LoadedModel> load_models(const std::vector<std::string>& names, cons
 LoadedModel load_model_for(const data::Dataset& dataset, const std::string& name, const PrecisionOptions& precision,
                            comm::Communicator& comm);
 
+// Whether the samples of this split are pairs of texts: if one is, all are. Unset if it is empty, or texts have no labels as a whole.
+std::optional<bool> pairs_of(const data::Split& split, data::TaskKind task);
+
 // The config.json of a model folder, of at most 64 MiB. Throws Error(kBadInput).
 BertConfig load_config(const std::filesystem::path& folder);
 

@@ -14,16 +14,28 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Tensors = std::vector<at::Tensor>;
 
+// What was trained on pairs of texts knows nothing of single ones, and the other way round.
+void check_pair(const data::Record& record, std::span<const LoadedModel> models) {
+  for (const LoadedModel& one : models) {
+    const std::optional<bool> pairs = one.config().text_pairs;
+    check(!pairs || *pairs == record.has_pair, record.has_pair ? "two texts, but " : "one text, but ", one.folder.string(),
+          " was trained on ",
+          record.has_pair ? "single texts: name their column (--text-column), or give --text alone"
+                          : "pairs: name the second text's column (--text-pair-column), or give it (--text-pair)");
+  }
+}
+
 // The records as the models' training texts were: cleaned as those.
-NewTexts make_texts(std::vector<data::Record> group, const data::Features& features, const data::NormalizeOptions& normalize,
-                    const data::BertTokenizer& tokenizer, const PredictOptions& options) {
+NewTexts make_texts(std::vector<data::Record> group, const data::Features& features, std::span<const LoadedModel> models,
+                    const PredictOptions& options) {
   NewTexts texts;
-  texts.tokenizer = &tokenizer;
+  texts.tokenizer = &*models[0].tokenizer;
   for (data::Record& record : group) {
-    data::normalize(record, normalize);
+    data::normalize(record, models[0].config().normalize);
     const size_t before = texts.samples.size();
     in_context([&] { return concat("row ", record.row); },
                [&] {
+                 check_pair(record, models);
                  features.make(record, texts.samples);
                  check(std::ssize(texts.samples) - static_cast<int64_t>(before) <= options.row_windows, "the text of ",
                        text_bytes(record), " bytes does not fit into ", options.row_windows, " windows of ",
@@ -99,16 +111,16 @@ bool predict(std::span<const LoadedModel> models, comm::Communicator& comm, cons
              const std::function<bool(data::Record&)>& next, const std::function<void(const data::Record&, const Json&)>& emit,
              const std::function<bool()>& stop) {
   at::NoGradGuard no_grad;
-  const data::BertTokenizer& tokenizer = *models[0].tokenizer;
   data::FeatureOptions feature_options = options.features;
   feature_options.label_names = models[0].config().label_names;
   feature_options.offsets = true;
   feature_options.windows = true;
-  const auto features = in_context((models[0].folder / "config.json").string(),
-                                   [&] { return data::make_features(models[0].kind(), tokenizer, std::move(feature_options)); });
+  const auto features = in_context((models[0].folder / "config.json").string(), [&] {
+    return data::make_features(models[0].kind(), *models[0].tokenizer, std::move(feature_options));
+  });
   const auto begin = [&](std::vector<data::Record> records) -> FinishGroup {
     const auto group = std::make_shared<Group>();
-    group->texts = make_texts(std::move(records), *features, models[0].config().normalize, tokenizer, options);
+    group->texts = make_texts(std::move(records), *features, models, options);
     compute(models, comm.device(), options, *group);
     return [&, group] {
       std::vector<std::string> results;

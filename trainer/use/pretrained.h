@@ -23,6 +23,7 @@ struct PretrainedOptions {
   bool allow_new_head = true;
   // A head of another shape counts as missing instead of being refused.
   bool ignore_mismatched_sizes = false;
+  bool with_digests = false;  // of the weight files, in the report: takes as long as reading them
 };
 
 struct PretrainedReport {
@@ -30,7 +31,7 @@ struct PretrainedReport {
   std::vector<std::string> mismatched;  // those of them that the files have in another shape, "classifier.weight: [2, 384] in the
                                         // file, [4, 384] in the model"
   std::vector<std::string> unexpected;  // tensors of the files that no parameter takes, under the files' names
-  std::map<std::string, std::string> sha256;  // weight file name -> digest
+  std::map<std::string, std::string> sha256;  // weight file name -> digest, if asked for
 };
 
 // Throws what load_pretrained would for the names and shapes of parameters, before there is a model: the sizes that a config.json

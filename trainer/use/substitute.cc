@@ -42,11 +42,10 @@ class Substitution {
       : config_(load_config(folder)), tokenizer_(data::BertTokenizer::load(folder)), comm_(comm::make_local_communicator()) {
     const Architecture& architecture = architecture_of(data::TaskKind::kMaskedLm);
     const std::vector<ParameterSpec> specs = architecture.parameters(config_, false);
-    std::vector<std::string> frozen;
-    for (const ParameterSpec& spec : specs) frozen.push_back(spec.name);
     const PretrainedOptions all_of_it{.family = config_.family->class_prefix, .allow_new_head = false};
     check_pretrained(folder, specs, *comm_, all_of_it);
-    parameters_ = std::make_unique<ParameterStore>(specs, *comm_, 25 << 20, frozen);
+    parameters_ =
+        std::make_unique<ParameterStore>(specs, *comm_, kBucketBytes, std::vector<std::string>(), ParameterStore::Updates::kNone);
     load_pretrained(folder, *parameters_, *comm_, all_of_it);
     model_ = architecture.make(config_, *parameters_);
     check(tokenizer_.vocab().size() <= config_.vocab_size, (folder / "config.json").string(), ": vocab_size ", config_.vocab_size,

@@ -125,6 +125,39 @@ TEST_F(CheckpointTest, KilledWhileReplacingACheckpointOfTheSameStep) {
   EXPECT_EQ(names(), std::vector<std::string>{"checkpoint-5"});
 }
 
+// The power is cut at every operation of files, and at each point between them. What was said to be saved is there and whole.
+class PowerCut : public CheckpointTest, public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(PowerCut, WhatWasSaidToBeSavedIsThere) {
+  for (int visit = 1, end = kKilled; end == kKilled; ++visit) {
+    fs::remove_all(run_);
+    fs::remove(temp_ / "said");
+    const std::string point = concat(GetParam(), "@", visit, ":CUT");
+    end = in_child([&] {
+      ::setenv("BERTH_FAILPOINT", point.c_str(), 1);
+      for (const int64_t step : {1, 2, 2, 3}) {
+        if (!save(run_, step).empty()) return 1;
+        write_bytes(temp_ / "said", concat(step));
+        rotate_checkpoints(run_, 2, std::nullopt);
+      }
+      return 0;
+    });
+    const int64_t said = fs::exists(temp_ / "said") ? std::stoll(read_bytes(temp_ / "said")) : -1;
+    if (fs::exists(run_)) remove_leftovers(run_);
+    ASSERT_GE(newest(), said) << point;
+    ASSERT_TRUE(warnings_.empty()) << point << ": " << warnings_;
+    if (newest() > 0) expect_loads(newest());
+    if (end != kKilled) {
+      EXPECT_EQ(end, 0);
+      EXPECT_GT(visit, 2) << "there is no such point";
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Failpoints, PowerCut,
+                         ::testing::Values("io", "after-model", "after-optimizer", "before-manifest", "after-manifest",
+                                           "before-rename", "after-rename", "removal"));
+
 class DiskTrouble : public CheckpointTest, public ::testing::WithParamInterface<std::pair<const char*, const char*>> {};
 
 TEST_P(DiskTrouble, IsAWarningAndTheNextSaveSucceeds) {
@@ -146,6 +179,7 @@ TEST_P(DiskTrouble, IsAWarningAndTheNextSaveSucceeds) {
 INSTANTIATE_TEST_SUITE_P(Failpoints, DiskTrouble,
                          ::testing::Values(std::pair("write@1:ENOSPC", "No space left on device"),
                                            std::pair("write@6:EDQUOT", "quota exceeded"),
+                                           std::pair("write@3:EROFS", "Read-only file system"),
                                            std::pair("write@7:EIO", "Input/output error"),
                                            std::pair("before-rename:EIO", "Input/output error")));
 
@@ -332,6 +366,9 @@ TEST_F(CheckpointTest, ARunThatGoesBackSupersedesLaterCheckpoints) {
   supersede_after(run_, -1);
   EXPECT_EQ(newest(), -1);
   EXPECT_EQ(names().size(), 4u);
+  save_well(5);
+  remove_superseded(run_, {"checkpoint-3.superseded"});
+  EXPECT_EQ(names(), (std::vector<std::string>{"checkpoint-3.superseded", "checkpoint-5"}));
 }
 
 TEST(RoomTest, IsWhatTheFileSystemSays) {

@@ -39,7 +39,7 @@ TEST_F(PretrainedTest, FillsTheEncoderAndReportsTheRest) {
         {"embeddings.LayerNorm.gamma", {2}},
         {"embeddings.position_ids", {1}},
         {"cls.predictions.bias", {5}}});
-  const PretrainedReport report = load();
+  const PretrainedReport report = load({.with_digests = true});
   EXPECT_EQ(values(kWords), named_values("embeddings.word_embeddings.weight", 10));
   EXPECT_EQ(values(kNorm), named_values("embeddings.LayerNorm.gamma", 2));
   EXPECT_EQ(values("classifier.weight"), std::vector<float>(6, -1.f));

@@ -79,6 +79,16 @@ TEST(PytorchBin, SharedListsCannotMultiply) {
   expect_refused([&] { parse(pickle + "."); }, {"again and again"});
 }
 
+// A long name that many entries of a dict share is not copied for each.
+TEST(PytorchBin, ANameStandsOnce) {
+  std::string bytes = read_bytes(golden("legacy.bin"));
+  const size_t name = bytes.find("a.f32q"), other = bytes.find("b.f16q");
+  ASSERT_TRUE(name != std::string::npos && other != std::string::npos);
+  const char put = bytes[name + 6];
+  bytes.replace(other - 5, 12, std::string("h") + put);  // X, a length, the text, q and its number
+  expect_refused([&] { parse(bytes); }, {"m.bin", "names the tensor a.f32 twice"});
+}
+
 // A stride of 0 makes any shape out of one element; so do many tensors of one storage.
 TEST(PytorchBin, TensorsHaveNoMoreElementsThanTheFile) {
   std::string bytes = read_bytes(golden("zip.bin"));

@@ -173,7 +173,10 @@ TEST_F(RunOwnerTest, ARecordThatCannotBeReadIsNobodysLoss) {
 }
 
 TEST_F(RunOwnerTest, ADamagedRecordOwnsNothing) {
-  for (const char* text : {"", "{", "[1]", R"({"host": 3})"}) {
+  for (
+      const char* text :
+      {"", "{", "[1]", R"({"host": 3})",
+       R"({"host": "", "boot_id": "", "pid_namespace": "", "pid": 1e300, "start_ticks": 1, "slurm_job_id": "", "slurm_restarts": 0, "started": ""})"}) {
     write_bytes(record_, text);
     RunOwner(folder_.path(), OwnerIdentity::of_this_process(), kAlive).check_still_owner();
   }
@@ -181,29 +184,30 @@ TEST_F(RunOwnerTest, ADamagedRecordOwnsNothing) {
 
 TEST_F(RunOwnerTest, AnOutputFolderThatCannotBeMadeIsRefused) {
   write_bytes(folder_ / "file", "x");
-  expect_refused([&] { RunOwner owner(folder_ / "file/run"); }, {"file/run", "cannot be made"});
+  expect_refused([&] { RunOwner owner(folder_ / "file/run"); }, {"file/run: cannot be made"});
   expect_refused([&] { RunOwner owner("/proc/self"); }, {"/proc/self: the output folder cannot be written"});
 }
 
 TEST(Provenance, ListsTheJobsOfTheChain) {
   const TempDir run;
-  const auto record = [&](const std::string& job, int64_t from_step) {
+  const auto record = [&](const std::string& job, int64_t from_step, const std::string& model = "def") {
     write_provenance(run.path(), {.berth_version = "0.1.0",
                                   .options = {{"learning_rate", 5e-5}},
                                   .data_sha256 = {{"d.h5", "abc"}},
-                                  .model_sha256 = {{"model.safetensors", "def"}},
+                                  .model_sha256 = {{"model.safetensors", model}},
                                   .job = {job, {"n1", "n2"}, "cpu", 4, 16, "now", from_step}});
     return nlohmann::json::parse(read_bytes(run / "provenance.json"));
   };
   record("0", 0);
   EXPECT_EQ(record("1", 0)["jobs"].size(), 1u);
-  const auto chain = record("2", 500);
+  const auto chain = record("2", 500, "that of checkpoint-500");
   ASSERT_EQ(chain["jobs"].size(), 2u);
   EXPECT_EQ(chain["jobs"][0]["slurm_job_id"], "1");
   EXPECT_EQ(chain["jobs"][1]["from_step"], 500);
   EXPECT_EQ(chain["jobs"][1]["device"], "cpu");
   EXPECT_EQ(chain["jobs"][1]["hosts"], (std::vector<std::string>{"n1", "n2"}));
   EXPECT_EQ(chain["data"]["d.h5"], "abc");
+  EXPECT_EQ(chain["model"]["model.safetensors"], "def") << "what the run began with";
   EXPECT_EQ(chain["options"]["learning_rate"], 5e-5);
   write_bytes(run / "provenance.json", "damaged");
   EXPECT_EQ(record("3", 700)["jobs"].size(), 1u);

@@ -71,12 +71,14 @@ TEST_F(RunFolderTest, ANamedCheckpointIsAStartNotALoop) {
 
 TEST_F(RunFolderTest, AfterTheEndABranchThatBeganFromANamedCheckpointIsComplete) {
   TrainOptions o = options();
+  const fs::path other = folder_ / "checkpoint-8";
+  fs::copy(checkpoint(8), other);
   o.resume = parse_resume(checkpoint(4).string());
   ASSERT_EQ(train(o, RunFolder(o, *comm_), *comm_, {.stop = [] { return false; }}), TrainOutcome::kDone);
   const ResumePoint again = resume(o);
   ASSERT_TRUE(again.finished);
   EXPECT_TRUE(again.finished->complete);
-  o.resume = parse_resume(checkpoint(8).string() + ".superseded");
+  o.resume = parse_resume(other.string());
   EXPECT_FALSE(resume(o).finished) << "another start is not complete";
 }
 
@@ -120,6 +122,41 @@ TEST_F(RunFolderTest, AnOverwrittenRunsRecordsAreSetAside) {
   EXPECT_EQ(test::read_bytes(run() / "metrics.jsonl.superseded"), "the earlier run's");
   EXPECT_TRUE(fs::exists(run() / "tensorboard.superseded/events"));
   EXPECT_EQ(test::read_bytes(run() / "berth.log"), "all jobs'");
+}
+
+// What is there, by name, with the time of its last change.
+std::map<std::string, fs::file_time_type> files_of(const fs::path& folder) {
+  std::map<std::string, fs::file_time_type> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    if (entry.is_regular_file()) files[entry.path().string()] = entry.last_write_time();
+  return files;
+}
+
+TEST_F(RunFolderTest, LookingChangesNothingAndFindsTheSame) {
+  test::flip_bit(checkpoint(10) / "model.safetensors", 1000, 3);
+  const auto before = files_of(folder_.path());
+  const auto looked = [&](const TrainOptions& o) {
+    return RunFolder(o, *comm_, RunFolder::Use::kLook).find_resume_point(o, *comm_);
+  };
+  EXPECT_EQ(looked(options()).folder, checkpoint(8));
+  TrainOptions o = options();
+  o.resume = parse_resume(checkpoint(4).string());
+  EXPECT_EQ(looked(o).folder, checkpoint(4));
+  o = options();
+  o.overwrite_output_dir = true;
+  EXPECT_TRUE(looked(o).folder.empty());
+  o = options();
+  o.resume = parse_resume("none");
+  EXPECT_EQ(outcome_of([&] { looked(o); }).message, outcome_of([&] { RunFolder(o, *comm_); }).message);
+  o = options();
+  o.output_dir = folder_ / "new/run";
+  EXPECT_FALSE(looked(o).state);
+  o.output_dir = checkpoint(4) / "config.json/run";
+  EXPECT_EQ(outcome_of([&] { looked(o); }).message, outcome_of([&] { RunFolder(o, *comm_); }).message);
+  EXPECT_EQ(files_of(folder_.path()), before);
+  const RunFolder owner(options(), *comm_);
+  const std::string refused = outcome_of([&] { looked(options()); }).message;
+  EXPECT_NE(refused.find("another job is writing to this run folder"), std::string::npos) << refused;
 }
 
 TEST_F(RunFolderTest, AFileInItsPlaceIsBadInput) {

@@ -88,9 +88,21 @@ TEST(RunPlan, IntervalsBelowOneAreSharesOfTheRun) {
   EXPECT_EQ(plan.eval_steps, 2);  // as logging_steps
   EXPECT_TRUE(plan.eval_due(4, o.eval_save));
   EXPECT_FALSE(plan.eval_due(5, o.eval_save));
+  o.eval_save.eval_steps = 7;
+  EXPECT_TRUE(RunPlan::make(o, 100, 1).eval_due(20, o.eval_save)) << "the last step";
   EXPECT_TRUE(plan.save_due(7, o.eval_save));
   EXPECT_TRUE(plan.save_due(20, o.eval_save)) << "the last step";
   EXPECT_FALSE(plan.save_due(19, o.eval_save));
+}
+
+TEST(RunPlan, LogsAsTrainerDoesButAtLeastAtEveryFiftiethOfARun) {
+  TrainOptions o = options(10, 1, 2);
+  o.eval_save.eval_strategy = Strategy::kSteps;
+  for (const auto& [steps, every] : {std::pair<int64_t, int64_t>{45, 1}, {1000, 20}, {1'000'000, 500}}) {
+    o.max_steps = steps;
+    EXPECT_EQ(RunPlan::make(o, 100, 1).logging_steps, every);
+    EXPECT_EQ(RunPlan::make(o, 100, 1).eval_steps, 500);
+  }
 }
 
 TEST(RunPlan, EpochStrategiesFireAtEachEpochsEndAndAtTheRunsEnd) {
@@ -212,6 +224,11 @@ TEST(RunState, RefusesDamageAndImpossibleNumbers) {
     EXPECT_EQ(error.code(), ExitCode::kBadInput);
     EXPECT_NE(std::string(error.what()).find("here/trainer_state.json"), std::string::npos) << error.what();
   }
+  for (const char* number : {"1e300", "0.5", "true", "18446744073709551615", "null"}) {
+    std::string text = state.to_json(0);
+    text.replace(text.find("\"global_step\": 0"), 16, concat("\"global_step\": ", number));
+    EXPECT_THROW(RunState::parse(text, "x"), Error) << number;
+  }
   for (const float scale : {0.5f, std::numeric_limits<float>::infinity()}) {
     state.loss_scale = {.scale = scale, .updates = 0};
     EXPECT_THROW(RunState::parse(state.to_json(0), "x"), Error);
@@ -252,16 +269,32 @@ TEST(FixedOptions, AllThatDifferAreListedAndMayBeAllowedByName) {
   const std::string all = refusal(began, of());
   for (const char* part :
        {"run/checkpoint-5", "--learning-rate 5e-05, now 3e-05", "--seed 42, now 7", "--data-seed 42, now 7",
-        "--max-steps 39, now 52", "--data holds other samples",
+        "--allow-change seed", "--data holds other samples",
         "--class-weights {\"ham\":1.0,\"spam\":2.5}, now {\"ham\":1.0,\"spam\":5.0}", "--weighted-sampling false, now true",
         "--allow-change seed,data_seed,max_steps,data,learning_rate,class_weights,weighted_sampling"})
     EXPECT_NE(all.find(part), std::string::npos) << part << " in: " << all;
   const std::string some = refusal(began, of(), {"--learning-rate", "data-seed", "num_train_epochs"});
   EXPECT_EQ(some.find("--learning-rate"), std::string::npos) << some;
-  EXPECT_EQ(some.find("--max-steps"), std::string::npos) << some;
+  EXPECT_EQ(some.find("steps"), std::string::npos) << some;
   EXPECT_NE(some.find("--seed 42"), std::string::npos) << some;
   EXPECT_EQ(refusal(began, of(), {"all"}), "");
   EXPECT_NE(refusal(began, of(), {"learning_rat"}).find("none of seed, "), std::string::npos);
+}
+
+TEST(FixedOptions, AModelOfAnotherNameIsAnotherModel) {
+  TrainOptions o = options(8, 1, 3);
+  const auto with = [&](const char* model) {
+    o.model = model;
+    return fixed_options(o, RunPlan::make(o, 100, 1).horizon, {}, {}, nullptr);
+  };
+  const auto began = with("/models/minilm/");
+  for (const char* same :
+       {"minilm", "./minilm", "/scratch/x/../minilm/", "microsoft/minilm", "/hub/models--microsoft--minilm/snapshots/1a2b3c"})
+    EXPECT_EQ(refusal(began, with(same)), "") << same;
+  const std::string refused = refusal(began, with("bert-large"));
+  EXPECT_NE(refused.find("--model \"minilm\", now \"bert-large\", which a run that goes on does not read"), std::string::npos)
+      << refused;
+  EXPECT_EQ(refusal(began, with("bert-large"), {"model"}), "");
 }
 
 TEST(FixedOptions, OlderCheckpointsAreComparedByWhatTheyTell) {

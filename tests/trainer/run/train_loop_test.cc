@@ -227,6 +227,30 @@ TEST_F(TrainLoopTest, SavesBySteps) {
   EXPECT_EQ(checkpoints("rotated"), (std::vector<int64_t>{10}));
 }
 
+TEST_F(TrainLoopTest, WhatAStopLeavesGoesWithTheNextCheckpoint) {
+  run_with(in("whole"));
+  for (int64_t stops = 1; stops <= 6; ++stops) {
+    EXPECT_EQ(run_with(in("stopped"), 1).outcome, TrainOutcome::kStoppedEarly);
+    EXPECT_EQ(checkpoints("stopped"), std::vector<int64_t>{stops});
+  }
+  run_with(in("stopped"));
+  EXPECT_EQ(checkpoints("stopped"), std::vector<int64_t>{}) << "as if it had not been stopped";
+  EXPECT_TRUE(bytes("stopped/model.safetensors") == bytes("whole/model.safetensors"));
+
+  TrainOptions o = in("saving");
+  o.eval_save.save_strategy = Strategy::kSteps;
+  o.eval_save.save_steps = o.logging.logging_steps = 4;
+  const struct {
+    int64_t steps;
+    std::vector<int64_t> left;
+    int64_t told;  // that it was stopped since it logged
+  } jobs[] = {{2, {2}, 1}, {2, {4}, 0}, {1, {4, 5}, 1}, {1, {4, 6}, 1}, {-1, {4, 8, 10}, 0}};
+  for (const auto& [steps, left, told] : jobs) {
+    EXPECT_EQ(run_with(o, steps).heard.stopped, told);
+    EXPECT_EQ(checkpoints("saving"), left);
+  }
+}
+
 TEST_F(TrainLoopTest, SavesBySecondsWhateverTheStrategy) {
   TrainOptions o = in("seconds");
   o.eval_save.save_seconds = 1e-9;

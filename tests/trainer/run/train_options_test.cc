@@ -97,7 +97,7 @@ TEST(TrainOptions, WhatDoesNotFitTogetherIsAUsageError) {
         o.batch.weighted_sampling = true;
         o.model_options.class_weights = {"balanced"};
       },
-      [](auto& o) { o.logging.logging_steps = 0; },
+      [](auto& o) { o.logging.logging_steps = -1; },
       [](auto& o) { o.eval_save.eval_strategy = Strategy::kBest; },
       [](auto& o) { o.eval_save.load_best_model_at_end = true; },
       [](auto& o) { o.eval_save.early_stopping_patience = 1; },

@@ -16,7 +16,7 @@ struct Heard {
   std::vector<int64_t> steps, logs, evaluations;
   std::vector<double> losses;
   int64_t evaluated = 0;  // samples, of the last evaluation
-  int64_t skipped = 0, finished = 0;
+  int64_t skipped = 0, stopped = 0, finished = 0;
 };
 class Listener : public Sink {
  public:
@@ -26,6 +26,7 @@ class Listener : public Sink {
   void step(const StepReport& report) override { heard_.steps.push_back(report.step), heard_.skipped += report.skipped; }
   void log(const LogReport& report) override { heard_.logs.push_back(report.step), heard_.losses.push_back(report.loss); }
   void eval(const EvalReport& report) override { heard_.evaluations.push_back(report.step); }
+  void stopped() override { ++heard_.stopped; }
   void finish(const TrainSummary&) override { ++heard_.finished; }
 
  private:

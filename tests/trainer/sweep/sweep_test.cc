@@ -295,8 +295,9 @@ TEST(SweepFolderTest, TheEnsembleIsOfTrialsInTheFolder) {
   const auto write = [&](const char* text) { std::ofstream(fs::path(name) / kSweepFile) << text; };
   write(R"({"ensemble": ["trial-3", "trial-0"]})");
   EXPECT_EQ(ensemble_members(name), (std::vector<std::string>{name + "/trial-3", name + "/trial-0"}));
-  for (const char* bad : {R"({"ensemble": []})", "{}", "[]", "{", R"({"ensemble": ["../x"]})", R"({"ensemble": ["/etc"]})",
-                          R"({"ensemble": [3]})", R"({"ensemble": [""]})", R"({"ensemble": 5})"}) {
+  for (const char* bad :
+       {R"({"ensemble": []})", "{}", "[]", "{", R"({"ensemble": ["../x"]})", R"({"ensemble": ["/etc"]})", R"({"ensemble": [3]})",
+        R"({"ensemble": [""]})", R"({"ensemble": 5})", R"({"ensemble": [".."]})", R"({"ensemble": ["."]})"}) {
     write(bad);
     EXPECT_THROW(ensemble_members(name), Error) << bad;
   }

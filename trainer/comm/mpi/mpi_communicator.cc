@@ -24,6 +24,7 @@
 #include "trainer/comm/mpi/mpi_check.h"
 #include "trainer/comm/mpi/mpi_group.h"
 #include "trainer/comm/mpi/mpi_host.h"
+#include "trainer/comm/mpi/mpi_library.h"
 #include "trainer/comm/mpi/watch.h"
 #include "trainer/comm/shared/shared_memory.h"
 #include "trainer/comm/shared/shared_sum.h"
@@ -33,6 +34,7 @@ namespace berth::comm {
 namespace {
 
 constexpr int64_t kStagingElements = 1 << 18;
+constexpr int64_t kBetweenHostsElements = 1 << 23;  // at once
 constexpr auto kLook = std::chrono::milliseconds(100);
 
 struct Cancelled {};
@@ -71,6 +73,8 @@ class MpiCommunicator final : public Communicator {
   std::vector<std::string> all_gather(const std::string& bytes) override { return host_.all_gather(bytes); }
   void barrier() override { host_.barrier(); }
 
+  double seconds_waited() const override { return host_.seconds_waited(); }
+  double seconds_reducing() const override { return seconds_reducing_; }
   void set_stage(const std::string& stage) override { host_.roll_call().set_stage(stage); }
   void count_collective(const char* name) override { host_.roll_call().enter(name); }
   [[noreturn]] void report_hang(const std::string& operation) override { host_.report_hang(operation); }
@@ -104,6 +108,7 @@ class MpiCommunicator final : public Communicator {
   bool background_ = false;
   std::map<const float*, std::weak_ptr<SharedMemory::Allocation>> allocations_;  // by the address of this rank's part
   at::Tensor staging_;
+  at::Tensor sent_;     // of a reduction between hosts
   Ticket started_ = 0;  // reductions
 
   std::mutex mutex_;  // guards what follows
@@ -113,6 +118,7 @@ class MpiCommunicator final : public Communicator {
   Ticket finished_ = 0;  // reductions
   std::exception_ptr error_;
   std::atomic<bool> stop_{false};
+  std::atomic<double> seconds_reducing_{0};
   std::thread thread_;
 };
 
@@ -211,6 +217,8 @@ void MpiCommunicator::wait(Ticket ticket) {
       run(jobs_.front(), watch);
       jobs_.pop_front();
       ++finished_;
+      seconds_reducing_ += watch.seconds();
+      host_.waited(watch.seconds());
     }
     return;
   }
@@ -223,6 +231,7 @@ void MpiCommunicator::wait(Ticket ticket) {
     lock.lock();
   }
   if (error_) std::rethrow_exception(error_);
+  host_.waited(watch.seconds());
 }
 
 void MpiCommunicator::work() {
@@ -240,6 +249,7 @@ void MpiCommunicator::work() {
       lock.unlock();
       Watch watch(host_, "", /*calls_mpi=*/host_.threads(), 0);
       run(job, watch);
+      seconds_reducing_ += watch.seconds();
       lock.lock();
       jobs_.pop_front();
       ++finished_;
@@ -276,11 +286,16 @@ void MpiCommunicator::run(const Job& job, Watch& watch) {
 
 void MpiCommunicator::reduce_between_hosts(const at::Tensor& tensor, Watch& watch) {
   float* data = tensor.data_ptr<float>();
-  const int64_t most = options_.message_bytes / static_cast<int64_t>(sizeof(float));
+  const int64_t most = std::min(options_.message_bytes / static_cast<int64_t>(sizeof(float)), kBetweenHostsElements);
+  if (!sent_.defined() || sent_.numel() < std::min(most, tensor.numel()))
+    sent_ = at::empty({std::min(most, tensor.numel())}, at::kFloat);
   for (int64_t at = 0; at < tensor.numel(); at += most) {
     const int n = static_cast<int>(std::min(most, tensor.numel() - at));
+    // Not in place: there Open MPI (libnbc, 4 and 5) takes a tree, whose root sends and receives the whole tensor once for each of its levels,
+    // and else, from four hosts on, a ring, where each host sends and receives it twice.
+    std::memcpy(sent_.data_ptr(), data + at, static_cast<size_t>(n) * sizeof(float));
     MPI_Request request;
-    BERTH_MPI(MPI_Iallreduce(MPI_IN_PLACE, data + at, n, MPI_FLOAT, MPI_SUM, first_ranks_, &request));
+    BERTH_MPI(MPI_Iallreduce(sent_.const_data_ptr(), data + at, n, MPI_FLOAT, MPI_SUM, first_ranks_, &request));
     for (;;) {
       int done = 0;
       BERTH_MPI(MPI_Test(&request, &done, MPI_STATUS_IGNORE));
@@ -291,12 +306,7 @@ void MpiCommunicator::reduce_between_hosts(const at::Tensor& tensor, Watch& watc
 }
 
 std::string MpiCommunicator::description() const {
-  char version[MPI_MAX_LIBRARY_VERSION_STRING] = "";
-  int length = 0;
-  BERTH_MPI(MPI_Get_library_version(version, &length));
-  std::string name(version, length);
-  name = name.substr(0, name.find_first_of(",\n"));
-  std::string text = concat(name, ", ", counted(size(), "rank"), " on ", counted(host_.hosts(), "host"));
+  std::string text = concat(mpi_library().running, ", ", counted(size(), "rank"), " on ", counted(host_.hosts(), "host"));
   if (size() == 1) return text;
   text += shared_ ? ", gradients summed in shared memory" : ", no shared memory";
   if (background_) return text + ", while backward computes";

@@ -64,9 +64,10 @@ void MpiHost::complete(MPI_Request request, const char* name) {
   for (;;) {
     int done = 0;
     BERTH_MPI(MPI_Test(&request, &done, MPI_STATUS_IGNORE));
-    if (done) return;
+    if (done) break;
     watch.pause();
   }
+  waited(watch.seconds());
 }
 
 void MpiHost::all_reduce(void* values, size_t count, MPI_Datatype type, MPI_Op op) {
@@ -181,6 +182,11 @@ void MpiHost::report_hang(const std::string& operation) {
   if (threads_ || std::this_thread::get_id() == main_thread_) roll_call_->report(operation);
   std::cerr << concat("berth: rank ", rank_, " waits in vain for ", operation, "\n") << std::flush;
   abort(static_cast<int>(ExitCode::kInternal));
+}
+
+void MpiHost::waited(double seconds) {
+  seconds_waited_ += seconds;
+  roll_call_->ended();
 }
 
 void MpiHost::abort(int code) {

@@ -44,6 +44,9 @@ class MpiHost {
   void broadcast(std::string& bytes, int root);
   std::vector<std::string> gather(const std::string& bytes, int root);
   void barrier();
+  // Communicator::seconds_waited(); for the thread that calls what waits.
+  double seconds_waited() const { return seconds_waited_; }
+  void waited(double seconds);  // in another collective, which has ended
   [[noreturn]] void report_hang(const std::string& operation);
   [[noreturn]] void abort(int code);
 
@@ -61,6 +64,7 @@ class MpiHost {
   int local_size_ = 1;
   int hosts_ = 1;
   bool threads_ = false;
+  double seconds_waited_ = 0;
   std::thread::id main_thread_;
   std::unique_ptr<RollCall> roll_call_;
 };

@@ -18,6 +18,7 @@ class Watch {
   Watch(MpiHost& host, const char* operation, bool calls_mpi, double timeout_seconds);
   void pause();
   void look() { look(Clock::now()); }  // the part of pause() that does not wait
+  double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }  // of this wait
 
  private:
   using Clock = std::chrono::steady_clock;

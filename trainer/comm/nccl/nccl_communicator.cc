@@ -84,6 +84,7 @@ class NcclCommunicator final : public Communicator {
   std::vector<std::string> all_gather(const std::string& bytes) override { return host_->all_gather(bytes); }
   void barrier() override { host_->barrier(); }
 
+  double seconds_waited() const override { return host_->seconds_waited(); }
   void set_stage(const std::string& stage) override { host_->set_stage(stage); }
   void count_collective(const char* name) override { host_->count_collective(name); }
   [[noreturn]] void report_hang(const std::string& operation) override {

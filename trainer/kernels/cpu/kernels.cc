@@ -3,6 +3,7 @@
 // After simd.h:
 #include "trainer/kernels/cpu/activation.inl"
 #include "trainer/kernels/cpu/attention.inl"
+#include "trainer/kernels/cpu/loss.inl"
 #include "trainer/kernels/cpu/rows.inl"
 
 namespace berth::train::cpu {
@@ -15,7 +16,8 @@ namespace berth::train::cpu {
 #define BERTH_TYPED_TABLE(T)                                                                                                     \
   {                                                                                                                              \
     attention_forward<T>, attention_backward<T>, add_norm_forward<T>, add_norm_backward<T>, embed_forward<T>, embed_backward<T>, \
-        dropout_rows<T>, activation_forward<T>, activation_backward<T>, add_column_sums<T>                                       \
+        dropout_rows<T>, activation_forward<T>, activation_backward<T>, cross_entropy_forward<T>, cross_entropy_backward<T>,     \
+        add_column_sums<T>                                                                                                       \
   }
 
 extern const Table BERTH_JOIN(kTable_, BERTH_ISA);

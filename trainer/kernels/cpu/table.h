@@ -40,6 +40,17 @@ struct AttentionGradients {
   int64_t q_stride, k_stride, v_stride;
 };
 
+// Cross entropy as Kernels::cross_entropy_sum (trainer/kernels/ops.h) has it.
+template <class T>
+struct CrossEntropyArgs {
+  const T* logits;  // [rows, classes]
+  const int64_t* labels;
+  const float* weights;  // [classes]; null: 1 each
+  int64_t classes, ignored;
+  float smoothing, mean_weight;
+  float *greatest, *inverse_sum;  // [rows], kept for backward: of the logits, and of their exponentials relative to it
+};
+
 template <class T>
 struct TypedTable {
   // Parts are (sample, head) pairs: b * heads + h. scratch: attention_scratch() floats, 64-byte aligned, of the thread's own.
@@ -66,6 +77,10 @@ struct TypedTable {
   void (*activation_forward)(int activation, T* x_then_derivative, T* out, int64_t begin, int64_t end);
   // dx = d_out * derivative
   void (*activation_backward)(const T* d_out, const T* derivative, T* dx, int64_t begin, int64_t end);
+
+  // losses [rows]: 0 where a row takes no part. Parts are rows, as in backward, where d_loss is the gradient of their sum.
+  void (*cross_entropy_forward)(const CrossEntropyArgs<T>& args, float* losses, int64_t begin, int64_t end);
+  void (*cross_entropy_backward)(const CrossEntropyArgs<T>& args, float d_loss, T* d_logits, int64_t begin, int64_t end);
 
   // sums[c] += sum over rows of x[r, c]; parts are columns.
   void (*add_column_sums)(const T* x, int64_t rows, int64_t stride, float* sums, int64_t begin, int64_t end);

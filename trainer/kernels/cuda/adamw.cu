@@ -37,6 +37,25 @@ __global__ void __launch_bounds__(kThreads) sum_squares_kernel(const float* x, i
   if (threadIdx.x == 0) partials[blockIdx.x] = sum;
 }
 
+__global__ void __launch_bounds__(kThreads) sum_bits_kernel(const float* x, int64_t n, uint64_t* partials) {
+  const int64_t begin = blockIdx.x * kPart, end = begin + kPart < n ? begin + kPart : n;
+  uint64_t sum = 0;
+  const auto add = [&](float low, float high, int64_t i) {
+    sum += (uint64_t{bits_of(high)} << 32 | bits_of(low)) * static_cast<uint64_t>(i + 1);
+  };
+  for (int64_t i = begin + 4 * threadIdx.x; i < end; i += 4 * kThreads) {
+    if (i + 4 <= end) {
+      const Numbers<float, 4> four = load_vector<4>(x + i);
+      add(four.at[0], four.at[1], i);
+      add(four.at[2], four.at[3], i + 2);
+    } else {
+      add(x[i], x[i + 1], i);
+    }
+  }
+  sum = block_total<kThreads>(sum);
+  if (threadIdx.x == 0) partials[blockIdx.x] = sum;
+}
+
 // After a step whose loss is finite.
 __device__ void adapt(kernels::LossScale& s, bool updated, int32_t growth_interval) {
   if (updated && ++s.updates < growth_interval) return;
@@ -157,6 +176,10 @@ int64_t partial_sums(int64_t n) { return (n + kPart - 1) / kPart; }
 
 void sum_squares(const float* x, int64_t n, double* partials, Stream stream) {
   if (n > 0) launch(sum_squares_kernel, blocks_for(n, kPart), kThreads, 0, stream, x, n, partials);
+}
+
+void sum_bits(const float* x, int64_t n, uint64_t* partials, Stream stream) {
+  if (n > 0) launch(sum_bits_kernel, blocks_for(n, kPart), kThreads, 0, stream, x, n, partials);
 }
 
 void decide_step(const double* partials, int64_t count, const float* loss, const AdamWNumbers& numbers, StepPlan* plan,

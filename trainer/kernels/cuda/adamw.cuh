@@ -7,9 +7,9 @@
 namespace berth::train::cuda {
 
 // The sum over the block, of kThreads threads, in thread 0. All threads are to have read the last one's.
-template <int kThreads>
-__device__ double block_total(double x) {
-  __shared__ double parts[kThreads / 32];
+template <int kThreads, class T>
+__device__ T block_total(T x) {
+  __shared__ T parts[kThreads / 32];
   BERTH_UNROLL
   for (int distance = 16; distance > 0; distance /= 2) x += __shfl_xor_sync(kAllLanes, x, distance);
   if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = x;

@@ -14,6 +14,9 @@ namespace berth::train::cuda {
 int64_t partial_sums(int64_t n);
 // partials [partial_sums(n)] = sums of squares of parts of x [n], in double, in an order that depends on n alone.
 void sum_squares(const float* x, int64_t n, double* partials, Stream stream);
+// partials [partial_sums(n)], whose sum mod 2^64 is that of w[i] (2 i + 1) over the 64-bit words w of x: a hash
+// (trainer/run/replicas.h). n: even.
+void sum_bits(const float* x, int64_t n, uint64_t* partials, Stream stream);
 
 // The norm out of all arrays' partial sums, in their order, and, with loss [1], whether the step is finite; if so, one update more, and
 // the numbers to make it with. Gradients are scaled as the loss was, `loss` is not. `plan` keeps `updates` and `loss_scale` from step

@@ -55,6 +55,14 @@ void CudaOptimizer::sum_squares(const at::Tensor& x, const at::Tensor& partials)
   cuda::sum_squares(x.const_data_ptr<float>(), x.numel(), partials.mutable_data_ptr<double>(), current_stream_(x.device()));
 }
 
+void CudaOptimizer::sum_bits(const at::Tensor& x, const at::Tensor& partials) const {
+  check_array(x, x.numel() / 2 * 2, at::kFloat, "an even number of values");
+  check_aligned(x);
+  check_array(partials, cuda::partial_sums(x.numel()), at::kLong, "partial sums");
+  cuda::sum_bits(x.const_data_ptr<float>(), x.numel(), reinterpret_cast<uint64_t*>(partials.mutable_data_ptr<int64_t>()),
+                 current_stream_(x.device()));
+}
+
 void CudaOptimizer::decide(const at::Tensor& partials, const at::Tensor& loss, const kernels::AdamWNumbers& numbers,
                            const at::Tensor& plan) const {
   check_array(partials, partials.numel(), at::kDouble, "partial sums");

@@ -13,6 +13,7 @@ class CudaOptimizer final : public OptimizerKernels {
 
   int64_t partial_sums(int64_t n) const override;
   void sum_squares(const at::Tensor& x, const at::Tensor& partials) const override;
+  void sum_bits(const at::Tensor& x, const at::Tensor& partials) const override;
   void decide(const at::Tensor& partials, const at::Tensor& loss, const kernels::AdamWNumbers& numbers,
               const at::Tensor& plan) const override;
   void update(const Bucket& bucket, const kernels::AdamWNumbers& numbers, const at::Tensor& plan) const override;

@@ -212,14 +212,18 @@ void CublasLtKernels::linear_backward_input(const at::Tensor& dy, const at::Tens
                  dy.device(), stream(dy));
 }
 
-void CublasLtKernels::add_product(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& grad) const {
-  if (dy.size(0) == 0) return;
+void CublasLtKernels::linear_backward_weight(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& grad,
+                                             bool accumulate) const {
+  if (dy.size(0) == 0) {
+    if (!accumulate) grad.zero_();
+    return;
+  }
   products_->run({.a = Matrix(x),
                   .b = Matrix(dy),
                   .d = Matrix(grad),
                   .transpose_b = true,
                   .sums_over_tokens = true,
-                  .accumulate = true,
+                  .accumulate = accumulate,
                   .tf32 = takes_tf32(dy)},
                  dy.device(), stream(dy));
 }

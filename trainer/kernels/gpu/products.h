@@ -19,7 +19,7 @@ class CublasLtKernels final : public CudaKernels {
   at::Tensor linear_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const override;
   void linear_backward_input(const at::Tensor& dy, const at::Tensor& weight, const at::Tensor& dx,
                              bool accumulate) const override;
-  void add_product(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& grad) const override;
+  void linear_backward_weight(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& grad, bool accumulate) const override;
 
  private:
   class Products;

@@ -1,0 +1,63 @@
+// A communicator of one rank that writes down when a training step asks something of it.
+#pragma once
+
+#include <c10/core/Event.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "trainer/comm/local_communicator.h"
+#include "trainer/scale/scaling.h"
+
+namespace berth::scale {
+
+// On the device's current stream; on CPUs, by the clock.
+class Instant {
+ public:
+  explicit Instant(at::Device device);
+  // Waits for the device to be past both.
+  double seconds_since(const Instant& before) const;
+
+ private:
+  std::chrono::steady_clock::time_point time_;
+  std::shared_ptr<c10::Event> event_;  // null on CPUs
+};
+
+// What was asked during a step.
+struct Mark {
+  enum What { kStage, kStart, kWait } what;
+  Instant at;
+  double bytes;       // kStart: of the all-reduce
+  std::string stage;  // kStage: its name
+};
+
+// A step without communication. Seconds.
+struct Profile {
+  Step step;
+  double forward = 0, backward = 0, optimizer = 0;  // of all micro-batches
+};
+// Of the marks of a TrainStep's step, from its begin to its end.
+Profile profile_of(const std::vector<Mark>& marks);
+
+class Recorder final : public comm::LocalCommunicator {
+ public:
+  using LocalCommunicator::LocalCommunicator;
+
+  void begin() { note(Mark::kStage, 0, "begin"); }
+  // What was noted since begin().
+  std::vector<Mark> end();
+
+  comm::Ticket start_all_reduce(const at::Tensor& tensor) override;
+  void wait(comm::Ticket) override { note(Mark::kWait); }
+  void set_stage(const std::string& stage) override { note(Mark::kStage, 0, stage); }
+
+ private:
+  void note(Mark::What what, double bytes = 0, const std::string& stage = "");
+
+  std::vector<Mark> marks_;
+};
+
+}  // namespace berth::scale
