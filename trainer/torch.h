@@ -1,9 +1,8 @@
-// The parts of libtorch that trainer/ uses, as one precompiled header (torch/torch.h alone costs 20 s per file).
+// The parts of libtorch that trainer/ uses, as one precompiled header. No more: what headers leave to be instantiated, GCC instantiates
+// again in each file that takes the precompiled header, used or not (custom_function.h: a second a file).
 #pragma once
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <torch/csrc/autograd/autograd.h>
-#include <torch/csrc/autograd/custom_function.h>
-#include <torch/csrc/autograd/grad_mode.h>
-#include <torch/csrc/autograd/variable.h>
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/core/grad_mode.h>

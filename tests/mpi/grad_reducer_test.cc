@@ -1,6 +1,7 @@
 #include "trainer/optim/grad_reducer.h"
 
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <numeric>

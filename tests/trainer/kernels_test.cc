@@ -334,37 +334,6 @@ TEST_P(KernelsTest, ColumnSumsAreAddedTo) {
   }
 }
 
-// Products of bf16 by this CPU's own instructions or by none, too.
-TEST(Linear, ThreeProductsEqualAutograd) {
-  at::manual_seed(5);
-  const CpuKernels kernels[] = {CpuKernels(cpu::best_table(), true), CpuKernels(cpu::best_table(), false)};
-  for (const auto& [type, own] : {std::pair(at::kFloat, 0), {at::kBFloat16, 0}, {at::kBFloat16, 1}})
-    for (const auto& [n, in, out] :
-         {std::tuple<int64_t, int64_t, int64_t>{1, 8, 3}, {214, 384, 1536}, {37, 100, 70}, {16, 384, 2}}) {
-      const at::Tensor x = at::randn({n, in}).to(type), weight = (at::randn({out, in}) * 0.1).to(type), bias = at::randn({out});
-      const at::Tensor dy = at::randn({n, out}).to(type), dx = at::ones({n, in}, type);
-      const at::Tensor weight_grad = at::ones({out, in}), bias_grad = at::ones({out});
-      const at::ScalarType of_weight = kernels[own].weight_type(type);
-      EXPECT_EQ(of_weight, own == 0 ? type : at::kFloat);
-      const at::Tensor given = weight.to(of_weight);
-      const at::Tensor y = kernels[own].linear_forward(x, given, bias.to(type).to(of_weight));
-      kernels[own].linear_backward_weight(dy, x, weight_grad, true);
-      kernels[own].add_column_sums(dy, bias_grad);
-      kernels[own].linear_backward_input(dy, given, dx, false);
-      const at::Tensor twice = dx.clone();
-      kernels[own].linear_backward_input(dy, given, twice, true);
-      EXPECT_EQ(y.scalar_type(), type);
-
-      const at::Tensor rx = x.to(at::kDouble), rw = weight.to(at::kDouble), rd = dy.to(at::kDouble);
-      const double limit = type == at::kFloat ? 1e-5 : 1e-2;
-      EXPECT_LT(relative_error(y, at::addmm(bias.to(at::kDouble), rx, rw.t())), limit);
-      EXPECT_LT(relative_error(weight_grad - 1, at::mm(rd.t(), rx)), limit);
-      EXPECT_LT(relative_error(bias_grad - 1, rd.sum(0)), limit);
-      EXPECT_LT(relative_error(dx, at::mm(rd, rw)), limit);
-      EXPECT_LT(relative_error(twice, 2 * at::mm(rd, rw)), limit);
-    }
-}
-
 TEST(Masks, KeepTheRightShareAndDifferBetweenStreams) {
   const CpuKernels kernels(cpu::best_table());
   const RowIds rows = some_rows(500);

@@ -1,6 +1,8 @@
 // For autograd functions.
 #pragma once
 
+#include <torch/csrc/autograd/custom_function.h>
+
 #include "trainer/torch.h"
 
 namespace berth::train {

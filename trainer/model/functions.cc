@@ -1,6 +1,7 @@
 #include "trainer/model/functions.h"
 
 #include "data/check.h"
+#include "trainer/kernels/kept.h"
 
 namespace berth::train {
 namespace {

@@ -2,7 +2,6 @@
 // backward adds weight gradients straight into Parameter::grad and announces them: nothing of a parameter's size is allocated.
 #pragma once
 
-#include "trainer/kernels/kept.h"
 #include "trainer/kernels/ops.h"
 #include "trainer/model/parameters.h"
 

@@ -1,6 +1,7 @@
 #include "trainer/model/layer.h"
 
 #include "data/check.h"
+#include "trainer/kernels/kept.h"
 
 namespace berth::train {
 namespace {

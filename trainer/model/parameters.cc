@@ -1,6 +1,7 @@
 #include "trainer/model/parameters.h"
 
 #include <torch/csrc/autograd/function_hook.h>
+#include <torch/csrc/autograd/variable.h>
 
 #include <algorithm>
 #include <cmath>

@@ -22,6 +22,6 @@ namespace berth::train::cpu {
 
 extern const Table BERTH_JOIN(kTable_, BERTH_ISA);
 const Table BERTH_JOIN(kTable_, BERTH_ISA) = {BERTH_STRING(BERTH_ISA), BERTH_TYPED_TABLE(float), BERTH_TYPED_TABLE(Bf16),
-                                              scatter_rows};
+                                              scatter_rows, round_products};
 
 }  // namespace berth::train::cpu

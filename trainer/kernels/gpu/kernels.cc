@@ -7,6 +7,7 @@
 #include "trainer/kernels/arguments.h"
 #include "trainer/kernels/cuda/attention.h"
 #include "trainer/kernels/cuda/kernels.h"
+#include "trainer/kernels/kept.h"
 
 namespace berth::train::cuda {
 namespace {
