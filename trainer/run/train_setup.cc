@@ -240,7 +240,7 @@ ParameterStore::Updates updates_of(const TrainOptions& options, const std::vecto
 void make_model(TrainSetup& setup, const BertConfig& config, const TrainOptions& options, comm::Communicator& comm) {
   const data::TaskKind task = setup.dataset->info().task;
   const bool from_files = !options.from_scratch || setup.resumed;
-  const PretrainedOptions taking{.family = config.family->class_prefix,
+  PretrainedOptions taking{.family = config.family->class_prefix,
                                  .allow_new_head = !setup.resumed,
                                  .ignore_mismatched_sizes = options.model_options.ignore_mismatched_sizes,
                                  .with_digests = true};
@@ -253,8 +253,11 @@ void make_model(TrainSetup& setup, const BertConfig& config, const TrainOptions&
                                                 options.model_options.freeze, updates_of(options, specs, comm));
   setup.model->set_loss({.label_smoothing = options.model_options.label_smoothing_factor,
                          .label_weights = {setup.label_weights.begin(), setup.label_weights.end()}});
-  setup.model->initialize(options.seed);
-  if (!from_files) return;
+  if (!from_files) {
+    setup.model->initialize(options.seed);
+    return;
+  }
+  taking.initialize = [&](const std::string& parameter) { setup.model->initialize(options.seed, parameter); };
   const PretrainedReport report = load_pretrained(setup.model_folder, setup.model->parameters(), comm, taking);
   setup.model_sha256 = report.sha256;
   if (comm.rank() != 0 || setup.resumed) return;

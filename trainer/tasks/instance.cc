@@ -49,4 +49,9 @@ ModelInstance::ModelInstance(const BertConfig& config, data::TaskKind task, comm
       parameters_(std::make_unique<ParameterStore>(specs_, comm, bucket_bytes, frozen_names(freeze, specs_, config), updates)),
       model_(architecture_.make(config_, *parameters_)) {}
 
+void ModelInstance::initialize(uint64_t seed, const std::string& parameter) {
+  for (const ParameterSpec& spec : specs_)
+    if (spec.name == parameter) parameters_->initialize({spec}, config_.initializer_range, seed);
+}
+
 }  // namespace berth::train

@@ -23,6 +23,8 @@ class ModelInstance {
 
   void set_loss(LossOptions loss) { model_->set_loss(std::move(loss)); }
   void initialize(uint64_t seed) { parameters_->initialize(specs_, config_.initializer_range, seed); }
+  // One parameter, to what it would be with all.
+  void initialize(uint64_t seed, const std::string& parameter);
 
   const BertConfig& config() const { return config_; }
   const Task& task() const { return task_; }

@@ -114,8 +114,12 @@ PretrainedReport read_folder(const fs::path& folder, ParameterStore& store, cons
   std::vector<Wanted> wanted;
   for (const Parameter& parameter : store.parameters()) wanted.push_back({parameter.name, parameter.value.sizes().vec()});
   const auto matches = match(weights, wanted, options, report);
-  for (size_t i = 0; i < matches.size(); ++i)
-    if (matches[i] != nullptr) read_parameter(weights, *matches[i], store.parameters()[i]);
+  for (size_t i = 0; i < matches.size(); ++i) {
+    if (matches[i] != nullptr)
+      read_parameter(weights, *matches[i], store.parameters()[i]);
+    else if (options.initialize)
+      options.initialize(wanted[i].name);
+  }
   if (!options.with_digests) return report;
   for (const fs::path& path : weights.files()) report.sha256[path.filename().string()] = data::sha256_file(path);
   return report;

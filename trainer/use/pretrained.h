@@ -18,16 +18,17 @@ namespace berth::train {
 
 struct PretrainedOptions {
   std::string_view family = kBert.class_prefix;  // whose names the files have
-  // A head or pooler that the files lack keeps the values it has (newly initialised). Without it everything must be there. The
-  // encoder always must.
+  // The files may lack a head or pooler. Without it everything must be there. The encoder always must.
   bool allow_new_head = true;
   // A head of another shape counts as missing instead of being refused.
   bool ignore_mismatched_sizes = false;
   bool with_digests = false;  // of the weight files, in the report: takes as long as reading them
+  // Gives a parameter that the files lack its values, on rank 0; without it, it keeps what it has.
+  std::function<void(const std::string& parameter)> initialize = {};
 };
 
 struct PretrainedReport {
-  std::vector<std::string> missing;     // parameters that kept their values, by the files' names
+  std::vector<std::string> missing;     // parameters that the files lack, by the files' names
   std::vector<std::string> mismatched;  // those of them that the files have in another shape, "classifier.weight: [2, 384] in the
                                         // file, [4, 384] in the model"
   std::vector<std::string> unexpected;  // tensors of the files that no parameter takes, under the files' names

@@ -47,6 +47,9 @@ TEST_F(PretrainedTest, FillsTheEncoderAndReportsTheRest) {
   EXPECT_EQ(report.unexpected, std::vector<std::string>{"cls.predictions.bias"});
   EXPECT_EQ(report.sha256.at("model.safetensors"), data::sha256_file(folder_ / "model.safetensors"));
   EXPECT_TRUE(store_[kWords].value.is_leaf());
+  std::vector<std::string> initialized;
+  load({.initialize = [&](const std::string& parameter) { initialized.push_back(parameter); }});
+  EXPECT_EQ(initialized, report.missing);
   expect_refused([&] { load({.allow_new_head = false}); },
                  {"model.safetensors: lacks 2 tensors", "bert.pooler.dense.bias, classifier.weight", "this task's head"});
 }

@@ -36,6 +36,21 @@ TEST_F(TrainSetupTest, AFreshRunHasThePretrainedWeightsAndANewHeadFromTheSeed) {
   EXPECT_EQ(hash(setup), hash(set_up_with(options())));
 }
 
+TEST_F(TrainSetupTest, WhatTheFilesLackIsWhatFromScratchWouldBe) {
+  const TrainSetup setup = set_up_with(options());
+  const auto make = [&] { return ModelInstance(setup.model->config(), setup.dataset->info().task, *comm_); };
+  ModelInstance whole = make(), one = make();
+  whole.initialize(7);
+  one.initialize(7, "classifier.weight");
+  for (const Parameter& parameter : one.parameters().parameters()) {
+    if (parameter.name == "classifier.weight") {
+      EXPECT_TRUE(parameter.value.equal(whole.parameters()[parameter.name].value));
+    } else {
+      EXPECT_FALSE(parameter.value.any().item<bool>()) << parameter.name;
+    }
+  }
+}
+
 TEST_F(TrainSetupTest, FromScratchIsTheSeedsAlone) {
   TrainOptions o = options();
   const uint64_t pretrained = hash(set_up_with(o));
