@@ -180,7 +180,7 @@ void check_command(const PredictCommand& command) {
               " --text but ", command.text_pair.size(), " --text-pair: give one for each, or none");
   command.options.predictions.validate();
   command.options.precision.validate();
-  check_range("--per-device-eval-batch-size", command.options.batch_size, 1, train::kMostBatch);
+  if (command.options.batch_size) check_range("--per-device-eval-batch-size", *command.options.batch_size, 1, train::kMostBatch);
   const bool vectors = command.embeddings || command.similarity;
   check_usage(vectors || (!command.embedding.pooling && !command.embedding.normalize),
               "--pooling and --normalize-embeddings are for --embeddings and --similarity");

@@ -49,7 +49,9 @@ void add_predict(CLI::App& app, PredictCommand& c) {
   p.add("--max-length,--max-seq-length", c.max_length,
         "tokens of a sample at most; default: as in training, of embeddings what the model folder says, else 128, of questions "
         "384");
-  p.add("--per-device-eval-batch-size", c.options.batch_size, "samples of one micro-batch");
+  p.add("--per-device-eval-batch-size", c.options.batch_size,
+        "samples of one micro-batch; default: up to " + std::to_string(train::kShortTexts) + " short texts, " +
+            std::to_string(train::kLongTexts) + " long ones");
   p.add("--top-k", c.options.predictions.top_k, "masked-lm: tokens proposed for each [MASK]");
   add_thresholds(p, c.options.predictions);
   p.add("--logits", c.options.predictions.with_logits, "also the raw outputs");

@@ -48,7 +48,7 @@ TEST(Linear, ThreeProductsEqualAutograd) {
       EXPECT_LT(relative_error(dx, at::mm(rd, rw)), limit) << where;
       EXPECT_LT(relative_error(twice, 2 * at::mm(rd, rw)), limit) << where;
       // Where weights' gradients of bf16 are summed in fp32 they are not rounded on their way.
-      if (own == 1 || (type == at::kBFloat16 && bf16::available() && bf16::takes(weight))) {
+      if (own == 1 || (type == at::kBFloat16 && products::available(at::kBFloat16) && products::takes(weight, type))) {
         EXPECT_LT(relative_error(weight_grad - 1, at::mm(rd.t(), rx)), 1e-5) << where;
       }
     }
@@ -70,7 +70,7 @@ TEST(Linear, ProductsOfBf16AreTheSameOnAnyThreadsAndARowInAnyBatch) {
   }
   at::set_num_threads(before);
   for (size_t i = 0; i < products[0].size(); ++i) EXPECT_TRUE(products[0][i].equal(products[1][i])) << i;
-  if (!bf16::available()) return;  // what ATen takes instead promises nothing
+  if (!products::available(at::kBFloat16)) return;  // what ATen takes instead promises nothing
   for (const auto& [from, rows] : {std::pair<int64_t, int64_t>{0, 1}, {5, 37}, {63, 130}}) {
     const at::Tensor dx = at::empty({rows, 384}, at::kBFloat16);
     kernels.linear_backward_input(dy.narrow(0, from, rows), weight, dx, false);

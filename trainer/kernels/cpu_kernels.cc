@@ -304,14 +304,14 @@ void CpuKernels::add_column_sums(const at::Tensor& x, const at::Tensor& sums) co
 }
 
 at::Tensor CpuKernels::linear_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const {
-  if (by_brgemm(x, weight)) return bf16::linear_forward(table_, x, weight, bias);
+  if (by_brgemm(x, weight)) return products::linear_forward(table_, x, weight, bias);
   if (!by_fp32(x.scalar_type())) return Kernels::linear_forward(x, weight, bias);
   return Kernels::linear_forward(x.to(at::kFloat), weight, bias).to(at::kBFloat16);
 }
 
 void CpuKernels::linear_backward_input(const at::Tensor& dy, const at::Tensor& weight, const at::Tensor& dx,
                                        bool accumulate) const {
-  if (by_brgemm(dy, weight)) return bf16::linear_backward_input(table_, dy, weight, dx, accumulate);
+  if (by_brgemm(dy, weight)) return products::linear_backward_input(table_, dy, weight, dx, accumulate);
   if (!by_fp32(dy.scalar_type())) return Kernels::linear_backward_input(dy, weight, dx, accumulate);
   const at::Tensor product = at::mm(dy.to(at::kFloat), weight);
   if (accumulate)
@@ -322,7 +322,7 @@ void CpuKernels::linear_backward_input(const at::Tensor& dy, const at::Tensor& w
 
 void CpuKernels::linear_backward_weight(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& grad,
                                         bool accumulate) const {
-  if (by_brgemm(dy, grad)) return bf16::linear_backward_weight(dy, x, grad, accumulate);
+  if (by_brgemm(dy, grad)) return products::linear_backward_weight(dy, x, grad, accumulate);
   if (!by_fp32(dy.scalar_type())) return Kernels::linear_backward_weight(dy, x, grad, accumulate);
   Kernels::linear_backward_weight(dy.to(at::kFloat), x.to(at::kFloat), grad, accumulate);
 }

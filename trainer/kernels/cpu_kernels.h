@@ -3,8 +3,8 @@
 // Attention keeps its weights in the compute type, negative where dropped: [queries, pitch] for each sample and head.
 #pragma once
 
-#include "trainer/kernels/bf16_products.h"
 #include "trainer/kernels/compute.h"
+#include "trainer/kernels/cpu_products.h"
 #include "trainer/kernels/dispatch.h"
 #include "trainer/kernels/ops.h"
 
@@ -49,7 +49,8 @@ class CpuKernels final : public Kernels {
   bool by_fp32(at::ScalarType type) const { return type == at::kBFloat16 && !bf16_products_; }
 
   bool by_brgemm(const at::Tensor& rows, const at::Tensor& weight) const {
-    return rows.scalar_type() == at::kBFloat16 && bf16_products_ && bf16::takes(weight) && bf16::available();
+    return (bf16_products_ || rows.scalar_type() == at::kFloat) && products::takes(weight, rows.scalar_type()) &&
+           products::available(rows.scalar_type());
   }
 
   const cpu::Table& table_;

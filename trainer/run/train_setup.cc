@@ -241,9 +241,9 @@ void make_model(TrainSetup& setup, const BertConfig& config, const TrainOptions&
   const data::TaskKind task = setup.dataset->info().task;
   const bool from_files = !options.from_scratch || setup.resumed;
   PretrainedOptions taking{.family = config.family->class_prefix,
-                                 .allow_new_head = !setup.resumed,
-                                 .ignore_mismatched_sizes = options.model_options.ignore_mismatched_sizes,
-                                 .with_digests = true};
+                           .allow_new_head = !setup.resumed,
+                           .ignore_mismatched_sizes = options.model_options.ignore_mismatched_sizes,
+                           .with_digests = true};
   const std::vector<ParameterSpec> specs = architecture_of(task).parameters(config, true);
   if (from_files)
     check_pretrained(setup.model_folder, specs, comm, taking);

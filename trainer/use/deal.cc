@@ -66,14 +66,22 @@ std::vector<data::Record> share_window(comm::Communicator& comm, const DealOptio
 }
 
 // Indexes into the window of the records that are computed together, long texts first.
-std::vector<std::vector<size_t>> make_groups(const std::vector<data::Record>& window, int64_t batch_size) {
+std::vector<std::vector<size_t>> make_groups(const std::vector<data::Record>& window, const std::optional<int64_t>& batch_size) {
   std::vector<size_t> order(window.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return text_bytes(window[a]) > text_bytes(window[b]); });
   std::vector<std::vector<size_t>> groups;
+  int64_t bytes = 0;  // of the last group
+  const auto full = [&](int64_t records) {
+    return batch_size ? records >= *batch_size : records >= kShortTexts || (records >= kLongTexts && bytes >= kShortBytes);
+  };
   for (size_t index : order) {
-    if (groups.empty() || std::ssize(groups.back()) >= batch_size) groups.emplace_back();
+    if (groups.empty() || full(std::ssize(groups.back()))) {
+      groups.emplace_back();
+      bytes = 0;
+    }
     groups.back().push_back(index);
+    bytes += text_bytes(window[index]);
   }
   return groups;
 }

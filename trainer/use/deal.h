@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,11 +12,15 @@
 
 namespace berth::train {
 
+constexpr int64_t kShortTexts = 32, kLongTexts = 8, kShortBytes = 16 << 10, kShortTokens = 4096;
+
 struct DealOptions {
   std::string origin = "the input";  // where the records are from, for errors: "new.csv"
-  int64_t batch_size = 8;            // records of a group, samples of one forward pass
-  int64_t window_records = 4096;     // in memory at a time …
-  int64_t window_bytes = 8 << 20;    // … and of no more text and fields than this, but at least one record
+  // Records of a group, samples of one forward pass. Unset: up to kShortTexts of them, but not more than kLongTexts that together are long:
+  // short ones alone are too little to compute at a time, and long ones take memory.
+  std::optional<int64_t> batch_size;
+  int64_t window_records = 4096;   // in memory at a time …
+  int64_t window_bytes = 8 << 20;  // … and of no more text and fields than this, but at least one record
 };
 
 // Of a record's texts and words.

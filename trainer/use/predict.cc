@@ -69,10 +69,23 @@ struct Group {
   std::vector<Pass> passes;  // one forward pass each
 };
 
+// How many of the samples from `at` on one forward pass takes.
+size_t pass_size(const std::vector<data::Sample>& samples, size_t at, const std::optional<int64_t>& batch_size) {
+  const size_t left = samples.size() - at;
+  if (batch_size) return std::min(left, static_cast<size_t>(*batch_size));
+  size_t count = 0, tokens = 0;
+  while (count < left && (count < kLongTexts || (count < kShortTexts && tokens < kShortTokens))) {
+    const data::Sample& sample = samples[at + count++];
+    tokens += sample.input_ids.size();
+    for (const data::Sequence& sequence : sample.further) tokens += sequence.input_ids.size();
+  }
+  return count;
+}
+
 void compute(std::span<const LoadedModel> models, at::Device device, const PredictOptions& options, Group& group) {
   const std::vector<data::Sample>& samples = group.texts.samples;
-  for (size_t at = 0; at < samples.size(); at += static_cast<size_t>(options.batch_size)) {
-    const size_t count = std::min(samples.size() - at, static_cast<size_t>(options.batch_size));
+  for (size_t at = 0, count = 0; at < samples.size(); at += count) {
+    count = pass_size(samples, at, options.batch_size);
     Group::Pass& pass = group.passes.emplace_back();
     pass.batch = data::make_batch(std::span(samples).subspan(at, count), static_cast<int64_t>(at));
     models[0].task().mark_targets(group.texts.tokenizer->vocab(), pass.batch);

@@ -17,11 +17,11 @@ namespace berth::train::cpu {
   {                                                                                                                              \
     attention_forward<T>, attention_backward<T>, add_norm_forward<T>, add_norm_backward<T>, embed_forward<T>, embed_backward<T>, \
         dropout_rows<T>, activation_forward<T>, activation_backward<T>, cross_entropy_forward<T>, cross_entropy_backward<T>,     \
-        add_column_sums<T>                                                                                                       \
+        add_column_sums<T>, round_products<T>                                                                                    \
   }
 
 extern const Table BERTH_JOIN(kTable_, BERTH_ISA);
 const Table BERTH_JOIN(kTable_, BERTH_ISA) = {BERTH_STRING(BERTH_ISA), BERTH_TYPED_TABLE(float), BERTH_TYPED_TABLE(Bf16),
-                                              scatter_rows, round_products};
+                                              scatter_rows};
 
 }  // namespace berth::train::cpu

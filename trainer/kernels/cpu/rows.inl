@@ -178,8 +178,9 @@ void scatter_rows(const float* x, const int32_t* ids, int64_t rows, int64_t colu
   }
 }
 
-void round_products(const float* sums, int64_t sums_stride, const Bf16* bias, bool accumulate, Bf16* y, int64_t y_stride,
-                    int64_t rows, int64_t columns) {
+template <class T>
+void round_products(const float* sums, int64_t sums_stride, const T* bias, bool accumulate, T* y, int64_t y_stride, int64_t rows,
+                    int64_t columns) {
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t c = 0; c < columns; c += kLanes) {
       F total = load_upto(sums + r * sums_stride + c, columns - c);

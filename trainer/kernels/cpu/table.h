@@ -84,6 +84,10 @@ struct TypedTable {
 
   // sums[c] += sum over rows of x[r, c]; parts are columns.
   void (*add_column_sums)(const T* x, int64_t rows, int64_t stride, float* sums, int64_t begin, int64_t end);
+
+  // y (+)= sums + bias, rounded once, of `rows` rows with these strides; bias [columns], null: none.
+  void (*round_products)(const float* sums, int64_t sums_stride, const T* bias, bool accumulate, T* y, int64_t y_stride,
+                         int64_t rows, int64_t columns);
 };
 
 struct Table {
@@ -93,9 +97,6 @@ struct Table {
   // grad[ids[r], c] += x[r, c] for rows in order, except where ids[r] == skipped; parts are columns.
   void (*scatter_rows)(const float* x, const int32_t* ids, int64_t rows, int64_t columns, int32_t skipped, float* grad,
                        int64_t begin, int64_t end);
-  // y (+)= sums + bias, rounded once, of `rows` rows with these strides; bias [columns], null: none.
-  void (*round_products)(const float* sums, int64_t sums_stride, const Bf16* bias, bool accumulate, Bf16* y, int64_t y_stride,
-                         int64_t rows, int64_t columns);
 };
 
 constexpr int64_t kAttentionQueryBlock = 32;  // queries whose weights are in scratch at a time
