@@ -54,29 +54,30 @@ TEST(Linear, ThreeProductsEqualAutograd) {
     }
 }
 
-TEST(Linear, ProductsOfBf16AreTheSameOnAnyThreadsAndARowInAnyBatch) {
+TEST(Linear, ProductsAreTheSameOnAnyThreadsAndARowInAnyBatch) {
   const CpuKernels kernels(cpu::best_table());
-  const at::Tensor x = at::randn({700, 384}).to(at::kBFloat16), weight = (at::randn({1000, 384}) * 0.1).to(at::kBFloat16),
-                   bias = at::randn({1000}).to(at::kBFloat16), dy = at::randn({700, 1000}).to(at::kBFloat16);
-  const auto given = [&](const at::Tensor& tensor) { return tensor.to(kernels.weight_type(at::kBFloat16)); };
-  std::vector<at::Tensor> products[2];
-  const int before = at::get_num_threads();
-  for (const int threads : {1, 3}) {
-    at::set_num_threads(threads);
-    const at::Tensor dx = at::empty_like(x), grad = at::zeros({1000, 384});
-    kernels.linear_backward_input(dy, given(weight), dx, false);
-    kernels.linear_backward_weight(dy, x, grad, false);
-    products[threads / 3] = {kernels.linear_forward(x, given(weight), given(bias)), dx, grad};
-  }
-  at::set_num_threads(before);
-  for (size_t i = 0; i < products[0].size(); ++i) EXPECT_TRUE(products[0][i].equal(products[1][i])) << i;
-  if (!products::available(at::kBFloat16)) return;  // what ATen takes instead promises nothing
-  for (const auto& [from, rows] : {std::pair<int64_t, int64_t>{0, 1}, {5, 37}, {63, 130}}) {
-    const at::Tensor dx = at::empty({rows, 384}, at::kBFloat16);
-    kernels.linear_backward_input(dy.narrow(0, from, rows), weight, dx, false);
-    EXPECT_TRUE(dx.equal(products[0][1].narrow(0, from, rows))) << rows;
-    EXPECT_TRUE(kernels.linear_forward(x.narrow(0, from, rows), weight, bias).equal(products[0][0].narrow(0, from, rows)))
-        << rows;
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    if (!products::available(type)) continue;  // what ATen takes instead promises nothing
+    const at::Tensor x = at::randn({700, 384}).to(type), weight = (at::randn({1000, 384}) * 0.1).to(type),
+                     bias = at::randn({1000}).to(type), dy = at::randn({700, 1000}).to(type);
+    std::vector<at::Tensor> of_threads[2];
+    const int before = at::get_num_threads();
+    for (const int threads : {1, 3}) {
+      at::set_num_threads(threads);
+      const at::Tensor dx = at::empty_like(x), grad = at::zeros({1000, 384});
+      kernels.linear_backward_input(dy, weight, dx, false);
+      kernels.linear_backward_weight(dy, x, grad, false);
+      of_threads[threads / 3] = {kernels.linear_forward(x, weight, bias), dx, grad};
+    }
+    at::set_num_threads(before);
+    for (size_t i = 0; i < of_threads[0].size(); ++i) EXPECT_TRUE(of_threads[0][i].equal(of_threads[1][i])) << i;
+    for (const auto& [from, rows] : {std::pair<int64_t, int64_t>{0, 1}, {5, 37}, {63, 130}}) {
+      const at::Tensor dx = at::empty({rows, 384}, type);
+      kernels.linear_backward_input(dy.narrow(0, from, rows), weight, dx, false);
+      EXPECT_TRUE(dx.equal(of_threads[0][1].narrow(0, from, rows))) << rows;
+      EXPECT_TRUE(kernels.linear_forward(x.narrow(0, from, rows), weight, bias).equal(of_threads[0][0].narrow(0, from, rows)))
+          << rows;
+    }
   }
 }
 

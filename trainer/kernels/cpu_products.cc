@@ -21,7 +21,8 @@ using cpu::Bf16;
 constexpr int64_t kRows = 64, kColumns = 128;
 constexpr int64_t kDepth = 2048;  // summed at a time
 // brgemm compiles, and keeps, a kernel for each shape, and the number of rows is another one in each batch: what is left of them is computed in
-// steps of kStep. Where rows are summed over, kBatch at a time, they are filled up with zeros to a multiple of kFilled. kPitch: other than a power of two apart, for the cache.
+// steps of kStep. Where rows are summed over, kBatch at a time, they are filled up with zeros to a multiple of kFilled. Transposed rows lie
+// kPitch apart: not a power of two, for the cache.
 constexpr int64_t kStep = 4, kBatch = 512, kFilled = 8, kPitch = kBatch + 32;
 
 int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
@@ -36,8 +37,8 @@ constexpr at::ScalarType type_of() {
 // interleaved (VNNI), [panels, depth / 2, kColumns, 2].
 template <class T>
 struct Factor {
-  static constexpr int64_t kPair =
-      sizeof(float) / sizeof(T);  // elements of a column that lie beside each other: a word of 32 bits
+  // Elements of a column that lie beside each other, in a word of 32 bits.
+  static constexpr int64_t kPair = sizeof(float) / sizeof(T);
   T* data;
   int64_t depth;
   int64_t panel;   // elements from a panel of kColumns columns to the next
