@@ -29,7 +29,8 @@ def machine_of(berth):
     field = lambda name: (re.search(rf"^{name}\s*:\s*(.*)$", text, re.M) or ["", ""])[1]
     flags = (field("flags") or field("Features")).split()
     output = lambda *command: subprocess.run(command, capture_output=True, text=True, cwd=ROOT).stdout.strip().split("\n")[0]
-    return {"commit": output("git", "describe", "--always", "--dirty", "--abbrev=7"), "cpu": field("model name") or platform.machine(),
+    changed = output("git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!tests/bench/results")  # which --table writes itself
+    return {"commit": output("git", "describe", "--always", "--abbrev=7") + ("-dirty" if changed else ""), "cpu": field("model name") or platform.machine(),
             "isa": [name for name in ISA if name in flags], "cores": len(os.sched_getaffinity(0)),
             "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1), "kernel": platform.release(),
             "berth": output(berth, "--version"), "mpi": output("mpirun", "--version"), "python": platform.python_version(),
