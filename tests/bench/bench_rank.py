@@ -3,9 +3,19 @@
   bench_rank.py THREADS OUT COMMAND…
 
 The rank is the one that mpirun or torchrun's variables name; of the cores that the job may use it gets THREADS, rank 0 the first ones. OUT.RANK becomes
-its peak resident memory in kB (ru_maxrss), OUT-pid.RANK is its process meanwhile.
+its peak memory in kB: resident, pages that several processes share counted in equal parts (Pss, looked at twice a second; a rank that ended
+sooner: ru_maxrss). OUT-pid.RANK is its process meanwhile.
 """
-import os, sys
+import os, sys, threading
+
+
+def watch(pid, ended, sizes):
+    while not ended.wait(0.5):
+        try:
+            with open(f"/proc/{pid}/smaps_rollup") as rollup:
+                sizes += (int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
+        except OSError:  # it has ended
+            return
 
 
 def main():
@@ -18,9 +28,14 @@ def main():
     pid = os.posix_spawnp(command[0], command, os.environ)
     with open(f"{out}-pid.{rank}", "w") as file:
         file.write(str(pid))
+    ended, sizes = threading.Event(), []
+    watcher = threading.Thread(target=watch, args=(pid, ended, sizes))
+    watcher.start()
     _, status, usage = os.wait4(pid, 0)
+    ended.set()
+    watcher.join()
     with open(f"{out}.{rank}", "w") as file:
-        file.write(str(usage.ru_maxrss))
+        file.write(str(max(sizes, default=usage.ru_maxrss)))
     sys.exit(os.waitstatus_to_exitcode(status) & 255)
 
 

@@ -178,7 +178,7 @@ def memory_table(training):
         pair = lambda value: " / ".join(number(median(of(cell, program, value))) or "-" for program in ("berth", cell.get("best")))
         rows.append([*head_of(cell), *map(pair, ("peak_mb", "first_step_seconds", "eval_samples_per_second", "train_loss", "eval_loss", "accuracy"))])
     return ["## Memory, start, evaluation, and what was reached", "",
-            "Peak resident memory of the largest rank (ru_maxrss), seconds from the program's start to the end of its first step, evaluation in samples a second; berth / the "
+            "Peak memory of the largest rank (resident, pages in common counted in parts), seconds from the program's start to the end of its first step, evaluation in samples a second; berth / the "
             "fastest of Trainer's ways in training. Reached after so few steps: it shows that both learn the same, not how well.", "",
             *table(["job", "precision", "ranks x threads", "peak MB", "first step, s", "evaluation", "training loss", "loss", "accuracy"], rows)]
 

@@ -29,6 +29,7 @@ class ThreadCommunicator final : public comm::Communicator {
   int local_size() const override { return size(); }
   at::Device device() const override { return at::kCPU; }
   at::Tensor allocate(int64_t elements) override { return at::zeros({elements}); }
+  at::Tensor allocate_shared(int64_t bytes) override { return at::zeros({bytes}, at::kByte); }
   comm::Ticket start_all_reduce(const at::Tensor&) override { fail(ExitCode::kInternal, "host collectives only"); }
   void wait(comm::Ticket) override {}
   void broadcast(const at::Tensor&, int) override { fail(ExitCode::kInternal, "host collectives only"); }

@@ -102,6 +102,46 @@ TEST_P(CommunicatorTest, PartsAreSummedAndGathered) {
   }
 }
 
+TEST_P(CommunicatorTest, SharersGetTheSumsOfTheirParts) {
+  const Sharers sharers = comm->sharers();
+  EXPECT_EQ(sharers.size, GetParam().options.shared_memory ? comm->local_size() : 1);
+  EXPECT_EQ(sharers.rank, GetParam().options.shared_memory ? comm->local_rank() : 0);
+  EXPECT_EQ(sharers.first, comm->rank() == sharers.rank);  // hosts are neighbours here
+  for (const int64_t n : {int64_t{10}, int64_t{200'001}}) {
+    at::Tensor tensor = comm->allocate(n), expected = comm->allocate(n), foreign = at::empty({n});
+    std::vector<int64_t> ends;
+    for (int sharer = 1; sharer <= sharers.size; ++sharer) ends.push_back(n * sharer / sharers.size);
+    for (at::Tensor* one : {&tensor, &expected, &foreign}) fill(*one, 5);
+    comm->wait(comm->start_reduce_to_sharers(tensor, ends));
+    comm->wait(comm->start_reduce_to_sharers(foreign, ends));
+    comm->wait(comm->start_all_reduce(expected));
+    const int64_t begin = sharers.rank == 0 ? 0 : ends[static_cast<size_t>(sharers.rank) - 1];
+    const auto own = [&](const at::Tensor& of) { return of.slice(0, begin, ends[static_cast<size_t>(sharers.rank)]); };
+    EXPECT_TRUE(own(tensor).equal(own(expected)));
+    EXPECT_TRUE(own(foreign).equal(own(expected)));
+  }
+}
+
+TEST_P(CommunicatorTest, SharersHaveOneMemory) {
+  const Sharers sharers = comm->sharers();
+  const int64_t n = 3000;
+  at::Tensor shared = comm->allocate_shared(n * 8).view(at::kLong);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(shared.data_ptr()) % 64, 0u);
+  EXPECT_EQ(shared.sum().item<int64_t>(), 0);
+  comm->barrier();
+  shared.slice(0, sharers.rank, n, sharers.size).fill_(comm->rank() + 1);
+  comm->barrier();
+  for (int sharer = 0; sharer < sharers.size; ++sharer)
+    EXPECT_EQ(shared[sharer].item<int64_t>(), comm->rank() - sharers.rank + sharer + 1);
+  comm->barrier();
+  // Of one rank's memory, into that of the other hosts; the second half of it alone.
+  at::Tensor half = shared.slice(0, n / 2, n);
+  if (comm->rank() == 0) half.copy_(at::arange(n / 2));
+  comm->broadcast(half, 0);
+  EXPECT_TRUE(half.equal(at::arange(n / 2)));
+  EXPECT_EQ(shared[0].item<int64_t>(), comm->rank() - sharers.rank + 1);
+}
+
 TEST_P(CommunicatorTest, SumsPartsOfAllocatedAndForeignTensors) {
   at::Tensor whole = comm->allocate(5000);
   whole.fill_(1);

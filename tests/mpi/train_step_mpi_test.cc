@@ -75,12 +75,16 @@ struct Trainee {
 
 class TrainStepRanksTest : public testing::Test {
  protected:
+  // Devices share no values.
+  comm::Communicator& comm(bool on_device) { return on_device ? *apart_ : *comm_; }
+
   std::unique_ptr<comm::Communicator> comm_ = comm::make_mpi_communicator({});
+  std::unique_ptr<comm::Communicator> apart_ = comm::make_mpi_communicator({.shared_memory = false});
   std::vector<data::Batch> batches_ = batches_of(comm_->rank(), comm_->size());
 };
 
 TEST_F(TrainStepRanksTest, DevicesComeToTheHostsResultAndToTheSameBits) {
-  Trainee host(*comm_, false), device(*comm_, true);
+  Trainee host(*comm_, false), device(*apart_, true);
   for (int64_t step = 0; step < 3; ++step) {
     const StepResult a = host.step(batches_, step), b = device.step(batches_, step);
     EXPECT_TRUE(a.finite && b.finite);
@@ -98,7 +102,7 @@ TEST_F(TrainStepRanksTest, OneRanksLossStopsAllUpdates) {
   const int where = std::max(0, comm_->size() - 2);
   if (comm_->rank() == where) batches_[1].float_labels[0] = 1e30f;
   for (const bool on_device : {false, true}) {
-    Trainee trainee(*comm_, on_device);
+    Trainee trainee(comm(on_device), on_device);
     const uint64_t before = parameter_hash(trainee.model.parameters());
     const StepResult result = trainee.step(batches_, 0);
     EXPECT_FALSE(result.finite);
@@ -115,7 +119,7 @@ TEST_F(TrainStepRanksTest, OneRanksLossStopsAllUpdates) {
 TEST_F(TrainStepRanksTest, WhatOneRankCannotReadEndsTheStepOnAll) {
   const int where = comm_->size() - 1;
   for (const bool on_device : {false, true}) {
-    Trainee trainee(*comm_, on_device);
+    Trainee trainee(comm(on_device), on_device);
     trainee.start(batches_, 0);
     StepData data = StepDataMaker(trainee.model, at::kCPU)(comm_->rank() == where ? std::vector<data::Batch>{} : batches_);
     if (comm_->rank() == where) data.failure = std::make_exception_ptr(Error(ExitCode::kBadInput, "data.h5: damaged"));
@@ -132,7 +136,7 @@ TEST_F(TrainStepRanksTest, WhatOneRankCannotReadEndsTheStepOnAll) {
 
 // The host hears of a step when the next one has begun. That one's loss and gradient are finite.
 TEST_F(TrainStepRanksTest, AStepIsFinishedWhenTheNextOneHasBegun) {
-  Trainee prompt(*comm_, true), late(*comm_, true);
+  Trainee prompt(*apart_, true), late(*apart_, true);
   StepResult wanted = prompt.step(batches_, 0);
   late.start(batches_, 0);
   for (int64_t step = 1; step < 4; ++step) {
@@ -154,7 +158,7 @@ TEST_F(TrainStepRanksTest, AStepBehindOneThatIsNotFiniteUpdatesOnlyIfSuchStepsAr
   std::vector<data::Batch> broken = batches_;
   if (comm_->rank() == where) broken[0].float_labels[0] = 1e30f;
   for (const OnNan on_nan : {OnNan::kStop, OnNan::kSkip}) {
-    Trainee trainee(*comm_, true, on_nan);
+    Trainee trainee(*apart_, true, on_nan);
     const uint64_t before = parameter_hash(trainee.model.parameters());
     trainee.start(broken, 0);
     trainee.start(batches_, 1);

@@ -64,6 +64,26 @@ TEST_P(SharedSumTest, EveryRankHasTheSumOfEachJob) {
   });
 }
 
+// Parts that begin and end in the middle of chunks and blocks, one of them empty.
+TEST_P(SharedSumTest, EveryRankHasTheSumsOfItsPartAndNothingElseIsWritten) {
+  std::vector<std::vector<float>> values;
+  SharedSum::Tensors all = tensors(values);
+  for (int rank = 0; rank < ranks(); ++rank) all.ends.push_back(rank == 1 ? all.ends[0] : kElements * (rank + 1) / ranks());
+  all.ends.back() = kElements;
+  on_all_ranks([&](int rank, SharedSum& sum) {
+    auto& own = values[static_cast<size_t>(rank)];
+    for (int64_t i = 0; i < kElements; ++i) own[static_cast<size_t>(i)] = value(rank, 0, i);
+    sum.announce(0);
+    sum.sum(0, all, /*to_first_only=*/false, pause);
+    const int64_t begin = rank == 0 ? 0 : all.ends[static_cast<size_t>(rank) - 1], end = all.ends[static_cast<size_t>(rank)];
+    const int64_t total = ranks() * (ranks() + 1) / 2;
+    int64_t wrong = 0;
+    for (int64_t i = 0; i < kElements; ++i)
+      wrong += own[static_cast<size_t>(i)] != (i >= begin && i < end ? static_cast<float>(total * (i % 7)) : value(rank, 0, i));
+    EXPECT_EQ(wrong, 0) << "rank " << rank;
+  });
+}
+
 TEST_P(SharedSumTest, OnSeveralHostsTheFirstRanksHaveTheSumAndTheOthersFetchTheResult) {
   constexpr int64_t kJobs = 4;
   std::vector<std::vector<float>> values;

@@ -62,11 +62,12 @@ Finding judge_links(const LinkFacts& f) {
                     : concat("an MPI with UCX (UCX_NET_DEVICES), or OMPI_MCA_btl_tcp_if_include=", f.link->name)));
 }
 
-std::optional<Finding> judge_loading(double bytes, int ranks, std::optional<int64_t> left, const std::string& host) {
-  if (!left || bytes * ranks <= static_cast<double>(*left)) return std::nullopt;
+std::optional<Finding> judge_loading(double shared, double own, int ranks, std::optional<int64_t> left, const std::string& host) {
+  const double bytes = shared + own * ranks;
+  if (!left || bytes <= static_cast<double>(*left)) return std::nullopt;
   return error("memory",
-               concat("the model with gradients and moments takes ", bytes_in_words(bytes), " on each of ",
-                      counted(ranks, "rank"), " of ", host, ", where ", bytes_in_words(static_cast<double>(*left)), " are free"),
+               concat("the model with gradients and moments takes ", bytes_in_words(bytes), " for ", counted(ranks, "rank"),
+                      " on ", host, ", where ", bytes_in_words(static_cast<double>(*left)), " are free"),
                "fewer ranks a host, --zero 1, or more memory for the job (sbatch --mem)");
 }
 

@@ -33,9 +33,9 @@ struct MemoryFacts {
   double copy = 0;                   // bytes that a checkpoint is copied to beside it
 };
 Finding judge_memory(const MemoryFacts& facts);
-// Before a model is loaded: `bytes` with gradients and moments, on each of so many ranks of a host that has `left`. Nothing if it may be
-// loaded.
-std::optional<Finding> judge_loading(double bytes, int ranks, std::optional<int64_t> left, const std::string& host);
+// Before a model is loaded: it takes `shared` bytes on a host and `own` more of each of so many ranks there, with gradients and moments, and the
+// host has `left`. Nothing if it may be loaded.
+std::optional<Finding> judge_loading(double shared, double own, int ranks, std::optional<int64_t> left, const std::string& host);
 
 struct DiskFacts {
   std::string folder = {};

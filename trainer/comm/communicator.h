@@ -28,6 +28,14 @@ namespace berth::comm {
 // An all-reduce under way. Finished by Communicator::wait().
 using Ticket = int64_t;
 
+// The ranks whose tensors may be one: those of a host, or where these share no memory or have GPUs, a rank alone.
+struct Sharers {
+  int rank = 0;  // among them
+  int size = 1;
+  int most = 1;       // of all ranks': the largest size
+  bool first = true;  // whether rank 0 of all is one of them
+};
+
 class Communicator {
  public:
   virtual ~Communicator() = default;
@@ -42,6 +50,12 @@ class Communicator {
   // copied, blocking. Collective, `elements` alike on all ranks.
   virtual at::Tensor allocate(int64_t elements) = 0;
 
+  virtual Sharers sharers() const { return {}; }
+  // Zeroed uint8 [bytes] of the host's memory, aligned to 64 bytes, that the sharers have in common: what one writes the others see after
+  // the next collective that all of them make. A page takes memory when it is first written to, near who does it. Where device() is the CPU,
+  // what is broadcast from rank 0 may lie in it. Collective, `bytes` alike on all ranks.
+  virtual at::Tensor allocate_shared(int64_t bytes) = 0;
+
   // Tensor collectives. `tensor` is contiguous fp32 on device(); the result replaces it and is bitwise the same on all ranks.
   // start returns at once where the backend can overlap; tickets finish in the order they were started. One thread at a time
   // calls these. On CUDA, start orders after the current stream's work and wait makes the current stream wait.
@@ -49,6 +63,10 @@ class Communicator {
   // The same, but of size() equal parts that a tensor [n] consists of only the rank()-th need be the sum afterwards, what is in the others
   // is nobody's business. n is a multiple of size().
   virtual Ticket start_reduce_scatter(const at::Tensor& tensor) { return start_all_reduce(tensor); }
+  // The same, but sharer i needs only the elements from ends[i - 1] (the first one from 0) up to ends[i]. Alike on all ranks.
+  virtual Ticket start_reduce_to_sharers(const at::Tensor& tensor, [[maybe_unused]] std::span<const int64_t> ends) {
+    return start_all_reduce(tensor);
+  }
   virtual void wait(Ticket ticket) = 0;
   virtual void broadcast(const at::Tensor& tensor, int root) = 0;  // any dtype
   // Each rank brings the rank()-th of size() equal parts of a tensor [n], of any dtype, and gets the others.

@@ -9,6 +9,9 @@
 
 namespace berth::comm {
 
+// What Communicator::allocate_shared() gives a rank that shares with none.
+at::Tensor allocate_pages(int64_t bytes);
+
 class LocalCommunicator : public Communicator {
  public:
   explicit LocalCommunicator(at::Device device) : device_(device) {}
@@ -18,6 +21,7 @@ class LocalCommunicator : public Communicator {
   int local_size() const override { return 1; }
   at::Device device() const override { return device_; }
   at::Tensor allocate(int64_t elements) override { return at::zeros({elements}, at::TensorOptions(device_).dtype(at::kFloat)); }
+  at::Tensor allocate_shared(int64_t bytes) override { return allocate_pages(bytes); }
   Ticket start_all_reduce(const at::Tensor&) override { return 0; }
   void wait(Ticket) override {}
   void broadcast(const at::Tensor&, int) override {}

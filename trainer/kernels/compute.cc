@@ -5,7 +5,12 @@
 #include <sys/auxv.h>
 #endif
 #include <ATen/Version.h>
+#include <omp.h>
 #include <torch/headeronly/version.h>
+
+#include <atomic>
+#include <exception>
+#include <mutex>
 
 #include "data/words.h"
 #include "trainer/kernels/dispatch.h"
@@ -25,6 +30,31 @@ std::string number_in(std::string_view text) {
 void set_compute_threads(int threads) { at::set_num_threads(threads); }
 
 int compute_threads() { return at::get_num_threads(); }
+
+void side_by_side(int64_t count, const std::function<void(int64_t)>& work) {
+  std::atomic<int64_t> next = 0;
+  std::mutex mutex;  // guards what follows
+  std::exception_ptr error;
+  int64_t failed = count;
+  const bool grad = at::GradMode::is_enabled();
+  at::parallel_for(0, compute_threads(), 1, [&](int64_t, int64_t) {
+    const at::AutoGradMode as_outside(grad);
+    at::get_num_threads();   // libtorch sets a thread's number when it is first asked for
+    omp_set_num_threads(1);  // in this parallel region
+    for (int64_t i = next++; i < count; i = next++) {
+      try {
+        work(i);
+      } catch (...) {
+        const std::lock_guard lock(mutex);
+        next = count;
+        if (i > failed) continue;
+        failed = i;
+        error = std::current_exception();
+      }
+    }
+  });
+  if (error) std::rethrow_exception(error);
+}
 
 bool cpu_multiplies_bf16() {
 #if defined(__x86_64__)

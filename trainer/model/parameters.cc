@@ -9,6 +9,7 @@
 
 #include "data/check.h"
 #include "data/philox.h"
+#include "trainer/comm/local_communicator.h"
 #include "trainer/kernels/ops.h"
 
 namespace berth::train {
@@ -76,7 +77,9 @@ at::Tensor sinusoids(at::IntArrayRef shape) {
 
 ParameterStore::ParameterStore(const std::vector<ParameterSpec>& specs, comm::Communicator& comm, int64_t bucket_bytes,
                                const std::vector<std::string>& frozen, Updates updates)
-    : comm_(comm), updates_(updates) {
+    : comm_(comm), updates_(updates), sharers_(comm.sharers()) {
+  if (updates == Updates::kAmongAll && sharers_.size == comm.size()) updates_ = Updates::kOnEachHost;
+  if (updates_ == Updates::kAmongAll) sharers_ = {};
   check_internal(bucket_bytes > 0, "bucket size ", bucket_bytes);
   for (const ParameterSpec& spec : specs) {
     const int index = static_cast<int>(parameters_.size());
@@ -128,15 +131,15 @@ void ParameterStore::build_bucket(const std::vector<ParameterSpec>& specs, const
     parameters_[i].offset = size;
     size += round_up(element_count(specs[i]));
   }
-  bucket.part_size = size;
-  if (updates_ == Updates::kShared && !bucket.frozen && bucket.kind == GradKind::kDense) {
-    const int64_t ranks = comm_.size(), slots = size / kSlotAlignment;
-    bucket.part_size = (slots + ranks - 1) / ranks * kSlotAlignment;
-    bucket.part_begin = comm_.rank() * bucket.part_size;
-    size = bucket.part_size * ranks;
+  size = cut(bucket, size, bucket.kind == GradKind::kRows ? specs[members[0]].shape.back() : kChunk);
+  bucket.values = allocate(size, at::kFloat);
+  if (!bucket.part_ends.empty()) bucket.part(bucket.values).zero_();  // which takes its memory, near who will update it
+  if (!bucket.frozen) {
+    // Of a table's gradient, which is not reduced itself, only what is touched takes memory.
+    const bool in_pages = bucket.kind == GradKind::kRows && comm_.device().is_cpu();
+    bucket.grads =
+        in_pages ? comm::allocate_pages(size * static_cast<int64_t>(sizeof(float))).view(at::kFloat) : comm_.allocate(size);
   }
-  bucket.values = at::zeros({size}, at::TensorOptions(comm_.device()).dtype(at::kFloat));
-  if (!bucket.frozen) bucket.grads = comm_.allocate(size);
 
   for (const int i : members) {
     Parameter& parameter = parameters_[i];
@@ -154,6 +157,36 @@ void ParameterStore::build_bucket(const std::vector<ParameterSpec>& specs, const
   }
 }
 
+int64_t ParameterStore::cut(Bucket& bucket, int64_t size, int64_t unit) const {
+  bucket.part_size = size;
+  if (bucket.frozen) return size;
+  const auto part_of = [size](int64_t ranks, int64_t multiple) {
+    return ((size + multiple - 1) / multiple + ranks - 1) / ranks * multiple;
+  };
+  if (updates_ == Updates::kAmongAll && bucket.kind == GradKind::kDense) {
+    bucket.is_cut = true;
+    bucket.part_size = part_of(comm_.size(), kSlotAlignment);
+    bucket.part_begin = comm_.rank() * bucket.part_size;
+    return bucket.part_size * comm_.size();
+  }
+  if (updates_ != Updates::kOnEachHost || sharers_.most == 1) return size;
+  bucket.is_cut = true;
+  const int64_t part = part_of(sharers_.size, unit);
+  for (int sharer = 1; sharer <= sharers_.size; ++sharer)
+    bucket.part_ends.push_back(sharer == sharers_.size ? size : std::min(size, sharer * part));
+  const auto own = static_cast<size_t>(sharers_.rank);
+  bucket.part_begin = own == 0 ? 0 : bucket.part_ends[own - 1];
+  bucket.part_size = bucket.part_ends[own] - bucket.part_begin;
+  return size;
+}
+
+at::Tensor ParameterStore::allocate(int64_t elements, at::ScalarType type) const {
+  const at::Device device = comm_.device();
+  if (!device.is_cpu()) return at::zeros({elements}, at::TensorOptions(device).dtype(type));
+  const int64_t bytes = elements * static_cast<int64_t>(c10::elementSize(type));
+  return (shares_values() ? comm_.allocate_shared(bytes) : comm::allocate_pages(bytes)).view(type);
+}
+
 Parameter& ParameterStore::operator[](const std::string& name) {
   const auto found = index_.find(name);
   check_internal(found != index_.end(), "the model has no parameter named ", name);
@@ -166,6 +199,13 @@ const Parameter* ParameterStore::find(const std::string& name) const {
 }
 
 void ParameterStore::initialize(const std::vector<ParameterSpec>& specs, double initializer_range, uint64_t seed) {
+  if (shares_values()) comm_.barrier();
+  if (sharers_.rank == 0) initialize_here(specs, initializer_range, seed);
+  if (shares_values()) comm_.barrier();
+  refresh_compute_copy();
+}
+
+void ParameterStore::initialize_here(const std::vector<ParameterSpec>& specs, double initializer_range, uint64_t seed) {
   at::NoGradGuard no_grad;
   for (const ParameterSpec& spec : specs) {
     at::Tensor value = (*this)[spec.name].value.variable_data();
@@ -186,7 +226,6 @@ void ParameterStore::initialize(const std::vector<ParameterSpec>& specs, double 
     if (spec.init == Init::kNormalPadded) host.select(0, spec.padding_row).zero_();
     value.copy_(host);
   }
-  refresh_compute_copy();
 }
 
 void ParameterStore::clear_grads(const Bucket& bucket, bool products_store) {
@@ -224,8 +263,7 @@ void ParameterStore::enable_compute_copy(at::ScalarType type) {
   compute_type_ = type;
   for (Bucket& bucket : buckets_) {
     if (bucket.kind == GradKind::kRows) continue;
-    bucket.compute_values =
-        at::empty(bucket.values.sizes(), bucket.values.options().dtype(kernels_of(bucket.values).weight_type(type)));
+    bucket.compute_values = allocate(bucket.values.numel(), kernels_of(bucket.values).weight_type(type));
     for (const int i : bucket.parameters) {
       Parameter& parameter = parameters_[static_cast<size_t>(i)];
       parameter.compute_value =
@@ -236,21 +274,36 @@ void ParameterStore::enable_compute_copy(at::ScalarType type) {
 }
 
 void ParameterStore::refresh_compute_copy() {
+  if (compute_type_ == at::kFloat) return;
   for (Bucket& bucket : buckets_) refresh_compute_copy(bucket);
+  if (shares_values()) comm_.barrier();
 }
 
-void ParameterStore::refresh_compute_copy(Bucket& bucket) {
+void ParameterStore::refresh_compute_copy(Bucket& bucket) const {
   if (!bucket.compute_values.defined()) return;
-  const bool in_its_type = bucket.compute_values.scalar_type() == compute_type_;
-  bucket.compute_values.copy_(in_its_type ? bucket.values : bucket.values.to(compute_type_));
+  at::Tensor values = bucket.values, copy = bucket.compute_values;
+  if (!bucket.part_ends.empty())
+    values = bucket.part(values), copy = bucket.part(copy);
+  else if (sharers_.rank > 0)
+    return;
+  copy.copy_(copy.scalar_type() == compute_type_ ? values : values.to(compute_type_));
 }
 
 void ParameterStore::gather_values() {
+  if (!is_cut()) return;
+  if (updates_ == Updates::kOnEachHost) return comm_.barrier();
   for (Bucket& bucket : buckets_) {
-    if (!bucket.is_cut()) continue;
+    if (!bucket.is_cut) continue;
     comm_.all_gather(bucket.values);
     refresh_compute_copy(bucket);
   }
+}
+
+void ParameterStore::sum_over_parts(std::span<double> sums) const {
+  if (!is_cut()) return;
+  // Each host has all parts.
+  if (updates_ == Updates::kOnEachHost && !sharers_.first) std::fill(sums.begin(), sums.end(), 0.0);
+  comm_.all_reduce_sum(sums);
 }
 
 }  // namespace berth::train

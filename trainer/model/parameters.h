@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -66,22 +67,28 @@ struct Bucket {
   bool frozen = false;
   GradKind kind = GradKind::kDense;
 
-  // The elements that this rank updates: all, unless the ranks share the work (ParameterStore::Updates::kShared).
+  // The elements that this rank updates: all, unless ranks share the work (ParameterStore::Updates).
   int64_t part_begin = 0, part_size = 0;
-  bool is_cut() const { return part_size < values.numel(); }
+  bool is_cut = false;             // whether any ranks share it; alike on all
+  std::vector<int64_t> part_ends;  // of the parts of the sharers (comm::Sharers), if it is they who share it
   at::Tensor part(const at::Tensor& of_all) const { return of_all.narrow(0, part_begin, part_size); }
 };
 
+// Elements. A sharer's part of a dense bucket begins and ends at multiples of it (or where the bucket ends), so that what is computed by such
+// chunks has the same bits however many share.
+constexpr int64_t kChunk = 4096;
 constexpr int64_t kBucketBytes = 25 << 20;  // torch.nn.parallel.DistributedDataParallel's bucket_cap_mb
 
 class ParameterStore {
  public:
-  // kShared: dense buckets are cut into a part a rank, of 16 elements' multiples, which that rank alone updates (stage 1 of ZeRO: Rajbhandari
-  // et al., "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models", SC 2020). kNone: for use alone, all are frozen.
-  enum class Updates { kOnEachRank, kShared, kNone };
+  // kOnEachHost: values and their copies are one memory for the sharers (comm::Sharers: the ranks of a host, on CPUs), each of which updates a
+  // part of every bucket, of a kRows table whole rows; a rank that shares with none updates all. kAmongAll: dense buckets are cut into a part a
+  // rank, of 16 elements' multiples, which that rank alone updates (stage 1 of ZeRO: Rajbhandari et al., "ZeRO: Memory
+  // Optimizations Toward Training Trillion Parameter Models", SC 2020); on one host of CPUs it is kOnEachHost. kNone: for use alone, all are frozen.
+  enum class Updates { kOnEachHost, kAmongAll, kNone };
   // `frozen` names parameters that take no gradient; they get slots in buckets of their own without gradients. `comm` must outlive it.
   ParameterStore(const std::vector<ParameterSpec>& specs, comm::Communicator& comm, int64_t bucket_bytes,
-                 const std::vector<std::string>& frozen = {}, Updates updates = Updates::kOnEachRank);
+                 const std::vector<std::string>& frozen = {}, Updates updates = Updates::kOnEachHost);
   ParameterStore(const ParameterStore&) = delete;
   ParameterStore& operator=(const ParameterStore&) = delete;
 
@@ -92,12 +99,18 @@ class ParameterStore {
   std::vector<Bucket>& buckets() { return buckets_; }
   const std::vector<Bucket>& buckets() const { return buckets_; }
   comm::Communicator& comm() const { return comm_; }
+  // Whether values are one memory for several ranks, on any host. They are then changed when no other rank reads them, and after it all ranks
+  // make a collective.
+  bool shares_values() const { return sharers_.most > 1; }
   bool is_cut() const {
-    return std::any_of(buckets_.begin(), buckets_.end(), [](const Bucket& bucket) { return bucket.is_cut(); });
+    return std::any_of(buckets_.begin(), buckets_.end(), [](const Bucket& bucket) { return bucket.is_cut; });
   }
+  bool is_cut_among_all() const { return is_cut() && updates_ == Updates::kAmongAll; }
 
-  // Fills every parameter from (seed, name), the same on any number of ranks.
+  // Fills parameters from (seed, name), the same on any number of ranks. Collective.
   void initialize(const std::vector<ParameterSpec>& specs, double initializer_range, uint64_t seed);
+  // On this rank alone, without compute copies.
+  void initialize_here(const std::vector<ParameterSpec>& specs, double initializer_range, uint64_t seed);
   // Begins a step: the bucket's gradients are zero. With `products_store` those by_products are stale instead: their slots keep what they
   // held, which the first product overwrites.
   void clear_grads(const Bucket& bucket, bool products_store);
@@ -124,18 +137,25 @@ class ParameterStore {
 
   // Computing in bf16 or fp16: keeps a copy of all values in that type, or rounded to it where the device's Kernels::weight_type() is fp32, which
   // Parameter::compute_value views; none of kRows tables, which no product reads. Whoever changes values calls refresh_compute_copy()
-  // afterwards (it does nothing without a copy), or writes Bucket::compute_values itself.
+  // afterwards (it does nothing without a copy), or writes Bucket::compute_values itself. All three are collective.
   void enable_compute_copy(at::ScalarType type);
   void refresh_compute_copy();
   // Each rank has updated its part of what is cut: all get the values of all. Collective.
   void gather_values();
+  // Each rank brings sums over its parts of what is cut, and gets those over all parts. Collective.
+  void sum_over_parts(std::span<double> sums) const;
+  // Zeroed [elements] on the parameters' device, where values are shared in the memory of all sharers.
+  at::Tensor allocate(int64_t elements, at::ScalarType type) const;
 
  private:
-  void refresh_compute_copy(Bucket& bucket);
+  void refresh_compute_copy(Bucket& bucket) const;
   void build_bucket(const std::vector<ParameterSpec>& specs, const std::vector<int>& members);
+  // Parts of a bucket of so many elements, for sharers each a multiple of `unit`; how many it has with what parts of equal size need more.
+  int64_t cut(Bucket& bucket, int64_t size, int64_t unit) const;
 
   comm::Communicator& comm_;
   Updates updates_;
+  comm::Sharers sharers_;  // of the values
   std::vector<Parameter> parameters_;
   std::vector<Bucket> buckets_;
   std::unordered_map<std::string, int> index_;

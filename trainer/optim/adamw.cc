@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "data/check.h"
 #include "trainer/optim/adamw_kernels.h"
@@ -11,20 +12,17 @@
 namespace berth::train {
 namespace {
 
-// Sum of squares of x[0, n), chunk by chunk.
-double sum_of_squares(const float* x, int64_t n) {
-  const int64_t chunks = (n + kChunk - 1) / kChunk;
-  std::vector<double> partial(static_cast<size_t>(chunks));
-  at::parallel_for(0, chunks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin; c < end; ++c)
-      partial[static_cast<size_t>(c)] = kernels::sum_of_squares(x + c * kChunk, std::min(kChunk, n - c * kChunk));
+// sums[i]: of the squares of the i-th chunk of x[0, n).
+void sum_squares(const float* x, int64_t n, double* sums) {
+  at::parallel_for(0, (n + kChunk - 1) / kChunk, 4, [&](int64_t begin, int64_t end) {
+    for (int64_t c = begin; c < end; ++c) sums[c] = kernels::sum_of_squares(x + c * kChunk, std::min(kChunk, n - c * kChunk));
   });
-  double sum = 0;
-  for (double p : partial) sum += p;
-  return sum;
 }
 
 bool trainable(const Bucket& bucket) { return bucket.grads.defined(); }
+
+// Whether this rank has, maybe together with others, the moments of all of the bucket.
+bool held_whole(const Bucket& bucket) { return !bucket.is_cut || !bucket.part_ends.empty(); }
 
 kernels::AdamWScalars scalars(const AdamWOptions& o, bool decay, int64_t t, double lr, double scale) {
   const double correction1 = 1 - std::pow(o.beta1, static_cast<double>(t));
@@ -86,14 +84,22 @@ void AdamWOptions::validate() const {
 AdamW::AdamW(ParameterStore& parameters, AdamWOptions options)
     : parameters_(parameters), options_(options), groups_(rate_groups(parameters.parameters(), options)) {
   for (const Bucket& bucket : parameters_.buckets()) {
-    Moments moments;
-    if (trainable(bucket)) {
-      const at::Tensor values = bucket.part(bucket.values);
-      moments = {.first = at::zeros_like(values), .second = at::zeros_like(values), .average = at::Tensor()};
-      if (options_.ema_decay > 0) moments.average = values.clone();
-    }
-    moments_.push_back(moments);
+    Moments& held = held_.emplace_back();
+    Moments& moments = moments_.emplace_back();
+    if (!trainable(bucket)) continue;
+    const int64_t n = held_whole(bucket) ? bucket.values.numel() : bucket.part_size;
+    const auto make = [&](at::Tensor& whole, at::Tensor& part) {
+      whole = parameters_.allocate(n, at::kFloat);
+      part = held_whole(bucket) ? bucket.part(whole) : whole;
+    };
+    make(held.first, moments.first);
+    make(held.second, moments.second);
+    if (options_.ema_decay == 0) continue;
+    make(held.average, moments.average);
+    moments.average.copy_(bucket.part(bucket.values));
   }
+  // Before rank 0 fills averages for all.
+  if (options_.ema_decay > 0 && parameters_.shares_values()) parameters_.comm().barrier();
   const at::Device device = parameters_.buckets().front().values.device();
   if (!device.is_cpu() || optimizer_kernels(device.type()) != nullptr) {
     device_.emplace(parameters_, moments_, groups_, options_);
@@ -108,21 +114,34 @@ AdamW::AdamW(ParameterStore& parameters, AdamWOptions options)
 }
 
 double AdamW::gradient_norm(std::span<const int32_t> touched) {
-  double sum = 0, of_parts = 0;
+  // Here rank 0 waits, whom the others wait for below.
+  begin_to_change();
+  std::vector<double> sums;  // of chunks and rows, in the same order however they are shared; of others' parts zeros
+  double of_parts = 0;
   for (const Bucket& bucket : parameters_.buckets()) {
     if (!trainable(bucket)) continue;
+    const float* grads = bucket.grads.const_data_ptr<float>();
+    const size_t first = sums.size();
     if (bucket.kind == GradKind::kRows) {
-      const Parameter& table = parameters_.parameters()[bucket.parameters[0]];
-      const int64_t width = table.value.size(1);
-      const float* grad = bucket.grads.const_data_ptr<float>() + table.offset;
-      for (int32_t row : touched) sum += kernels::sum_of_squares(grad + row * width, width);
+      const int64_t width = parameters_.parameters()[static_cast<size_t>(bucket.parameters[0])].value.size(1);
+      for (const int32_t row : touched) {
+        const int64_t at = row * width - bucket.part_begin;
+        sums.push_back(at >= 0 && at < bucket.part_size ? kernels::sum_of_squares(grads + row * width, width) : 0);
+      }
+    } else if (held_whole(bucket)) {
+      sums.resize(first + static_cast<size_t>((bucket.values.numel() + kChunk - 1) / kChunk));
+      sum_squares(grads + bucket.part_begin, bucket.part_size, &sums[first] + bucket.part_begin / kChunk);
     } else {
-      (bucket.is_cut() ? of_parts : sum) +=
-          sum_of_squares(bucket.grads.const_data_ptr<float>() + bucket.part_begin, bucket.part_size);
+      std::vector<double> own(static_cast<size_t>((bucket.part_size + kChunk - 1) / kChunk));
+      sum_squares(grads + bucket.part_begin, bucket.part_size, own.data());
+      of_parts += std::accumulate(own.begin(), own.end(), 0.0);
     }
   }
-  if (parameters_.is_cut()) parameters_.comm().all_reduce_sum(std::span<double>(&of_parts, 1));
-  return std::sqrt(sum + of_parts);
+  if (parameters_.is_cut_among_all())
+    parameters_.sum_over_parts(std::span<double>(&of_parts, 1));
+  else
+    parameters_.sum_over_parts(sums);
+  return std::sqrt(std::accumulate(sums.begin(), sums.end(), 0.0) + of_parts);
 }
 
 void AdamW::start(std::span<const double> rates, const at::Tensor& loss, const TouchedRows& touched, bool halts) {
@@ -172,6 +191,7 @@ void AdamW::swap_averages() {
   if (options_.ema_decay == 0) return;
   at::NoGradGuard no_grad;
   begin_to_change();
+  if (parameters_.shares_values()) parameters_.comm().barrier();
   for (size_t b = 0; b < moments_.size(); ++b) {
     if (!moments_[b].average.defined()) continue;
     const Bucket& bucket = parameters_.buckets()[b];
@@ -185,14 +205,14 @@ void AdamW::swap_averages() {
 
 AdamW::State AdamW::gathered_state() const {
   const bool root = parameters_.comm().rank() == 0;
-  std::vector<Moments> all = moments_;
+  std::vector<Moments> all = held_;
   at::Tensor largest;  // one after the other is gathered in it: a device need not have room for more
   for (const Bucket& bucket : parameters_.buckets())
-    if (bucket.is_cut() && (!largest.defined() || bucket.values.numel() > largest.numel())) largest = bucket.values;
+    if (!held_whole(bucket) && (!largest.defined() || bucket.values.numel() > largest.numel())) largest = bucket.values;
   if (largest.defined()) largest = at::empty_like(largest);
   for (size_t b = 0; b < all.size(); ++b) {
     const Bucket& bucket = parameters_.buckets()[b];
-    if (!bucket.is_cut()) continue;
+    if (held_whole(bucket)) continue;
     for (at::Tensor* moment : {&all[b].first, &all[b].second, &all[b].average}) {
       if (!moment->defined()) continue;
       const at::Tensor whole = largest.narrow(0, 0, bucket.values.numel());
@@ -205,18 +225,18 @@ AdamW::State AdamW::gathered_state() const {
 }
 
 void AdamW::fill_state(const std::function<void(const State&)>& fill, bool with_averages) {
-  std::vector<Moments> all = moments_;
+  std::vector<Moments> all = held_;
   for (size_t b = 0; b < all.size(); ++b) {
     const Bucket& bucket = parameters_.buckets()[b];
     if (!with_averages) all[b].average = at::Tensor();
-    if (!bucket.is_cut()) continue;
+    if (held_whole(bucket)) continue;
     for (at::Tensor* moment : {&all[b].first, &all[b].second, &all[b].average})
       if (moment->defined()) *moment = at::zeros(bucket.values.sizes());
   }
   fill(named(all));
   for (size_t b = 0; b < all.size(); ++b) {
     const Bucket& bucket = parameters_.buckets()[b];
-    if (!bucket.is_cut()) continue;
+    if (held_whole(bucket)) continue;
     moments_[b].first.copy_(bucket.part(all[b].first));
     moments_[b].second.copy_(bucket.part(all[b].second));
     if (all[b].average.defined()) moments_[b].average.copy_(bucket.part(all[b].average));
@@ -242,14 +262,14 @@ void AdamW::restored(int64_t steps) {
   steps_ = steps;
   if (device_) device_->restored(steps);
   if (ever_touched_.empty()) return;
-  for (size_t b = 0; b < moments_.size(); ++b) {
+  for (size_t b = 0; b < held_.size(); ++b) {
     const Bucket& bucket = parameters_.buckets()[b];
-    if (bucket.kind != GradKind::kRows || !moments_[b].first.defined()) continue;
+    if (bucket.kind != GradKind::kRows || !held_[b].first.defined()) continue;
     const Parameter& table = parameters_.parameters()[static_cast<size_t>(bucket.parameters[0])];
     const auto rows_in_use = [&](const at::Tensor& flat) {
       return flat.narrow(0, table.offset, table.value.numel()).view(table.value.sizes()).ne(0).any(1);
     };
-    const at::Tensor used = rows_in_use(moments_[b].first).logical_or(rows_in_use(moments_[b].second)).to(at::kCPU, at::kByte);
+    const at::Tensor used = rows_in_use(held_[b].first).logical_or(rows_in_use(held_[b].second)).to(at::kCPU, at::kByte);
     std::copy_n(used.const_data_ptr<uint8_t>(), ever_touched_.size(), ever_touched_.begin());
   }
 }

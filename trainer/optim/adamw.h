@@ -50,7 +50,7 @@ class AdamW {
 
   // The 2-norm of the whole gradient, summed in double in a fixed order: the same on all ranks and for any number of threads. Not
   // finite if any gradient is not. `touched` are the rows of the kRows bucket that may be non-zero. Here and below: a collective call where
-  // parameters are cut.
+  // parameters are cut. Called before each step(): then no rank reads values of the sharers any more.
   double gradient_norm(std::span<const int32_t> touched);
 
   // One update, values' compute copies with it; gradients are scaled as torch.nn.utils.clip_grad_norm_ does, given their `norm`.
@@ -83,10 +83,10 @@ class AdamW {
   // Moments by name, "exp_avg.<parameter>" and "exp_avg_sq.<parameter>": fp32, shaped like their parameter. With averages also
   // "weight.<parameter>": those, or after swap_averages() the values that training goes on with.
   using State = std::vector<std::pair<std::string, at::Tensor>>;
-  // On rank 0; on the others nothing. Views, but of what is cut copies on the host. Collective.
+  // On rank 0; on the others nothing. Views, but of what is cut among all ranks copies on the host. Collective.
   State gathered_state() const;
-  // `fill` writes to all moments on each rank, of which each then keeps its part; what is cut is filled on the host, since whole it may be
-  // more than the device has room for.
+  // `fill` writes to all moments on each rank, on rank 0 first, and ends with a collective; of what is cut among all ranks each then keeps its
+  // part, and it is filled on the host, since whole it may be more than the device has room for.
   // Averages stay as they are unless `with_averages`.
   void fill_state(const std::function<void(const State&)>& fill, bool with_averages = true);
   // To be called after moments were written to: the number of updates made so far, and which rows were ever touched is found
@@ -104,7 +104,10 @@ class AdamW {
   ParameterStore& parameters_;
   AdamWOptions options_;
   RateGroups groups_;
-  std::vector<Moments> moments_;       // one a bucket, of the part that this rank updates; undefined tensors for frozen buckets
+  // One a bucket, undefined tensors for frozen ones: what this rank has memory for (all; of what is cut among all ranks its part), and of it
+  // the part that it updates.
+  std::vector<Moments> held_;
+  std::vector<Moments> moments_;
   std::vector<uint8_t> ever_touched_;  // of the kRows table, one byte a row
   int64_t steps_ = 0;
   std::function<void()> before_next_change_;

@@ -49,7 +49,7 @@ void DeviceLamb::update(const std::vector<OptimizerKernels::Bucket>& parts, cons
   if (parameters_.is_cut()) comm.all_gather(sums_.flatten());
   for (size_t b = 0; b < parts.size(); ++b)
     if (segments_[b].size(0) > 0)
-      kernels_.lamb_update(parts[b], segments_[b], parameters_.buckets()[b].is_cut() ? sums_ : own, numbers, plan);
+      kernels_.lamb_update(parts[b], segments_[b], parameters_.buckets()[b].is_cut ? sums_ : own, numbers, plan);
 }
 
 }  // namespace berth::train

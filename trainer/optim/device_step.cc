@@ -56,10 +56,11 @@ DeviceStep::DeviceStep(ParameterStore& parameters, const std::vector<Moments>& m
       options_(options),
       device_(parameters.buckets().front().values.device()),
       kernels_(kernels_for(device_)) {
+  check_internal(!parameters_.shares_values(), "values that ranks share are updated by the CPU's optimizer");
   int64_t of_all = 0;
   for (const Bucket& bucket : parameters_.buckets()) {
     add_flags(bucket);
-    if (trainable(bucket)) (bucket.is_cut() ? of_a_rank_ : of_all) += kernels_.partial_sums(bucket.part_size);
+    if (trainable(bucket)) (bucket.is_cut ? of_a_rank_ : of_all) += kernels_.partial_sums(bucket.part_size);
   }
   const auto of_device = at::TensorOptions(device_);
   partials_ = at::empty({of_a_rank_ * parameters_.comm().size() + of_all}, of_device.dtype(at::kDouble));
@@ -111,7 +112,7 @@ void DeviceStep::start(std::span<const double> rates, const at::Tensor& loss, co
     if (rows) flags_[b].of_groups.index_fill_(0, touched.index, row_flag_);
     const at::Tensor grads = rows ? touched.grads : bucket.part(bucket.grads);
     const int64_t count = kernels_.partial_sums(grads.numel());
-    int64_t& at = bucket.is_cut() ? own : partials;
+    int64_t& at = bucket.is_cut ? own : partials;
     kernels_.sum_squares(grads, partials_.narrow(0, at, count));
     at += count;
   }
@@ -140,7 +141,7 @@ std::vector<OptimizerKernels::Bucket> DeviceStep::this_ranks_parts() const {
                 .grads = bucket.part(bucket.grads),
                 .first = moments_[b].first,
                 .second = moments_[b].second,
-                .copy = bucket.is_cut() ? at::Tensor() : bucket.compute_values,
+                .copy = bucket.is_cut ? at::Tensor() : bucket.compute_values,
                 .flags = flags_[b].of_groups,
                 .group = flags_[b].group,
                 .average = moments_[b].average};

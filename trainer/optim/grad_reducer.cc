@@ -62,15 +62,33 @@ void GradReducer::start(size_t index) {
   const Bucket& bucket = parameters_.buckets()[index];
   if (bucket.frozen) return;
   const trace::Range range("all-reduce bucket");
-  if (bucket.kind == GradKind::kDense) {
-    parameters_.complete_grads(bucket);
-    tickets_.push_back(bucket.is_cut() ? comm_.start_reduce_scatter(bucket.grads) : comm_.start_all_reduce(bucket.grads));
-  } else if (!touched_.empty()) {
-    at::NoGradGuard no_grad;
-    at::Tensor packed = packed_rows();
-    at::index_select_out(packed, table_grad_, 0, touched_index_);
-    tickets_.push_back(comm_.start_all_reduce(packed));
+  if (bucket.kind == GradKind::kDense)
+    start_sum(bucket);
+  else if (!touched_.empty())
+    start_sum_of_rows(bucket);
+}
+
+void GradReducer::start_sum(const Bucket& bucket) {
+  parameters_.complete_grads(bucket);
+  if (!bucket.part_ends.empty())
+    tickets_.push_back(comm_.start_reduce_to_sharers(bucket.grads, bucket.part_ends));
+  else
+    tickets_.push_back(bucket.is_cut ? comm_.start_reduce_scatter(bucket.grads) : comm_.start_all_reduce(bucket.grads));
+}
+
+void GradReducer::start_sum_of_rows(const Bucket& bucket) {
+  at::NoGradGuard no_grad;
+  at::Tensor packed = packed_rows();
+  at::index_select_out(packed, table_grad_, 0, touched_index_);
+  const int64_t width = table_grad_.size(1);
+  touched_ends_.clear();
+  std::vector<int64_t> ends;
+  for (const int64_t end : bucket.part_ends) {
+    const auto row = static_cast<int32_t>(std::min(end / width, table_grad_.size(0)));
+    touched_ends_.push_back(std::lower_bound(touched_.begin(), touched_.end(), row) - touched_.begin());
+    ends.push_back(touched_ends_.back() * width);
   }
+  tickets_.push_back(ends.empty() ? comm_.start_all_reduce(packed) : comm_.start_reduce_to_sharers(packed, ends));
 }
 
 TouchedRows GradReducer::touched() const {
@@ -84,7 +102,13 @@ void GradReducer::finish() {
   for (const comm::Ticket ticket : tickets_) comm_.wait(ticket);
   if (!touched_.empty() && comm_.size() > 1) {
     at::NoGradGuard no_grad;
-    table_grad_.index_copy_(0, touched_index_, packed_rows());
+    int64_t begin = 0, end = touched_index_.numel();
+    if (!touched_ends_.empty()) {
+      const auto own = static_cast<size_t>(comm_.sharers().rank);
+      begin = own == 0 ? 0 : touched_ends_[own - 1];
+      end = touched_ends_[own];
+    }
+    table_grad_.index_copy_(0, touched_index_.slice(0, begin, end), packed_rows().slice(0, begin, end));
   }
 }
 

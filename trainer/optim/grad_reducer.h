@@ -15,7 +15,7 @@ namespace berth::train {
 // Usage, once per optimizer step:
 //   reducer.begin(rows);                  // all ranks; also zeroes the gradients
 //   for each micro-batch: reducer.set_last(is_last); forward; backward   (ParameterStore announces gradients that are ready)
-//   reducer.finish();                     // gradients are now the sums over all ranks (of buckets that are cut, this rank's part)
+//   reducer.finish();                     // gradients are now the sums over all ranks (of buckets that are cut, in this rank's part)
 // Buckets are started in the order of ParameterStore::buckets(), the same on all ranks, whatever order they become ready in, and
 // only in the last micro-batch. A rank without any micro-batch just calls begin and finish; a parameter that a step does not use
 // counts as zero. Between begin and finish a rank makes no other collective that others might make at another point.
@@ -47,6 +47,8 @@ class GradReducer {
   void mark_ready(int parameter);
   void start(size_t bucket);
   void touch(const RowSet& rows);
+  void start_sum(const Bucket& bucket);
+  void start_sum_of_rows(const Bucket& bucket);
   at::Tensor packed_rows() const { return packed_.slice(0, 0, touched_index_.numel()); }
 
   ParameterStore& parameters_;
@@ -59,8 +61,9 @@ class GradReducer {
 
   at::Tensor table_grad_;  // [V, H], a view of the kRows bucket; undefined if there is none
   std::vector<int32_t> touched_;
-  at::Tensor touched_index_;  // [touched] int64, on the device
-  at::Tensor packed_;         // [capacity, H]: the touched rows, allocated by the communicator
+  std::vector<int64_t> touched_ends_;  // of the touched rows in each part of the table, if sharers have parts
+  at::Tensor touched_index_;           // [touched] int64, on the device
+  at::Tensor packed_;                  // [capacity, H]: the touched rows, allocated by the communicator
 };
 
 }  // namespace berth::train

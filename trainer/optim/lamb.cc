@@ -34,10 +34,10 @@ LambSums update_moments(const Parameter& parameter, const LambScalars& s, const 
 void sum_over_ranks(ParameterStore& store, std::vector<LambSums>& sums) {
   if (!store.is_cut()) return;
   std::vector<double> cut(2 * sums.size(), 0);
-  const auto is_cut = [&](size_t i) { return store.buckets()[static_cast<size_t>(store.parameters()[i].bucket)].is_cut(); };
+  const auto is_cut = [&](size_t i) { return store.buckets()[static_cast<size_t>(store.parameters()[i].bucket)].is_cut; };
   for (size_t i = 0; i < sums.size(); ++i)
     if (is_cut(i)) cut[2 * i] = sums[i].weights, cut[2 * i + 1] = sums[i].directions;
-  store.comm().all_reduce_sum(std::span<double>(cut));
+  store.sum_over_parts(cut);
   for (size_t i = 0; i < sums.size(); ++i)
     if (is_cut(i)) sums[i] = {.weights = cut[2 * i], .directions = cut[2 * i + 1]};
 }

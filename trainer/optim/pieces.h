@@ -10,8 +10,6 @@
 
 namespace berth::train {
 
-constexpr int64_t kChunk = 16384;  // elements
-
 // Neighbouring elements of one parameter; of a kRows table a row.
 struct Piece {
   int64_t index;  // in its parameter, of what this rank has of it
@@ -44,15 +42,16 @@ void for_pieces(ParameterStore& store, const std::vector<Moments>& moments, cons
   if (n <= 0) return;
   const bool rows = bucket.kind == GradKind::kRows;
   const int64_t size = rows ? parameter.value.size(1) : kChunk, in_part = begin - bucket.part_begin;
+  const int64_t first_row = rows ? (begin - parameter.offset) / size : 0;
   const Moments& of_part = moments[bucket_index];
   float* values = bucket.values.mutable_data_ptr<float>() + begin;
   const float* grads = bucket.grads.const_data_ptr<float>() + begin;
   float* first = of_part.first.mutable_data_ptr<float>() + in_part;
   float* second = of_part.second.mutable_data_ptr<float>() + in_part;
   float* average = of_part.average.defined() ? of_part.average.mutable_data_ptr<float>() + in_part : nullptr;
-  // Of what is cut the whole copy is made when the ranks have exchanged their parts.
+  // Of what is cut among all ranks the whole copy is made when these have exchanged their parts.
   const at::Tensor& copy = bucket.compute_values;
-  const bool copies = copy.defined() && !bucket.is_cut();
+  const bool copies = copy.defined() && (!bucket.is_cut || !bucket.part_ends.empty());
   uint16_t* bf16 = copies && copy.scalar_type() == at::kBFloat16
                        ? reinterpret_cast<uint16_t*>(copy.mutable_data_ptr<at::BFloat16>()) + begin
                        : nullptr;
@@ -69,7 +68,7 @@ void for_pieces(ParameterStore& store, const std::vector<Moments>& moments, cons
                  .bf16 = bf16 == nullptr ? nullptr : bf16 + at,
                  .rounded = rounded == nullptr ? nullptr : rounded + at,
                  .size = std::min(size, n - at),
-                 .has_moments = !rows || ever_touched[static_cast<size_t>(i)] != 0});
+                 .has_moments = !rows || ever_touched[static_cast<size_t>(first_row + i)] != 0});
     }
   });
 }

@@ -85,7 +85,7 @@ TrainOutcome TrainLoop::run() {
     return TrainOutcome::kDone;
   }
   comm_.set_stage("start: planning");
-  state_.environment = describe_environment(comm_, setup_.model->parameters().is_cut(), state_.environment);
+  state_.environment = describe_environment(comm_, setup_.model->parameters().is_cut_among_all(), state_.environment);
   if (options_.batch.auto_find_batch_size) {
     options_.batch.per_device_train_batch_size = find_micro_batch(setup_, options_, comm_);
     options_.batch.global_batch_size = plan_.horizon.global_batch;

@@ -234,7 +234,7 @@ ParameterStore::Updates updates_of(const TrainOptions& options, const std::vecto
   if (comm.size() == 1) shared = false;
   if (shared && comm.rank() == 0)
     BOOST_LOG_TRIVIAL(info) << "the optimizer's moments are shared among the " << comm.size() << " ranks (--zero)";
-  return shared ? ParameterStore::Updates::kShared : ParameterStore::Updates::kOnEachRank;
+  return shared ? ParameterStore::Updates::kAmongAll : ParameterStore::Updates::kOnEachHost;
 }
 
 void make_model(TrainSetup& setup, const BertConfig& config, const TrainOptions& options, comm::Communicator& comm) {

@@ -51,7 +51,7 @@ ModelInstance::ModelInstance(const BertConfig& config, data::TaskKind task, comm
 
 void ModelInstance::initialize(uint64_t seed, const std::string& parameter) {
   for (const ParameterSpec& spec : specs_)
-    if (spec.name == parameter) parameters_->initialize({spec}, config_.initializer_range, seed);
+    if (spec.name == parameter) parameters_->initialize_here({spec}, config_.initializer_range, seed);
 }
 
 }  // namespace berth::train

@@ -19,11 +19,11 @@ class ModelInstance {
   // outlive it.
   ModelInstance(const BertConfig& config, data::TaskKind task, comm::Communicator& comm, int64_t bucket_bytes = kBucketBytes,
                 const std::vector<std::string>& freeze = {},
-                ParameterStore::Updates updates = ParameterStore::Updates::kOnEachRank);
+                ParameterStore::Updates updates = ParameterStore::Updates::kOnEachHost);
 
   void set_loss(LossOptions loss) { model_->set_loss(std::move(loss)); }
   void initialize(uint64_t seed) { parameters_->initialize(specs_, config_.initializer_range, seed); }
-  // One parameter, to what it would be with all.
+  // One parameter, to what it would be with all, on this rank alone.
   void initialize(uint64_t seed, const std::string& parameter);
 
   const BertConfig& config() const { return config_; }

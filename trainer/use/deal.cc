@@ -1,12 +1,14 @@
 #include "trainer/use/deal.h"
 
 #include <algorithm>
+#include <mutex>
 #include <numeric>
 
 #include "data/check.h"
 #include "data/files/failpoint.h"
 #include "data/json/json.h"
 #include "trainer/comm/agree.h"
+#include "trainer/kernels/compute.h"
 #include "trainer/use/gather.h"
 
 namespace berth::train {
@@ -65,6 +67,9 @@ std::vector<data::Record> share_window(comm::Communicator& comm, const DealOptio
   return window;
 }
 
+// Text of a group that one thread computes, beside others.
+constexpr int64_t kBytesOfAThread = 4096;
+
 // Indexes into the window of the records that are computed together, long texts first.
 std::vector<std::vector<size_t>> make_groups(const std::vector<data::Record>& window, const std::optional<int64_t>& batch_size) {
   std::vector<size_t> order(window.size());
@@ -86,6 +91,20 @@ std::vector<std::vector<size_t>> make_groups(const std::vector<data::Record>& wi
   return groups;
 }
 
+// How many of these groups, the first ones, are computed by all threads, one group after the other. The others, short ones, are more than there are
+// threads: a thread computes one.
+size_t computed_alone(const std::vector<data::Record>& window, const std::vector<std::vector<size_t>>& groups,
+                      const std::vector<size_t>& mine, at::Device device) {
+  if (!device.is_cpu() || compute_threads() == 1) return mine.size();
+  const auto is_long = [&](size_t g) {
+    int64_t bytes = 0;
+    for (const size_t index : groups[g]) bytes += text_bytes(window[index]);
+    return bytes > kBytesOfAThread;
+  };
+  const auto first = static_cast<size_t>(std::partition_point(mine.begin(), mine.end(), is_long) - mine.begin());
+  return mine.size() - first < 2 * static_cast<size_t>(compute_threads()) ? mine.size() : first;
+}
+
 }  // namespace
 
 int64_t text_bytes(const data::Record& record) {
@@ -102,25 +121,39 @@ bool deal_records(comm::Communicator& comm, const DealOptions& options, const st
     const std::vector<data::Record> window = share_window(comm, options, next, stop);
     const auto groups = make_groups(window, options.batch_size);
     std::vector<EvalRecord> own;
+    const auto begin_group = [&](size_t g) {
+      data::failpoint("predict");
+      std::vector<data::Record> group;
+      for (const size_t index : groups[g]) group.push_back(window[index]);
+      return in_context(options.origin, [&] { return begin(std::move(group)); });
+    };
+    std::mutex mutex;  // guards `own`
     const auto finish = [&](const FinishGroup& group, const std::vector<size_t>& indexes) {
       if (!group) return;
       std::vector<std::string> results = in_context(options.origin, group);
       check_internal(results.size() == indexes.size(), results.size(), " results for ", indexes.size(), " records");
+      const std::lock_guard lock(mutex);
       for (size_t i = 0; i < results.size(); ++i) own.push_back({static_cast<int64_t>(indexes[i]), std::move(results[i])});
     };
     comm::agree(comm, [&] {
+      std::vector<size_t> mine;
+      for (size_t g = static_cast<size_t>(comm.rank()); g < groups.size(); g += static_cast<size_t>(comm.size()))
+        mine.push_back(g);
+      const size_t alone = computed_alone(window, groups, mine, comm.device());
       FinishGroup before;  // is looked at when the next group is being computed
       std::vector<size_t> indexes_before;
-      for (size_t g = static_cast<size_t>(comm.rank()); g < groups.size() && !stop(); g += static_cast<size_t>(comm.size())) {
-        data::failpoint("predict");
-        std::vector<data::Record> group;
-        for (const size_t index : groups[g]) group.push_back(window[index]);
-        FinishGroup now = in_context(options.origin, [&] { return begin(std::move(group)); });
+      for (size_t i = 0; i < alone && !stop(); ++i) {
+        FinishGroup now = begin_group(mine[i]);
         finish(before, indexes_before);
         before = std::move(now);
-        indexes_before = groups[g];
+        indexes_before = groups[mine[i]];
       }
       finish(before, indexes_before);
+      side_by_side(std::ssize(mine) - static_cast<int64_t>(alone), [&](int64_t i) {
+        if (stop()) return;
+        const size_t g = mine[alone + static_cast<size_t>(i)];
+        finish(begin_group(g), groups[g]);
+      });
     });
     int64_t wishes = stop() ? 1 : 0;
     comm.all_reduce_sum(std::span<int64_t>(&wishes, 1));

@@ -26,7 +26,7 @@ struct DealOptions {
 // Of a record's texts and words.
 int64_t text_bytes(const data::Record& record);
 
-// Waits for what a group of records has become: a result each, as bytes.
+// Waits for what a group of records has become: a result each, as bytes. On CPUs both are called on several threads, each for another group.
 using FinishGroup = std::function<std::vector<std::string>()>;
 // Begins to compute a group. What it returns is called when the next group has begun, so that a GPU is never waited for while it has
 // nothing else to do.

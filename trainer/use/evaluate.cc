@@ -8,12 +8,14 @@
 #include <chrono>
 #include <cstring>
 #include <deque>
+#include <optional>
 
 #include "data/check.h"
 #include "data/files/failpoint.h"
 #include "data/json/json.h"
 #include "data/pipeline/sampler.h"
 #include "trainer/comm/agree.h"
+#include "trainer/kernels/compute.h"
 #include "trainer/model/out_of_memory.h"
 #include "trainer/tasks/analysis.h"
 #include "trainer/use/gather.h"
@@ -23,6 +25,7 @@ namespace berth::train {
 namespace {
 
 constexpr int64_t kBatchesBetweenStopChecks = 8;
+constexpr int64_t kTokensOfAThread = 1024;  // of a batch that one thread computes, beside others
 
 // Rank 0's metrics on every rank.
 Metrics broadcast_metrics(Metrics metrics, comm::Communicator& comm) {
@@ -58,6 +61,14 @@ nlohmann::ordered_json analysed(const Task& task, const std::vector<EvalRecord>&
                                << " was evaluated, but what its mistakes are is not known: " << error.what();
     return nullptr;
   }
+}
+
+// Of the samples of a batch, together; 0 if there is no such batch.
+int64_t tokens_of(const data::Split& split, const std::vector<std::vector<int64_t>>& batches, int64_t batch) {
+  int64_t tokens = 0;
+  if (batch < std::ssize(batches))
+    for (const int64_t sample : batches[static_cast<size_t>(batch)]) tokens += split.lengths()[static_cast<size_t>(sample)];
+  return tokens;
 }
 
 }  // namespace
@@ -102,42 +113,58 @@ EvalResult evaluate(const ModelInstance& model, const data::Split& split, comm::
   std::vector<EvalRecord> own;
   struct Computed {
     data::Batch batch;
-    HostLogits logits;
+    std::optional<HostLogits> logits;
   };
   std::deque<Computed> computed;
   // All but the last so many, which a GPU may be busy with.
   const auto record = [&](size_t left) {
     for (; computed.size() > left; computed.pop_front()) {
       const Computed& one = computed.front();
-      in_context(origin, [&] { model.task().record(one.logits.get(), one.batch, options.predictions, own); });
+      in_context(origin, [&] { model.task().record(one.logits->get(), one.batch, options.predictions, own); });
     }
   };
-  const auto compute = [&](const std::vector<int64_t>& samples_of_batch) {
-    data::Batch batch;
-    split.read(samples_of_batch, batch);
-    if (options.transform) options.transform(batch, data::kFixedMasks);
-    HostLogits logits(model, batch, comm.device(), compute_type(options.precision));
-    computed.push_back({std::move(batch), std::move(logits)});
-    record(1);
+  const auto compute = [&](Computed& one) {
+    if (!one.logits) one.logits.emplace(model, one.batch, comm.device(), compute_type(options.precision));
+  };
+  const auto read = [&](int64_t round) {
+    if (round % kBatchesBetweenStopChecks > 0) data::failpoint("evaluation");
+    const auto index = static_cast<size_t>(round * comm.size() + comm.rank());
+    if (index >= batches.size()) return;
+    Computed& one = computed.emplace_back();
+    split.read(batches[index], one.batch);
+    if (options.transform) options.transform(one.batch, data::kFixedMasks);
+  };
+  const auto tell = [&](int64_t round) {
+    if (progress) progress(std::min(samples, round * comm.size() * options.batch_size), samples);
   };
   std::exception_ptr failure;  // of this rank, until all know of it
-  for (int64_t round = 0; round < rounds; ++round) {
+  for (int64_t round = 0; round < rounds;) {
     data::failpoint("evaluation");
-    if (round % kBatchesBetweenStopChecks == 0) {
-      std::array<int64_t, 2> any{stop() ? 1 : 0, failure ? 1 : 0};
-      comm.all_reduce_sum(any);
-      if (any[1] > 0) break;
-      if (any[0] > 0) return {.stopped = true};
-    }
-    const size_t index = static_cast<size_t>(round * comm.size() + comm.rank());
-    if (index < batches.size() && !failure) {
-      try {
-        compute(batches[index]);
-      } catch (...) {
-        failure = std::current_exception();
+    std::array<int64_t, 2> any{stop() ? 1 : 0, failure ? 1 : 0};
+    comm.all_reduce_sum(any);
+    if (any[1] > 0) break;
+    if (any[0] > 0) return {.stopped = true};
+    const int64_t end = std::min(rounds, round + kBatchesBetweenStopChecks);
+    try {
+      // Threads share the work on one long batch, or have a short one each.
+      int64_t longest = 0;
+      for (int64_t r = round; r < end; ++r) longest = std::max(longest, tokens_of(split, batches, r * comm.size() + comm.rank()));
+      if (comm.device().is_cpu() && compute_threads() > 1 && longest <= kTokensOfAThread) {
+        for (; round < end; ++round) read(round);
+        side_by_side(std::ssize(computed), [&](int64_t i) { compute(computed[static_cast<size_t>(i)]); });
+        record(0);
+        tell(round);
       }
+      for (; round < end; tell(++round)) {
+        const size_t before = computed.size();
+        read(round);
+        if (computed.size() > before) compute(computed.back());
+        record(1);
+      }
+    } catch (...) {
+      failure = std::current_exception();
     }
-    if (progress) progress(std::min(samples, (round + 1) * comm.size() * options.batch_size), samples);
+    round = end;
   }
 
   comm::agree(comm, [&] {

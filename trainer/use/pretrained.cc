@@ -153,6 +153,7 @@ PretrainedReport load_pretrained(const fs::path& folder, ParameterStore& paramet
                                  const PretrainedOptions& options) {
   data::failpoint("load");
   at::NoGradGuard no_grad;
+  if (parameters.shares_values()) comm.barrier();  // others may still have been reading them
   std::string report;
   comm::agree_on_root(comm, [&] { report = to_json(read_folder(folder, parameters, options)); });
   comm.broadcast(report, 0);

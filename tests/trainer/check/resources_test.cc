@@ -46,10 +46,13 @@ TEST(Memory, OfTheLargestMicroBatch) {
 }
 
 TEST(Memory, BeforeAModelIsLoaded) {
-  EXPECT_FALSE(judge_loading(1e9, 4, 4'000'000'000, "n1"));
-  EXPECT_FALSE(judge_loading(1e12, 4, std::nullopt, "n1"));
-  expect(*judge_loading(1.2e9, 4, 4'000'000'000, "n1"), Level::kError,
-         "takes 1.2 GB on each of 4 ranks of n1, where 4 GB are free", "fewer ranks");
+  EXPECT_FALSE(judge_loading(0, 1e9, 4, 4'000'000'000, "n1"));
+  EXPECT_FALSE(judge_loading(2e9, 0.5e9, 4, 4'000'000'000, "n1"));
+  EXPECT_FALSE(judge_loading(0, 1e12, 4, std::nullopt, "n1"));
+  expect(*judge_loading(0, 1.2e9, 4, 4'000'000'000, "n1"), Level::kError, "takes 4.8 GB for 4 ranks on n1, where 4 GB are free",
+         "fewer ranks");
+  expect(*judge_loading(3e9, 0.5e9, 4, 4'000'000'000, "n1"), Level::kError, "takes 5 GB for 4 ranks on n1, where 4 GB are free",
+         "fewer ranks");
 }
 
 TEST(Disk, HasRoomForWhatIsKept) {

@@ -67,18 +67,33 @@ TEST(Simulate, TwiceTheBandwidthHalvesTheTime) {
 
 // Up and down the tree all bytes pass each level one after the other, and are added on the way up.
 TEST(Simulate, TreeBetweenNodes) {
-  for (const auto& [nodes, levels] : {std::pair(2, 1), std::pair(4, 2), std::pair(64, 6)}) {
-    const double message = kFar.latency + kBytes / kFar.bandwidth;
+  for (const auto& [nodes, levels, bytes] : {std::tuple(2, 1, kBytes), std::tuple(3, 2, kBytes), std::tuple(64, 6, 65535.0)}) {
+    const double message = kFar.latency + bytes / kFar.bandwidth;
     Case one = one_bucket(AllReduce::kTwoLevels, nodes, 1);
+    one.step.buckets[0].bytes = bytes;
     one.platform.within.bandwidth = 1e6;  // is none of their way
-    EXPECT_NEAR(exposed(one), levels * (2 * message + kBytes / kSum), kTolerance) << nodes;
+    EXPECT_NEAR(exposed(one), levels * (2 * message + bytes / kSum), kTolerance) << nodes;
   }
+}
+
+TEST(Simulate, RingBetweenFourNodesAndMore) {
+  for (const int nodes : {4, 64}) {
+    const double expected =
+        2 * (nodes - 1) * (kFar.latency + kBytes / nodes / kFar.bandwidth) + kBytes * (nodes - 1) / nodes / kSum;
+    EXPECT_NEAR(exposed(one_bucket(AllReduce::kTwoLevels, nodes, 1)), expected, kTolerance) << nodes;
+  }
+}
+
+// The norm's numbers, up and down the tree of four ranks and, if `far`, of two such nodes.
+double norm(bool far) {
+  const double bytes = kBytes / (4096 * 4) * 8;
+  return 4 * bytes / kNear.bandwidth + 2 * bytes / kSum + (far ? 2 * bytes / kFar.bandwidth + bytes / kSum : 0);
 }
 
 TEST(Simulate, TwoLevelsSumTravelAndCopy) {
   const double message = kFar.latency + kBytes / kFar.bandwidth;
-  EXPECT_NEAR(exposed(one_bucket(AllReduce::kTwoLevels, 8, 4)), kBytes / kSum + 2 * message + kBytes / kSum + kBytes / kSum,
-              kTolerance);
+  const double sums = kBytes / kSum + kBytes / kSum, copy = kBytes / 4 / kSum;
+  EXPECT_NEAR(exposed(one_bucket(AllReduce::kTwoLevels, 8, 4)), sums + 2 * message + copy + norm(true), kTolerance);
   // The last node has a rank less, which changes nothing.
   EXPECT_NEAR(exposed(one_bucket(AllReduce::kTwoLevels, 7, 4)), exposed(one_bucket(AllReduce::kTwoLevels, 8, 4)), kTolerance);
 }
@@ -93,7 +108,7 @@ TEST(Simulate, OverlapHidesWhatBackwardIsLongerThan) {
 // What sums in shared memory is the core that computes: it hides nothing, whenever it sums.
 TEST(Simulate, SumsTakeTheCoreFromBackward) {
   for (const double ready : {0.0, 0.1, 0.2})
-    EXPECT_NEAR(exposed(one_bucket(AllReduce::kTwoLevels, 4, 4, ready)), kBytes / kSum, kTolerance) << ready;
+    EXPECT_NEAR(exposed(one_bucket(AllReduce::kTwoLevels, 4, 4, ready)), kBytes / kSum + norm(false), kTolerance) << ready;
 }
 
 TEST(Simulate, BucketsGoOneAfterTheOtherInTheirOrder) {

@@ -119,7 +119,9 @@ bool RunCheck::may_load() {
         const auto number = std::count_if(ranks_.begin(), ranks_.end(), on_host);
         const auto first = std::find_if(ranks_.begin(), ranks_.end(), on_host);
         if (gpus) continue;
-        if (const auto finding = judge_loading(copies * bytes, static_cast<int>(number), first->memory, host)) {
+        // Ranks that share memory have gradients of their own alone.
+        const double shared = comm_.sharers().most > 1 ? (copies - 1) * bytes : 0;
+        if (const auto finding = judge_loading(shared, copies * bytes - shared, static_cast<int>(number), first->memory, host)) {
           findings_.push_back(*finding);
           problem = finding->found;
         }
@@ -150,7 +152,8 @@ bool RunCheck::set_up() {
 
 void RunCheck::introduce() {
   train::TrainSetup& setup = *setup_;
-  setup.state.environment = train::describe_environment(comm_, setup.model->parameters().is_cut(), setup.state.environment);
+  setup.state.environment =
+      train::describe_environment(comm_, setup.model->parameters().is_cut_among_all(), setup.state.environment);
   setup.state.train_batch_size = options_.batch.per_device_train_batch_size;
   const std::vector<std::string> lines = train::introduction(options_, setup);
   for (size_t i = 1; i < lines.size(); ++i) findings_.push_back({.name = i == 1 ? "model" : "run", .found = lines[i]});

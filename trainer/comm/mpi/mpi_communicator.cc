@@ -3,7 +3,7 @@
 // All-reduce: the ranks of a host sum in shared memory (SharedSum); with several hosts, into the first rank's tensor, from which
 // the hosts' first ranks MPI_Iallreduce, and which the others then copy. Where memory can't be shared each rank counts as a host
 // of its own. MPI requires identical results on all ranks (MPI-3.1, 5.9.6), and the rest is computed once per element, so all
-// ranks end up with the same bits.
+// ranks end up with the same bits. Where the ranks of a host need a part each, no other elements are stored or copied for them.
 //
 // One thread makes the reductions in the order in which they were started, while backward computes. It never spins for long. With
 // several hosts it calls MPI, so without MPI_THREAD_MULTIPLE the reductions are made by wait() instead.
@@ -13,6 +13,7 @@
 #include <cstring>
 #include <deque>
 #include <exception>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -21,6 +22,7 @@
 #include "data/check.h"
 #include "data/words.h"
 #include "trainer/comm/communicator.h"
+#include "trainer/comm/local_communicator.h"
 #include "trainer/comm/mpi/mpi_check.h"
 #include "trainer/comm/mpi/mpi_group.h"
 #include "trainer/comm/mpi/mpi_host.h"
@@ -51,12 +53,12 @@ class MpiCommunicator final : public Communicator {
   at::Device device() const override { return at::kCPU; }
 
   at::Tensor allocate(int64_t elements) override;
-  Ticket start_all_reduce(const at::Tensor& tensor) override;
+  Sharers sharers() const override { return sharers_; }
+  at::Tensor allocate_shared(int64_t bytes) override;
+  Ticket start_all_reduce(const at::Tensor& tensor) override { return start_reduce_to_sharers(tensor, {}); }
+  Ticket start_reduce_to_sharers(const at::Tensor& tensor, std::span<const int64_t> ends) override;
   void wait(Ticket ticket) override;
-  void broadcast(const at::Tensor& tensor, int root) override {
-    check_internal(tensor.is_contiguous() && tensor.is_cpu(), "broadcast needs a contiguous CPU tensor");
-    host_.broadcast(tensor.data_ptr(), tensor.nbytes(), root);
-  }
+  void broadcast(const at::Tensor& tensor, int root) override;
 
   void all_gather(const at::Tensor& tensor) override {
     check_internal(tensor.is_contiguous() && tensor.is_cpu() && tensor.numel() % size() == 0,
@@ -90,6 +92,8 @@ class MpiCommunicator final : public Communicator {
 
   // The tensor's counterparts on the host's ranks; no peers if it does not lie in an allocation.
   SharedSum::Tensors find_shared(const at::Tensor& tensor) const;
+  // Whether the tensor lies in what allocate_shared() has given.
+  bool is_shared(const at::Tensor& tensor) const;
   Ticket start(const at::Tensor& tensor, SharedSum::Tensors shared);
   void reduce_staged(const at::Tensor& tensor);
   void reduce_between_hosts(const at::Tensor& tensor, Watch& watch);
@@ -104,9 +108,16 @@ class MpiCommunicator final : public Communicator {
   std::unique_ptr<SharedSum> shared_;  // null: each rank counts as a host of its own
   int node_rank_ = 0;                  // within shared_
   int nodes_ = 1;
+  Sharers sharers_;
   MPI_Comm first_ranks_ = MPI_COMM_NULL;  // of each node
   bool background_ = false;
   std::map<const float*, std::weak_ptr<SharedMemory::Allocation>> allocations_;  // by the address of this rank's part
+  // Of all ranks of the host in common.
+  struct Common {
+    std::weak_ptr<SharedSegment> segment;
+    const std::byte* end;
+  };
+  std::map<const std::byte*, Common> common_;  // by address
   at::Tensor staging_;
   at::Tensor sent_;     // of a reduction between hosts
   Ticket started_ = 0;  // reductions
@@ -136,6 +147,14 @@ MpiCommunicator::MpiCommunicator(const CommOptions& options, int group)
   if (usable) shared_ = std::make_unique<SharedSum>(local_rank(), local_size(), control_.data());
   node_rank_ = shared_ ? local_rank() : 0;
   nodes_ = shared_ ? host_.hosts() : size();
+  sharers_.first = rank() == 0;
+  if (shared_) {
+    const auto ranks = host_.all_gather(std::to_string(rank()), host_.local_comm());
+    sharers_ = {.rank = local_rank(), .size = local_size(), .first = std::find(ranks.begin(), ranks.end(), "0") != ranks.end()};
+    int64_t most = local_size();
+    host_.all_reduce(&most, 1, MPI_INT64_T, MPI_MAX);
+    sharers_.most = static_cast<int>(most);
+  }
   first_ranks_ = host_.split(node_rank_ == 0 ? 0 : MPI_UNDEFINED);
   background_ = options_.background && (nodes_ == 1 || host_.threads());
   if (shared_) staging_ = allocate(kStagingElements);
@@ -169,17 +188,44 @@ SharedSum::Tensors MpiCommunicator::find_shared(const at::Tensor& tensor) const 
   const auto allocation = entry->second.lock();
   const int64_t offset = data - entry->first;
   if (!allocation || offset + tensor.numel() > allocation->tensors.elements) return {};
-  SharedSum::Tensors part{allocation->tensors.peers, tensor.numel()};
+  SharedSum::Tensors part{.peers = allocation->tensors.peers, .elements = tensor.numel()};
   for (float*& peer : part.peers) peer += offset;
   return part;
 }
 
-Ticket MpiCommunicator::start_all_reduce(const at::Tensor& tensor) {
+at::Tensor MpiCommunicator::allocate_shared(int64_t bytes) {
+  if (!shared_) return allocate_pages(bytes);
+  auto segment = std::make_shared<SharedSegment>(memory_.of_first_rank(static_cast<size_t>(std::max<int64_t>(bytes, 1))));
+  check_internal(segment->data() != nullptr, "cannot share ", bytes, " bytes of memory between the ranks of this host");
+  std::erase_if(common_, [](const auto& entry) { return entry.second.segment.expired(); });
+  common_[segment->data()] = {segment, segment->data() + bytes};
+  return at::from_blob(
+      segment->data(), {bytes}, [segment](void*) {}, at::kByte);
+}
+
+bool MpiCommunicator::is_shared(const at::Tensor& tensor) const {
+  const auto* data = static_cast<const std::byte*>(tensor.const_data_ptr());
+  const auto entry = common_.upper_bound(data);
+  if (entry == common_.begin()) return false;
+  const Common& before = std::prev(entry)->second;
+  return data < before.end && !before.segment.expired();
+}
+
+void MpiCommunicator::broadcast(const at::Tensor& tensor, int root) {
+  check_internal(tensor.is_contiguous() && tensor.is_cpu(), "broadcast needs a contiguous CPU tensor");
+  if (!is_shared(tensor)) return host_.broadcast(tensor.data_ptr(), tensor.nbytes(), root);
+  check_internal(root == 0, "what the ranks of a host have in common is broadcast from rank 0 only");
+  host_.broadcast(tensor.data_ptr(), tensor.nbytes(), 0, first_ranks_);
+  host_.barrier();
+}
+
+Ticket MpiCommunicator::start_reduce_to_sharers(const at::Tensor& tensor, std::span<const int64_t> ends) {
   check_internal(tensor.is_contiguous() && tensor.is_cpu() && tensor.scalar_type() == at::kFloat,
                  "all-reduce needs a contiguous fp32 CPU tensor");
   if (size() == 1) return 0;
   if (!shared_) return start(tensor, {});
   SharedSum::Tensors shared = find_shared(tensor);
+  shared.ends.assign(ends.begin(), ends.end());
   if (!shared.peers.empty()) return start(tensor, std::move(shared));
   reduce_staged(tensor);
   return started_ - 1;
@@ -279,7 +325,10 @@ void MpiCommunicator::run(const Job& job, Watch& watch) {
     shared_->await_all_fetched(job.ticket, wait);
   } else {
     shared_->await_result(job.ticket, wait);
-    std::memcpy(job.tensor.data_ptr(), job.shared.peers[0], job.tensor.nbytes());
+    const auto own = static_cast<size_t>(node_rank_);
+    const std::vector<int64_t>& ends = job.shared.ends;
+    const int64_t begin = ends.empty() ? 0 : ends[own - 1], end = ends.empty() ? job.tensor.numel() : ends[own];
+    std::copy(job.shared.peers[0] + begin, job.shared.peers[0] + end, job.tensor.data_ptr<float>() + begin);
     shared_->confirm_fetched(job.ticket);
   }
 }

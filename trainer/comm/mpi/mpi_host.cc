@@ -78,12 +78,13 @@ void MpiHost::all_reduce(void* values, size_t count, MPI_Datatype type, MPI_Op o
   complete(request, "all-reduce of values");
 }
 
-void MpiHost::broadcast(void* data, size_t bytes, int root) {
+void MpiHost::broadcast(void* data, size_t bytes, int root, MPI_Comm comm) {
   roll_call_->enter("broadcast");
+  if (comm == MPI_COMM_NULL) return;
   for (size_t at = 0; at < bytes; at += message_bytes_) {
     const int n = static_cast<int>(std::min(message_bytes_, bytes - at));
     MPI_Request request;
-    BERTH_MPI(MPI_Ibcast(static_cast<char*>(data) + at, n, MPI_BYTE, root, comm_, &request));
+    BERTH_MPI(MPI_Ibcast(static_cast<char*>(data) + at, n, MPI_BYTE, root, comm, &request));
     complete(request, "broadcast");
   }
 }

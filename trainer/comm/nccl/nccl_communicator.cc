@@ -69,6 +69,7 @@ class NcclCommunicator final : public Communicator {
   at::Device device() const override { return device_; }
 
   at::Tensor allocate(int64_t elements) override { return at::zeros({elements}, at::TensorOptions(device_).dtype(at::kFloat)); }
+  at::Tensor allocate_shared(int64_t bytes) override { return host_->allocate_shared(bytes); }
   Ticket start_all_reduce(const at::Tensor& tensor) override;
   Ticket start_reduce_scatter(const at::Tensor& tensor) override;
   void wait(Ticket ticket) override;

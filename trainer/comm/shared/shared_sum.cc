@@ -9,7 +9,7 @@ namespace {
 constexpr int64_t kChunk = 1 << 16;  // floats; small enough to share the work well, large enough to make the counters cheap
 constexpr int64_t kBlock = 1 << 11;  // floats; stays in the first-level cache while being added up
 
-// sums[begin, end) over all peers, into the first `targets` of them.
+// Sums of [begin, end) over all peers, into the first `targets` of them, as far as they are given them.
 void sum_chunk(const SharedSum::Tensors& tensors, int64_t begin, int64_t end, size_t targets) {
   float total[kBlock];
   for (int64_t at = begin; at < end; at += kBlock) {
@@ -19,7 +19,14 @@ void sum_chunk(const SharedSum::Tensors& tensors, int64_t begin, int64_t end, si
       const float* values = tensors.peers[peer] + at;
       for (int64_t i = 0; i < n; ++i) total[i] += values[i];
     }
-    for (size_t peer = 0; peer < targets; ++peer) std::memcpy(tensors.peers[peer] + at, total, n * sizeof(float));
+    for (size_t peer = 0; peer < targets; ++peer) {
+      int64_t from = at, to = at + n;
+      if (!tensors.ends.empty() && targets > 1) {
+        from = std::max(from, peer > 0 ? tensors.ends[peer - 1] : 0);
+        to = std::min(to, tensors.ends[peer]);
+      }
+      if (from < to) std::memcpy(tensors.peers[peer] + from, total + (from - at), static_cast<size_t>(to - from) * sizeof(float));
+    }
   }
 }
 

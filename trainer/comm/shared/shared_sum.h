@@ -21,10 +21,12 @@ class SharedSum {
   // Called while waiting; may throw to give up.
   using Pause = std::function<void()>;
 
-  // A tensor of each rank, element for element alike; peers[rank of the host].
+  // A tensor of each rank, element for element alike; peers[rank of the host]. With `ends` rank r is given the sums of the elements from
+  // ends[r - 1] (the first one from 0) up to ends[r] alone, without all.
   struct Tensors {
     std::vector<float*> peers;
     int64_t elements = 0;
+    std::vector<int64_t> ends = {};
   };
 
   // `control`: control_bytes(size) bytes, zero at first, aligned to 64, that all ranks share. Must outlive it.
@@ -33,7 +35,7 @@ class SharedSum {
 
   // This rank's part of job number `job` is in place and stays untouched until the job is over.
   void announce(int64_t job);
-  // Returns once job is done: the sums are in every rank's tensor, or, if `to_first_only`, in that of rank 0 alone.
+  // Returns once job is done: the sums are in every rank's tensor, as far as it is given them, or, if `to_first_only`, in that of rank 0 alone.
   void sum(int64_t job, const Tensors& tensors, bool to_first_only, const Pause& pause);
 
   // For what follows on several hosts: rank 0 has the final result; the other ranks have fetched it.

@@ -45,7 +45,7 @@ class Measuring {
   Measuring(const train::TrainOptions& options, comm::Communicator& comm)
       : options_(options),
         comm_(comm),
-        recorder_(comm.device()),
+        recorder_(comm.device(), comm.sharers().most > 1 ? [&comm] { comm.barrier(); } : std::function<void()>()),
         round_(std::min<int64_t>(options.max_steps, kRound)),
         setup_(train::set_up(with_warm_up(options), nullptr, comm)),
         prefetcher_(train::read_ahead(options_, setup_, comm)) {}
@@ -90,6 +90,9 @@ void Measuring::take_steps(comm::Communicator& comm, int64_t steps, const std::f
     if (data->failure) std::rethrow_exception(data->failure);  // a rank that takes steps alone has no one to agree with
     samples_.push_back(static_cast<double>(data->samples));
     tokens_.push_back(static_cast<double>(data->tokens));
+    // Those who share the table update it together.
+    if (&comm == &recorder_ && setup_.model->parameters().shares_values())
+      recorder_.leave_out([&] { comm_.all_reduce_or(data->rows.words()); });
     train_step.agree(*std::move(data), {});
     train_step.start(step, rates);
     while (train_step.under_way() > train_step.most_under_way()) train_step.finish();

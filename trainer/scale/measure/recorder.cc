@@ -8,7 +8,7 @@
 
 namespace berth::scale {
 
-Instant::Instant(at::Device device) : time_(std::chrono::steady_clock::now()) {
+Instant::Instant(at::Device device, std::chrono::steady_clock::duration ago) : time_(std::chrono::steady_clock::now() - ago) {
   if (device.is_cpu()) return;
   event_ = std::make_shared<c10::Event>(device.type(), c10::EventFlag::BACKEND_DEFAULT);
   event_->record(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
@@ -21,7 +21,18 @@ double Instant::seconds_since(const Instant& before) const {
 }
 
 void Recorder::note(Mark::What what, double bytes, const std::string& stage) {
-  marks_.push_back({what, Instant(device()), bytes, stage});
+  marks_.push_back({what, Instant(device(), left_out_), bytes, stage});
+}
+
+void Recorder::leave_out(const std::function<void()>& work) {
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  left_out_ += std::chrono::steady_clock::now() - begin;
+}
+
+void Recorder::set_stage(const std::string& stage) {
+  if (meet_ && stage.ends_with(": optimizer")) leave_out(meet_);
+  note(Mark::kStage, 0, stage);
 }
 
 std::vector<Mark> Recorder::end() {

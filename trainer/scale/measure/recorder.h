@@ -4,6 +4,7 @@
 #include <c10/core/Event.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -17,7 +18,8 @@ namespace berth::scale {
 // On the device's current stream; on CPUs, by the clock.
 class Instant {
  public:
-  explicit Instant(at::Device device);
+  // On CPUs so much ago.
+  explicit Instant(at::Device device, std::chrono::steady_clock::duration ago = {});
   // Waits for the device to be past both.
   double seconds_since(const Instant& before) const;
 
@@ -44,19 +46,24 @@ Profile profile_of(const std::vector<Mark>& marks);
 
 class Recorder final : public comm::LocalCommunicator {
  public:
-  using LocalCommunicator::LocalCommunicator;
+  // Where the optimizer makes collectives, of parameters that ranks share, `meet` waits for the others before it begins; that is left out.
+  explicit Recorder(at::Device device, std::function<void()> meet = {}) : LocalCommunicator(device), meet_(std::move(meet)) {}
 
+  // Does what is no part of the step: its time is not counted, on CPUs.
+  void leave_out(const std::function<void()>& work);
   void begin() { note(Mark::kStage, 0, "begin"); }
   // What was noted since begin().
   std::vector<Mark> end();
 
   comm::Ticket start_all_reduce(const at::Tensor& tensor) override;
   void wait(comm::Ticket) override { note(Mark::kWait); }
-  void set_stage(const std::string& stage) override { note(Mark::kStage, 0, stage); }
+  void set_stage(const std::string& stage) override;
 
  private:
   void note(Mark::What what, double bytes = 0, const std::string& stage = "");
 
+  std::function<void()> meet_;
+  std::chrono::steady_clock::duration left_out_{};
   std::vector<Mark> marks_;
 };
 

@@ -13,6 +13,12 @@ namespace sg = simgrid::s4u;
 // A host's work is counted in nanoseconds of computing: SimGrid rounds to 1e-5 of a unit.
 constexpr double kUnit = 1e9;
 
+// From so many nodes and bytes on Open MPI's MPI_Iallreduce takes a ring (ompi/mca/coll/libnbc/nbc_iallreduce.c, 4.1 and 5.0).
+constexpr int kRingNodes = 4;
+constexpr double kRingBytes = 65536;
+// Of the norm of the gradient a number, 8 bytes, for each such part of it (trainer/model/parameters.h: kChunk).
+constexpr double kNormPart = 4096 * sizeof(float);
+
 // One rank: a host with one core, for what computes and what reduces.
 struct Rank {
   int number = 0;
@@ -38,10 +44,15 @@ class Simulation {
   void compute(const Rank& rank);
   void reduce(const Rank& rank);
   void all_reduce(const Rank& rank, double bytes);
-  void ring(const Rank& rank, double bytes);
   // Of the ranks 0, stride, 2 stride, …
+  void ring(const Rank& rank, int stride, double bytes);
   void tree(const Rank& rank, int stride, double bytes);
   static void work(double seconds) { sg::this_actor::execute(seconds * kUnit); }
+  double norm_bytes() const {
+    double bytes = 0;
+    for (const Bucket& bucket : step_.buckets) bytes += bucket.bytes / kNormPart * sizeof(double);
+    return bytes;
+  }
   void add(double bytes) const { work(bytes / platform_.sum_bandwidth); }
 
   static sg::Mailbox* mailbox(int from, int to) { return sg::Mailbox::by_name(std::to_string(from) + ">" + std::to_string(to)); }
@@ -100,7 +111,10 @@ void Simulation::compute(const Rank& rank) {
   work(std::max(0.0, step_.backward - now));
   rank.reduced->acquire();
   if (step_.sums_loss) tree(rank, 1, sizeof(double));
+  const bool shares = platform_.all_reduce == AllReduce::kTwoLevels && per_node() > 1;
+  if (shares) tree(rank, 1, norm_bytes());
   work(step_.after);
+  if (shares) tree(rank, 1, 0);
   end_ = std::max(end_, sg::Engine::get_clock());
 }
 
@@ -114,7 +128,7 @@ void Simulation::reduce(const Rank& rank) {
 
 void Simulation::all_reduce(const Rank& rank, double bytes) {
   if (size() == 1) return;
-  if (platform_.all_reduce == AllReduce::kRing) return ring(rank, bytes);
+  if (platform_.all_reduce == AllReduce::kRing) return ring(rank, 1, bytes);
   sg::Barrier& node = of_node(rank);
   const bool shares = per_node() > 1 && size() > 1, first = rank.number % per_node() == 0;
   if (shares) {
@@ -124,19 +138,25 @@ void Simulation::all_reduce(const Rank& rank, double bytes) {
     node.wait();
   }
   if (nodes() == 1) return;
-  if (first) tree(rank, per_node(), bytes);
+  if (first && nodes() >= kRingNodes && bytes >= kRingBytes) {
+    ring(rank, per_node(), bytes);
+    add(bytes * (nodes() - 1) / nodes());
+  } else if (first) {
+    tree(rank, per_node(), bytes);
+  }
   if (!shares) return;
   node.wait();
-  if (!first) add(bytes);
+  if (!first) add(bytes / per_node());  // its part
   node.wait();
 }
 
 // Each rank sends a p-th of the bytes to the next one, 2 (p - 1) times. Nothing else is on the links meanwhile, so that all of it takes as long as
 // one message of that size and the latencies that a piece meets on its two ways around: on each it passes all edges but one.
-void Simulation::ring(const Rank& rank, double bytes) {
-  const int next = (rank.number + 1) % size(), before = (rank.number + size() - 1) % size(), steps = 2 * (size() - 1);
+void Simulation::ring(const Rank& rank, int stride, double bytes) {
+  const int own = rank.number / stride, all = (size() + stride - 1) / stride, steps = 2 * (all - 1);
+  const int next = (own + 1) % all * stride, before = (own + all - 1) % all * stride;
   const auto sent =
-      mailbox(rank.number, next)->put_async(&message_, std::max<uint64_t>(1, static_cast<uint64_t>(steps * bytes / size())));
+      mailbox(rank.number, next)->put_async(&message_, std::max<uint64_t>(1, static_cast<uint64_t>(steps * bytes / all)));
   receive(before, rank.number);
   sent->wait();
   const int far = nodes() > 1 ? std::min(steps, 2 * nodes()) : 0;
