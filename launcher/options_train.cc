@@ -173,7 +173,7 @@ void add_train_options(CLI::App& app, TrainCommand& c) {
   p.add_choice(
       "--zero", "auto", {"auto", "0", "1"},
       "1: each rank has AdamW's moments of its share of the parameters (ZeRO-1: less memory, more time); 0: of all, on CPUs "
-      "together with the ranks of its host; auto: 1 where GPUs' memory wants it",
+      "together with the ranks of its host; auto: 1 where GPUs' memory wants it, or for two CPU hosts of one rank",
       [&c](const std::string& name) { c.options.zero = train::parse_zero(name); });
   p.add("--ddp-bucket-cap-mb", c.options.ddp_bucket_cap_mb,
         "size of the gradient buckets that are reduced while backward goes on");

@@ -14,6 +14,7 @@ WAYS = {  # hosts, options
     "two hosts": (2, []),
     "two hosts, 5 MB buckets": (2, ["--ddp-bucket-cap-mb", "5"]),
     "two hosts, one bucket": (2, ["--ddp-bucket-cap-mb", "4000"]),
+    "two hosts, --zero 1": (2, ["--zero", "1"]),
 }
 PHASES = ("forward", "backward", "reduce", "optimizer", "reduce_overlapped")
 

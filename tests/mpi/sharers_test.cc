@@ -1,4 +1,4 @@
-// Ranks that share values, each updating a part: the bits are those of a rank that updates all, however many share.
+// Ranks that share values or moments, each updating a part: the bits are those of a rank that updates all, however many share.
 #include <gtest/gtest.h>
 
 #include "trainer/optim/adamw.h"
@@ -12,6 +12,7 @@ struct Case {
   int ranks_per_host;
   AdamWOptions options;
   bool bf16;
+  ParameterStore::Updates updates = ParameterStore::Updates::kOnEachHost;
 };
 void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 
@@ -32,7 +33,7 @@ class SharersTest : public testing::TestWithParam<Case> {
  protected:
   // All ranks of `comm` have the same gradients: small integers, of which `ranks` ranks have the sum.
   static Outcome run(comm::Communicator& comm, int ranks, const Case& c) {
-    ParameterStore store(kSpecs, comm, /*bucket_bytes=*/int64_t{4} * 4 * kChunk * 4, {"frozen"});
+    ParameterStore store(kSpecs, comm, /*bucket_bytes=*/int64_t{4} * 4 * kChunk * 4, {"frozen"}, c.updates);
     store.initialize(kSpecs, 0.02, 11);
     AdamW optimizer(store, c.options);
     if (c.bf16) store.enable_compute_copy(at::kBFloat16);
@@ -56,9 +57,9 @@ class SharersTest : public testing::TestWithParam<Case> {
     }
     for (const auto& [name, moment] : optimizer.gathered_state()) outcome.tensors.push_back(moment.clone());
     for (int swap = 0; swap < 2; ++swap) {
-      for (const Bucket& bucket : store.buckets()) {
-        outcome.tensors.push_back(bucket.values.clone());
-        if (bucket.compute_values.defined()) outcome.tensors.push_back(bucket.compute_values.clone());
+      for (const Parameter& parameter : store.parameters()) {
+        outcome.tensors.push_back(parameter.value.detach().clone());
+        outcome.tensors.push_back(parameter.compute_value.detach().clone());
       }
       optimizer.swap_averages();
     }
@@ -86,7 +87,7 @@ TEST_P(SharersTest, HaveTheBitsOfARankAlone) {
 // As a resumed run does: rank 0 fills for all, here with what it has, through another optimizer.
 TEST_P(SharersTest, StateIsFilledByOneForAll) {
   const auto comm = comm::make_mpi_communicator({.ranks_per_host = GetParam().ranks_per_host});
-  ParameterStore store(kSpecs, *comm, 1 << 16, {"frozen"});
+  ParameterStore store(kSpecs, *comm, 1 << 16, {"frozen"}, GetParam().updates);
   store.initialize(kSpecs, 0.02, 11);
   AdamW optimizer(store, GetParam().options);
   optimizer.fill_state([&](const AdamW::State& state) {
@@ -111,7 +112,9 @@ const AdamWOptions kLamb{.optim = Optim::kLamb, .learning_rate = 1e-2, .weight_d
 INSTANTIATE_TEST_SUITE_P(Ways, SharersTest,
                          testing::Values(Case{"OneHost", 0, kDecay, false}, Case{"OneHostBf16", 0, kAverages, true},
                                          Case{"OneHostLamb", 0, kLamb, false}, Case{"HostsOfTwo", 2, kAverages, true},
-                                         Case{"HostsOfTwoLamb", 2, kLamb, false}, Case{"HostsOfOne", 1, kAverages, false}),
+                                         Case{"HostsOfTwoLamb", 2, kLamb, false}, Case{"HostsOfOne", 1, kAverages, false},
+                                         Case{"AmongAll", 1, kAverages, true, ParameterStore::Updates::kAmongAll},
+                                         Case{"AmongAllLamb", 1, kLamb, false, ParameterStore::Updates::kAmongAll}),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace

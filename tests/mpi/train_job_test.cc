@@ -45,7 +45,7 @@ TEST_F(TrainJob, DropoutDoesNotDependOnTheRankCount) {
   expect_near(losses(at("dropout3")), losses(at("dropout1")), "3 ranks");
 }
 
-// What changes the update: with the moments on each rank, and shared.
+// What changes the update, of which each rank makes a part.
 class OptimizerJob : public TrainJob, public testing::WithParamInterface<const char*> {};
 
 TEST_P(OptimizerJob, SameLossesOnAnyRankCount) {
@@ -55,9 +55,9 @@ TEST_P(OptimizerJob, SameLossesOnAnyRankCount) {
   ASSERT_EQ(train(name, options, 1).exit_code, 0);
   const auto reference = losses(at(name));
   ASSERT_EQ(reference.size(), 10u);
-  for (const auto& [ranks, zero] : {std::pair(2, "0"), std::pair(3, "0"), std::pair(2, "1"), std::pair(3, "1")}) {
-    const std::string run = name + "_" + std::to_string(ranks) + zero;
-    const JobResult result = train(run, options + " --zero " + zero, ranks);
+  for (const int ranks : {2, 3}) {
+    const std::string run = name + "_" + std::to_string(ranks);
+    const JobResult result = train(run, options, ranks);
     ASSERT_EQ(result.exit_code, 0) << result.err;
     expect_near(losses(at(run)), reference, run);
   }
@@ -100,7 +100,7 @@ INSTANTIATE_TEST_SUITE_P(Ranks, ResumedJob,
                                          std::tuple(2, "data", "class-weights=negative=1,positive=4"),
                                          std::tuple(3, "data", "weighted-sampling")));
 
-// Several buckets, none of whose sizes is a multiple of the parts'. A checkpoint does not tell how moments were shared.
+// Several buckets, none of whose sizes is a multiple of the parts'. A checkpoint does not tell who had the moments.
 TEST_F(TrainJob, SharedMomentsMakeTheSameStepsAndCheckpoints) {
   const std::string options =
       "--global-batch-size 12 --max-steps 12 --save-steps 6 --ddp-bucket-cap-mb 0.02 --weight-decay 0.01 --max-grad-norm 0.5 ";
@@ -109,8 +109,7 @@ TEST_F(TrainJob, SharedMomentsMakeTheSameStepsAndCheckpoints) {
     const std::string run = "shared" + std::to_string(ranks);
     const JobResult result = train(run, options + "--zero 1", ranks);
     ASSERT_EQ(result.exit_code, 0) << result.err;
-    EXPECT_NE(result.err.find("moments are shared among the " + std::to_string(ranks) + " ranks"), std::string::npos)
-        << result.err;
+    EXPECT_NE(result.err.find("moments are shared among the ranks of a host"), std::string::npos) << result.err;
     expect_near(losses(at(run)), losses(at("not_shared")), run);
     fs::remove_all(at(run) + "/checkpoint-12");
     fs::remove(at(run) + "/trainer_state.json");

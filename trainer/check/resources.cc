@@ -68,7 +68,7 @@ std::optional<Finding> judge_loading(double shared, double own, int ranks, std::
   return error("memory",
                concat("the model with gradients and moments takes ", bytes_in_words(bytes), " for ", counted(ranks, "rank"),
                       " on ", host, ", where ", bytes_in_words(static_cast<double>(*left)), " are free"),
-               "fewer ranks a host, --zero 1, or more memory for the job (sbatch --mem)");
+               "fewer ranks a host, or more memory for the job (sbatch --mem)");
 }
 
 Finding judge_memory(const MemoryFacts& f) {

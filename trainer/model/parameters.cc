@@ -78,8 +78,7 @@ at::Tensor sinusoids(at::IntArrayRef shape) {
 ParameterStore::ParameterStore(const std::vector<ParameterSpec>& specs, comm::Communicator& comm, int64_t bucket_bytes,
                                const std::vector<std::string>& frozen, Updates updates)
     : comm_(comm), updates_(updates), sharers_(comm.sharers()) {
-  if (updates == Updates::kAmongAll && sharers_.size == comm.size()) updates_ = Updates::kOnEachHost;
-  if (updates_ == Updates::kAmongAll) sharers_ = {};
+  if (updates == Updates::kAmongAll && shares_values()) updates_ = Updates::kOnEachHost;
   check_internal(bucket_bytes > 0, "bucket size ", bucket_bytes);
   for (const ParameterSpec& spec : specs) {
     const int index = static_cast<int>(parameters_.size());
@@ -165,7 +164,7 @@ int64_t ParameterStore::cut(Bucket& bucket, int64_t size, int64_t unit) const {
   };
   if (updates_ == Updates::kAmongAll && bucket.kind == GradKind::kDense) {
     bucket.is_cut = true;
-    bucket.part_size = part_of(comm_.size(), kSlotAlignment);
+    bucket.part_size = part_of(comm_.size(), comm_.device().is_cpu() ? kChunk : kSlotAlignment);
     bucket.part_begin = comm_.rank() * bucket.part_size;
     return bucket.part_size * comm_.size();
   }
@@ -303,6 +302,7 @@ void ParameterStore::sum_over_parts(std::span<double> sums) const {
   if (!is_cut()) return;
   // Each host has all parts.
   if (updates_ == Updates::kOnEachHost && !sharers_.first) std::fill(sums.begin(), sums.end(), 0.0);
+  if (sums.empty()) return comm_.barrier();  // others wait for this rank here
   comm_.all_reduce_sum(sums);
 }
 

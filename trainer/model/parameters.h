@@ -74,8 +74,8 @@ struct Bucket {
   at::Tensor part(const at::Tensor& of_all) const { return of_all.narrow(0, part_begin, part_size); }
 };
 
-// Elements. A sharer's part of a dense bucket begins and ends at multiples of it (or where the bucket ends), so that what is computed by such
-// chunks has the same bits however many share.
+// Elements. On CPUs a rank's part of a dense bucket begins and ends at multiples of it (or where the bucket ends), so that what is computed by
+// such chunks has the same bits however many share.
 constexpr int64_t kChunk = 4096;
 constexpr int64_t kBucketBytes = 25 << 20;  // torch.nn.parallel.DistributedDataParallel's bucket_cap_mb
 
@@ -83,8 +83,9 @@ class ParameterStore {
  public:
   // kOnEachHost: values and their copies are one memory for the sharers (comm::Sharers: the ranks of a host, on CPUs), each of which updates a
   // part of every bucket, of a kRows table whole rows; a rank that shares with none updates all. kAmongAll: dense buckets are cut into a part a
-  // rank, of 16 elements' multiples, which that rank alone updates (stage 1 of ZeRO: Rajbhandari et al., "ZeRO: Memory
-  // Optimizations Toward Training Trillion Parameter Models", SC 2020); on one host of CPUs it is kOnEachHost. kNone: for use alone, all are frozen.
+  // rank, all of the same size, which that rank alone updates (stage 1 of ZeRO: Rajbhandari et al., "ZeRO: Memory
+  // Optimizations Toward Training Trillion Parameter Models", SC 2020); where any ranks share values it is kOnEachHost, which takes less memory as
+  // long as a host has more ranks than there are hosts, and less time. kNone: for use alone, all are frozen.
   enum class Updates { kOnEachHost, kAmongAll, kNone };
   // `frozen` names parameters that take no gradient; they get slots in buckets of their own without gradients. `comm` must outlive it.
   ParameterStore(const std::vector<ParameterSpec>& specs, comm::Communicator& comm, int64_t bucket_bytes,
@@ -142,7 +143,7 @@ class ParameterStore {
   void refresh_compute_copy();
   // Each rank has updated its part of what is cut: all get the values of all. Collective.
   void gather_values();
-  // Each rank brings sums over its parts of what is cut, and gets those over all parts. Collective.
+  // Each rank brings sums over its parts of what is cut, and gets those over all parts. Collective: no rank returns before all have called it.
   void sum_over_parts(std::span<double> sums) const;
   // Zeroed [elements] on the parameters' device, where values are shared in the memory of all sharers.
   at::Tensor allocate(int64_t elements, at::ScalarType type) const;

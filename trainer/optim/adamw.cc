@@ -117,31 +117,25 @@ double AdamW::gradient_norm(std::span<const int32_t> touched) {
   // Here rank 0 waits, whom the others wait for below.
   begin_to_change();
   std::vector<double> sums;  // of chunks and rows, in the same order however they are shared; of others' parts zeros
-  double of_parts = 0;
   for (const Bucket& bucket : parameters_.buckets()) {
     if (!trainable(bucket)) continue;
+    // Of what all have where something else is cut one rank tells.
+    const bool tells = bucket.is_cut || !parameters_.is_cut() || parameters_.comm().rank() == 0;
     const float* grads = bucket.grads.const_data_ptr<float>();
-    const size_t first = sums.size();
     if (bucket.kind == GradKind::kRows) {
       const int64_t width = parameters_.parameters()[static_cast<size_t>(bucket.parameters[0])].value.size(1);
       for (const int32_t row : touched) {
         const int64_t at = row * width - bucket.part_begin;
-        sums.push_back(at >= 0 && at < bucket.part_size ? kernels::sum_of_squares(grads + row * width, width) : 0);
+        sums.push_back(tells && at >= 0 && at < bucket.part_size ? kernels::sum_of_squares(grads + row * width, width) : 0);
       }
-    } else if (held_whole(bucket)) {
-      sums.resize(first + static_cast<size_t>((bucket.values.numel() + kChunk - 1) / kChunk));
-      sum_squares(grads + bucket.part_begin, bucket.part_size, &sums[first] + bucket.part_begin / kChunk);
     } else {
-      std::vector<double> own(static_cast<size_t>((bucket.part_size + kChunk - 1) / kChunk));
-      sum_squares(grads + bucket.part_begin, bucket.part_size, own.data());
-      of_parts += std::accumulate(own.begin(), own.end(), 0.0);
+      const size_t first = sums.size();
+      sums.resize(first + static_cast<size_t>((bucket.values.numel() + kChunk - 1) / kChunk));
+      if (tells) sum_squares(grads + bucket.part_begin, bucket.part_size, &sums[first] + bucket.part_begin / kChunk);
     }
   }
-  if (parameters_.is_cut_among_all())
-    parameters_.sum_over_parts(std::span<double>(&of_parts, 1));
-  else
-    parameters_.sum_over_parts(sums);
-  return std::sqrt(std::accumulate(sums.begin(), sums.end(), 0.0) + of_parts);
+  parameters_.sum_over_parts(sums);
+  return std::sqrt(std::accumulate(sums.begin(), sums.end(), 0.0));
 }
 
 void AdamW::start(std::span<const double> rates, const at::Tensor& loss, const TouchedRows& touched, bool halts) {

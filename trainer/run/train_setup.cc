@@ -220,11 +220,13 @@ void check_memory(const std::vector<ParameterSpec>& specs, const std::string& or
         std::floor(memory / 1e9), " GB of memory");
 }
 
-// --zero auto: where values, gradients and moments on each rank would take more than half of the smallest GPU's memory. It goes by the
-// sizes of model and GPU alone, as if nothing was frozen, so that a job and its successor do the same.
+// --zero auto: where it costs nothing, or where values, gradients and moments on each rank would take more than half of the smallest GPU's
+// memory. It goes by the sizes of model and GPU alone, as if nothing was frozen, so that a job and its successor do the same.
 ParameterStore::Updates updates_of(const TrainOptions& options, const std::vector<ParameterSpec>& specs,
                                    comm::Communicator& comm) {
   bool shared = options.zero == Zero::kOn;
+  // Of two hosts with a rank each either then sends its half of the gradients and then of the values: no more than otherwise, for half of the updates.
+  if (options.zero == Zero::kAuto && comm.device().is_cpu()) shared = comm.size() == 2 && comm.sharers().most == 1;
   if (options.zero == Zero::kAuto && comm.size() > 1 && !comm.device().is_cpu()) {
     int64_t least = -device_memory(comm.device()).total;
     comm.all_reduce_max(std::span<int64_t>(&least, 1));
@@ -232,8 +234,6 @@ ParameterStore::Updates updates_of(const TrainOptions& options, const std::vecto
     shared = copies * bytes_of(specs) > 0.5 * static_cast<double>(-least);
   }
   if (comm.size() == 1) shared = false;
-  if (shared && comm.rank() == 0)
-    BOOST_LOG_TRIVIAL(info) << "the optimizer's moments are shared among the " << comm.size() << " ranks (--zero)";
   return shared ? ParameterStore::Updates::kAmongAll : ParameterStore::Updates::kOnEachHost;
 }
 
@@ -251,6 +251,10 @@ void make_model(TrainSetup& setup, const BertConfig& config, const TrainOptions&
     comm::agree(comm, [&] { check_memory(specs, (setup.model_folder / "config.json").string()); });
   setup.model = std::make_unique<ModelInstance>(config, task, comm, static_cast<int64_t>(options.ddp_bucket_cap_mb * (1 << 20)),
                                                 options.model_options.freeze, updates_of(options, specs, comm));
+  if (comm.rank() == 0 && setup.model->parameters().is_cut_among_all())
+    BOOST_LOG_TRIVIAL(info) << "the optimizer's moments are shared among the " << comm.size() << " ranks (--zero)";
+  else if (comm.rank() == 0 && setup.model->parameters().is_cut() && options.zero == Zero::kOn)
+    BOOST_LOG_TRIVIAL(info) << "the optimizer's moments are shared among the ranks of a host, as without --zero";
   setup.model->set_loss({.label_smoothing = options.model_options.label_smoothing_factor,
                          .label_weights = {setup.label_weights.begin(), setup.label_weights.end()}});
   if (!from_files) {

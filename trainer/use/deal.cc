@@ -91,8 +91,8 @@ std::vector<std::vector<size_t>> make_groups(const std::vector<data::Record>& wi
   return groups;
 }
 
-// How many of these groups, the first ones, are computed by all threads, one group after the other. The others, short ones, are more than there are
-// threads: a thread computes one.
+// How many of these groups, the first ones, are computed by all threads, one group after the other; of the others, short ones, a thread computes
+// one. It goes by the group alone, so that its bits depend on nothing else.
 size_t computed_alone(const std::vector<data::Record>& window, const std::vector<std::vector<size_t>>& groups,
                       const std::vector<size_t>& mine, at::Device device) {
   if (!device.is_cpu() || compute_threads() == 1) return mine.size();
@@ -101,8 +101,7 @@ size_t computed_alone(const std::vector<data::Record>& window, const std::vector
     for (const size_t index : groups[g]) bytes += text_bytes(window[index]);
     return bytes > kBytesOfAThread;
   };
-  const auto first = static_cast<size_t>(std::partition_point(mine.begin(), mine.end(), is_long) - mine.begin());
-  return mine.size() - first < 2 * static_cast<size_t>(compute_threads()) ? mine.size() : first;
+  return static_cast<size_t>(std::find_if_not(mine.begin(), mine.end(), is_long) - mine.begin());
 }
 
 }  // namespace

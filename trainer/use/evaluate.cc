@@ -124,7 +124,7 @@ EvalResult evaluate(const ModelInstance& model, const data::Split& split, comm::
     }
   };
   const auto compute = [&](Computed& one) {
-    if (!one.logits) one.logits.emplace(model, one.batch, comm.device(), compute_type(options.precision));
+    one.logits.emplace(model, one.batch, comm.device(), compute_type(options.precision));
   };
   const auto read = [&](int64_t round) {
     if (round % kBatchesBetweenStopChecks > 0) data::failpoint("evaluation");
@@ -133,6 +133,11 @@ EvalResult evaluate(const ModelInstance& model, const data::Split& split, comm::
     Computed& one = computed.emplace_back();
     split.read(batches[index], one.batch);
     if (options.transform) options.transform(one.batch, data::kFixedMasks);
+  };
+  // Threads share the work on a long batch, and have a short one each. Of rounds in which this rank has none, too.
+  const auto is_short = [&](int64_t round) {
+    return comm.device().is_cpu() && compute_threads() > 1 &&
+           tokens_of(split, batches, round * comm.size() + comm.rank()) <= kTokensOfAThread;
   };
   const auto tell = [&](int64_t round) {
     if (progress) progress(std::min(samples, round * comm.size() * options.batch_size), samples);
@@ -146,20 +151,19 @@ EvalResult evaluate(const ModelInstance& model, const data::Split& split, comm::
     if (any[0] > 0) return {.stopped = true};
     const int64_t end = std::min(rounds, round + kBatchesBetweenStopChecks);
     try {
-      // Threads share the work on one long batch, or have a short one each.
-      int64_t longest = 0;
-      for (int64_t r = round; r < end; ++r) longest = std::max(longest, tokens_of(split, batches, r * comm.size() + comm.rank()));
-      if (comm.device().is_cpu() && compute_threads() > 1 && longest <= kTokensOfAThread) {
-        for (; round < end; ++round) read(round);
-        side_by_side(std::ssize(computed), [&](int64_t i) { compute(computed[static_cast<size_t>(i)]); });
-        record(0);
-        tell(round);
-      }
-      for (; round < end; tell(++round)) {
+      while (round < end) {
         const size_t before = computed.size();
-        read(round);
-        if (computed.size() > before) compute(computed.back());
-        record(1);
+        if (!is_short(round)) {
+          read(round++);
+          if (computed.size() > before) compute(computed.back());
+          record(1);
+        } else {
+          for (int thread = 0; thread < compute_threads() && round < end && is_short(round); ++thread) read(round++);
+          side_by_side(std::ssize(computed) - static_cast<int64_t>(before),
+                       [&](int64_t i) { compute(computed[before + static_cast<size_t>(i)]); });
+          record(0);
+        }
+        tell(round);
       }
     } catch (...) {
       failure = std::current_exception();

@@ -113,14 +113,15 @@ bool RunCheck::may_load() {
         if (!entry.redundant) bytes += sizeof(float) * static_cast<double>(train::element_count(entry.tensor->shape).value_or(0));
       const bool gpus = !ranks_[0].gpu.empty();  // their memory is looked at with the model in it
       // Values alone, where some or all of the rest is frozen or shared.
-      const double copies = !options_.model_options.freeze.empty() || options_.zero == train::Zero::kOn ? 2 : 4;
+      const bool shares = comm_.sharers().most > 1;
+      const double copies = !options_.model_options.freeze.empty() || (options_.zero == train::Zero::kOn && !shares) ? 2 : 4;
       for (const std::string& host : hosts_of(ranks_)) {
         const auto on_host = [&](const RankFacts& rank) { return rank.host == host; };
         const auto number = std::count_if(ranks_.begin(), ranks_.end(), on_host);
         const auto first = std::find_if(ranks_.begin(), ranks_.end(), on_host);
         if (gpus) continue;
         // Ranks that share memory have gradients of their own alone.
-        const double shared = comm_.sharers().most > 1 ? (copies - 1) * bytes : 0;
+        const double shared = shares ? (copies - 1) * bytes : 0;
         if (const auto finding = judge_loading(shared, copies * bytes - shared, static_cast<int>(number), first->memory, host)) {
           findings_.push_back(*finding);
           problem = finding->found;

@@ -1,7 +1,7 @@
 // Communicator for CPU tensors over MPI.
 //
 // All-reduce: the ranks of a host sum in shared memory (SharedSum); with several hosts, into the first rank's tensor, from which
-// the hosts' first ranks MPI_Iallreduce, and which the others then copy. Where memory can't be shared each rank counts as a host
+// the hosts' first ranks MPI_Iallreduce (of two, exchange halves), and which the others then copy. Where memory can't be shared each rank counts as a host
 // of its own. MPI requires identical results on all ranks (MPI-3.1, 5.9.6), and the rest is computed once per element, so all
 // ranks end up with the same bits. Where the ranks of a host need a part each, no other elements are stored or copied for them.
 //
@@ -57,6 +57,7 @@ class MpiCommunicator final : public Communicator {
   at::Tensor allocate_shared(int64_t bytes) override;
   Ticket start_all_reduce(const at::Tensor& tensor) override { return start_reduce_to_sharers(tensor, {}); }
   Ticket start_reduce_to_sharers(const at::Tensor& tensor, std::span<const int64_t> ends) override;
+  Ticket start_reduce_scatter(const at::Tensor& tensor) override;
   void wait(Ticket ticket) override;
   void broadcast(const at::Tensor& tensor, int root) override;
 
@@ -88,18 +89,25 @@ class MpiCommunicator final : public Communicator {
     Ticket ticket;
     at::Tensor tensor;
     SharedSum::Tensors shared;  // with shared memory: `tensor` on all ranks of the host
+    bool scatter = false;       // of two ranks each needs its half alone
   };
 
   // The tensor's counterparts on the host's ranks; no peers if it does not lie in an allocation.
   SharedSum::Tensors find_shared(const at::Tensor& tensor) const;
   // Whether the tensor lies in what allocate_shared() has given.
   bool is_shared(const at::Tensor& tensor) const;
-  Ticket start(const at::Tensor& tensor, SharedSum::Tensors shared);
+  Ticket start(const at::Tensor& tensor, SharedSum::Tensors shared, bool scatter = false);
   void reduce_staged(const at::Tensor& tensor);
-  void reduce_between_hosts(const at::Tensor& tensor, Watch& watch);
+  void reduce_between_hosts(const at::Tensor& tensor, bool scatter, Watch& watch);
+  // Of two hosts: the sum of both ranks' values [n], or with `scatter` a half each.
+  void exchange_halves(float* values, int n, bool scatter, Watch& watch);
+  void complete(std::span<MPI_Request> requests, Watch& watch) const;
   void run(const Job& job, Watch& watch);
   void pause(Watch& watch) const;
   void work();
+  int64_t most_between_hosts() const {
+    return std::min(options_.message_bytes / static_cast<int64_t>(sizeof(float)), kBetweenHostsElements);
+  }
 
   CommOptions options_;
   MpiHost host_;
@@ -231,6 +239,12 @@ Ticket MpiCommunicator::start_reduce_to_sharers(const at::Tensor& tensor, std::s
   return started_ - 1;
 }
 
+Ticket MpiCommunicator::start_reduce_scatter(const at::Tensor& tensor) {
+  const bool in_halves = nodes_ == 2 && size() == 2 && tensor.numel() <= most_between_hosts();
+  return in_halves ? start(tensor, shared_ ? find_shared(tensor) : SharedSum::Tensors(), /*scatter=*/true)
+                   : start_all_reduce(tensor);
+}
+
 void MpiCommunicator::reduce_staged(const at::Tensor& tensor) {
   const at::Tensor flat = tensor.view({-1});
   for (int64_t at = 0; at < flat.numel(); at += kStagingElements) {
@@ -242,13 +256,13 @@ void MpiCommunicator::reduce_staged(const at::Tensor& tensor) {
   }
 }
 
-Ticket MpiCommunicator::start(const at::Tensor& tensor, SharedSum::Tensors shared) {
+Ticket MpiCommunicator::start(const at::Tensor& tensor, SharedSum::Tensors shared, bool scatter) {
   host_.roll_call().enter("all-reduce of gradients");
   const Ticket ticket = started_++;
   if (shared_) shared_->announce(ticket);
   {
     const std::lock_guard lock(mutex_);
-    jobs_.push_back({ticket, tensor, std::move(shared)});
+    jobs_.push_back({ticket, tensor, std::move(shared), scatter});
   }
   wake_.notify_one();
   return ticket;
@@ -318,7 +332,7 @@ void MpiCommunicator::run(const Job& job, Watch& watch) {
   const auto wait = [&] { pause(watch); };
   if (shared_) shared_->sum(job.ticket, job.shared, /*to_first_only=*/nodes_ > 1, wait);
   if (nodes_ == 1) return;
-  if (node_rank_ == 0) reduce_between_hosts(job.tensor, watch);
+  if (node_rank_ == 0) reduce_between_hosts(job.tensor, job.scatter, watch);
   if (!shared_) return;
   if (node_rank_ == 0) {
     shared_->publish_result(job.ticket);
@@ -333,24 +347,50 @@ void MpiCommunicator::run(const Job& job, Watch& watch) {
   }
 }
 
-void MpiCommunicator::reduce_between_hosts(const at::Tensor& tensor, Watch& watch) {
+void MpiCommunicator::reduce_between_hosts(const at::Tensor& tensor, bool scatter, Watch& watch) {
   float* data = tensor.data_ptr<float>();
-  const int64_t most = std::min(options_.message_bytes / static_cast<int64_t>(sizeof(float)), kBetweenHostsElements);
+  const int64_t most = most_between_hosts();
   if (!sent_.defined() || sent_.numel() < std::min(most, tensor.numel()))
     sent_ = at::empty({std::min(most, tensor.numel())}, at::kFloat);
   for (int64_t at = 0; at < tensor.numel(); at += most) {
     const int n = static_cast<int>(std::min(most, tensor.numel() - at));
+    if (nodes_ == 2) {
+      exchange_halves(data + at, n, scatter, watch);
+      continue;
+    }
     // Not in place: there Open MPI (libnbc, 4 and 5) takes a tree, whose root sends and receives the whole tensor once for each of its levels,
     // and else, from four hosts on, a ring, where each host sends and receives it twice.
     std::memcpy(sent_.data_ptr(), data + at, static_cast<size_t>(n) * sizeof(float));
     MPI_Request request;
     BERTH_MPI(MPI_Iallreduce(sent_.const_data_ptr(), data + at, n, MPI_FLOAT, MPI_SUM, first_ranks_, &request));
-    for (;;) {
-      int done = 0;
-      BERTH_MPI(MPI_Test(&request, &done, MPI_STATUS_IGNORE));
-      if (done) break;
-      pause(watch);
-    }
+    complete(std::span(&request, 1), watch);
+  }
+}
+
+// Both links carry a half there and a half back at the same time, where a tree has one carry all and then the other.
+void MpiCommunicator::exchange_halves(float* values, int n, bool scatter, Watch& watch) {
+  constexpr int kTag = 2;
+  int own = 0;
+  BERTH_MPI(MPI_Comm_rank(first_ranks_, &own));
+  const int other = 1 - own, half = n / 2, sizes[] = {half, n - half};
+  float *kept = values + own * half, *given = values + other * half, *received = sent_.mutable_data_ptr<float>();
+  const auto exchange = [&](const float* out, int out_size, float* in, int in_size) {
+    MPI_Request requests[2];
+    BERTH_MPI(MPI_Irecv(in, in_size, MPI_FLOAT, other, kTag, first_ranks_, &requests[0]));
+    BERTH_MPI(MPI_Isend(out, out_size, MPI_FLOAT, other, kTag, first_ranks_, &requests[1]));
+    complete(requests, watch);
+  };
+  exchange(given, sizes[other], received, sizes[own]);
+  for (int i = 0; i < sizes[own]; ++i) kept[i] += received[i];
+  if (!scatter) exchange(kept, sizes[own], given, sizes[other]);
+}
+
+void MpiCommunicator::complete(std::span<MPI_Request> requests, Watch& watch) const {
+  for (;;) {
+    int done = 0;
+    BERTH_MPI(MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE));
+    if (done) return;
+    pause(watch);
   }
 }
 

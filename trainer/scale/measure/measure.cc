@@ -45,7 +45,7 @@ class Measuring {
   Measuring(const train::TrainOptions& options, comm::Communicator& comm)
       : options_(options),
         comm_(comm),
-        recorder_(comm.device(), comm.sharers().most > 1 ? [&comm] { comm.barrier(); } : std::function<void()>()),
+        recorder_(comm.device(), comm.sharers().most > 1 ? &comm : nullptr),
         round_(std::min<int64_t>(options.max_steps, kRound)),
         setup_(train::set_up(with_warm_up(options), nullptr, comm)),
         prefetcher_(train::read_ahead(options_, setup_, comm)) {}

@@ -46,8 +46,8 @@ Profile profile_of(const std::vector<Mark>& marks);
 
 class Recorder final : public comm::LocalCommunicator {
  public:
-  // Where the optimizer makes collectives, of parameters that ranks share, `meet` waits for the others before it begins; that is left out.
-  explicit Recorder(at::Device device, std::function<void()> meet = {}) : LocalCommunicator(device), meet_(std::move(meet)) {}
+  // `others`: where ranks share parameters, which they update together. They then meet when the loss is summed, which is left out.
+  explicit Recorder(at::Device device, comm::Communicator* others = nullptr) : LocalCommunicator(device), others_(others) {}
 
   // Does what is no part of the step: its time is not counted, on CPUs.
   void leave_out(const std::function<void()>& work);
@@ -57,12 +57,14 @@ class Recorder final : public comm::LocalCommunicator {
 
   comm::Ticket start_all_reduce(const at::Tensor& tensor) override;
   void wait(comm::Ticket) override { note(Mark::kWait); }
-  void set_stage(const std::string& stage) override;
+  void all_reduce_sum(std::span<int64_t>) override {}
+  void all_reduce_sum(std::span<double> values) override;
+  void set_stage(const std::string& stage) override { note(Mark::kStage, 0, stage); }
 
  private:
   void note(Mark::What what, double bytes = 0, const std::string& stage = "");
 
-  std::function<void()> meet_;
+  comm::Communicator* others_;
   std::chrono::steady_clock::duration left_out_{};
   std::vector<Mark> marks_;
 };
