@@ -138,12 +138,12 @@ class ParameterStore {
 
   // Computing in bf16 or fp16: keeps a copy of all values in that type, or rounded to it where the device's Kernels::weight_type() is fp32, which
   // Parameter::compute_value views; none of kRows tables, which no product reads. Whoever changes values calls refresh_compute_copy()
-  // afterwards (it does nothing without a copy), or writes Bucket::compute_values itself. All three are collective.
+  // afterwards (it does nothing without a copy), or writes Bucket::compute_values itself. Both are collective.
   void enable_compute_copy(at::ScalarType type);
   void refresh_compute_copy();
   // Each rank has updated its part of what is cut: all get the values of all. Collective.
   void gather_values();
-  // Each rank brings sums over its parts of what is cut, and gets those over all parts. Collective: no rank returns before all have called it.
+  // Each rank brings sums over its parts of what is cut, and gets those over all parts. Where anything is cut, collective: no rank returns before all have called it.
   void sum_over_parts(std::span<double> sums) const;
   // Zeroed [elements] on the parameters' device, where values are shared in the memory of all sharers.
   at::Tensor allocate(int64_t elements, at::ScalarType type) const;

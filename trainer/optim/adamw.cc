@@ -91,6 +91,7 @@ AdamW::AdamW(ParameterStore& parameters, AdamWOptions options)
     const auto make = [&](at::Tensor& whole, at::Tensor& part) {
       whole = parameters_.allocate(n, at::kFloat);
       part = held_whole(bucket) ? bucket.part(whole) : whole;
+      if (bucket.kind == GradKind::kDense) part.zero_();  // takes its memory now; of a table what is touched does later
     };
     make(held.first, moments.first);
     make(held.second, moments.second);

@@ -7,7 +7,8 @@
 //   v = b2 v + (1 - b2) g^2
 //   p -= lr / (1 - b1^t) * m / (sqrt(v / (1 - b2^t)) + eps)
 //
-// Of a bucket that is cut among the ranks each updates its part, for which it alone has the moments; the values go to all (ZeRO, stage 1).
+// Of a bucket that is cut each rank updates its part. Sharers have values and moments in common; where it is cut among all ranks (ZeRO, stage 1) a rank
+// alone has the moments of its part, and the values go to all.
 //
 // In a kRows bucket only rows that were ever touched are visited: a row without a gradient so far has zero moments, so it does
 // not move, and with weight decay it only shrinks. The result is exactly that of the dense update.

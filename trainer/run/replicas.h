@@ -1,4 +1,5 @@
-// All ranks hold the same parameters: checked at each save.
+// All ranks hold the same parameters: checked at each save. Ranks that share them (comm::Sharers) have one copy, which is compared with those of
+// other hosts.
 #pragma once
 
 #include "trainer/comm/communicator.h"

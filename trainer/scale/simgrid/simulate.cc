@@ -13,7 +13,8 @@ namespace sg = simgrid::s4u;
 // A host's work is counted in nanoseconds of computing: SimGrid rounds to 1e-5 of a unit.
 constexpr double kUnit = 1e9;
 
-// From so many nodes and bytes on Open MPI's MPI_Iallreduce takes a ring (ompi/mca/coll/libnbc/nbc_iallreduce.c, 4.1 and 5.0).
+// From so many nodes and bytes on Open MPI's MPI_Iallreduce takes a ring (ompi/mca/coll/libnbc/nbc_iallreduce.c, 4.1 and 5.0). Two nodes exchange halves
+// (comm/mpi), a ring of two.
 constexpr int kRingNodes = 4;
 constexpr double kRingBytes = 65536;
 // Of the norm of the gradient a number, 8 bytes, for each such part of it (trainer/model/parameters.h: kChunk).
@@ -138,7 +139,7 @@ void Simulation::all_reduce(const Rank& rank, double bytes) {
     node.wait();
   }
   if (nodes() == 1) return;
-  if (first && nodes() >= kRingNodes && bytes >= kRingBytes) {
+  if (first && (nodes() == 2 || (nodes() >= kRingNodes && bytes >= kRingBytes))) {
     ring(rank, per_node(), bytes);
     add(bytes * (nodes() - 1) / nodes());
   } else if (first) {
