@@ -372,7 +372,8 @@ void MpiCommunicator::exchange_halves(float* values, int n, bool scatter, Watch&
   constexpr int kTag = 2;
   int own = 0;
   BERTH_MPI(MPI_Comm_rank(first_ranks_, &own));
-  const int other = 1 - own, half = n / 2, sizes[] = {half, n - half};
+  const int other = 1 - own, sizes[] = {n / 2, n - n / 2};
+  const ptrdiff_t half = n / 2;
   float *kept = values + own * half, *given = values + other * half, *received = sent_.mutable_data_ptr<float>();
   const auto exchange = [&](const float* out, int out_size, float* in, int in_size) {
     MPI_Request requests[2];
