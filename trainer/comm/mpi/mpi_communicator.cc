@@ -1,7 +1,7 @@
 // Communicator for CPU tensors over MPI.
 //
 // All-reduce: the ranks of a host sum in shared memory (SharedSum); with several hosts, into the first rank's tensor, from which
-// the hosts' first ranks MPI_Iallreduce (of two, exchange halves), and which the others then copy. Where memory can't be shared each rank counts as a host
+// the hosts' first ranks sum (BetweenHosts), and which the others then copy. Where memory can't be shared each rank counts as a host
 // of its own. MPI requires identical results on all ranks (MPI-3.1, 5.9.6), and the rest is computed once per element, so all
 // ranks end up with the same bits. Where the ranks of a host need a part each, no other elements are stored or copied for them.
 //
@@ -10,12 +10,12 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
-#include <cstring>
 #include <deque>
 #include <exception>
 #include <iterator>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -23,6 +23,7 @@
 #include "data/words.h"
 #include "trainer/comm/communicator.h"
 #include "trainer/comm/local_communicator.h"
+#include "trainer/comm/mpi/between_hosts.h"
 #include "trainer/comm/mpi/mpi_check.h"
 #include "trainer/comm/mpi/mpi_group.h"
 #include "trainer/comm/mpi/mpi_host.h"
@@ -36,7 +37,6 @@ namespace berth::comm {
 namespace {
 
 constexpr int64_t kStagingElements = 1 << 18;
-constexpr int64_t kBetweenHostsElements = 1 << 23;  // at once
 constexpr auto kLook = std::chrono::milliseconds(100);
 
 struct Cancelled {};
@@ -98,16 +98,9 @@ class MpiCommunicator final : public Communicator {
   bool is_shared(const at::Tensor& tensor) const;
   Ticket start(const at::Tensor& tensor, SharedSum::Tensors shared, bool scatter = false);
   void reduce_staged(const at::Tensor& tensor);
-  void reduce_between_hosts(const at::Tensor& tensor, bool scatter, Watch& watch);
-  // Of two hosts: the sum of both ranks' values [n], or with `scatter` a half each.
-  void exchange_halves(float* values, int n, bool scatter, Watch& watch);
-  void complete(std::span<MPI_Request> requests, Watch& watch) const;
   void run(const Job& job, Watch& watch);
   void pause(Watch& watch) const;
   void work();
-  int64_t most_between_hosts() const {
-    return std::min(options_.message_bytes / static_cast<int64_t>(sizeof(float)), kBetweenHostsElements);
-  }
 
   CommOptions options_;
   MpiHost host_;
@@ -127,7 +120,7 @@ class MpiCommunicator final : public Communicator {
   };
   std::map<const std::byte*, Common> common_;  // by address
   at::Tensor staging_;
-  at::Tensor sent_;     // of a reduction between hosts
+  std::optional<BetweenHosts> between_hosts_;
   Ticket started_ = 0;  // reductions
 
   std::mutex mutex_;  // guards what follows
@@ -164,6 +157,7 @@ MpiCommunicator::MpiCommunicator(const CommOptions& options, int group)
     sharers_.most = static_cast<int>(most);
   }
   first_ranks_ = host_.split(node_rank_ == 0 ? 0 : MPI_UNDEFINED);
+  between_hosts_.emplace(first_ranks_, nodes_, options_.message_bytes);
   background_ = options_.background && (nodes_ == 1 || host_.threads());
   if (shared_) staging_ = allocate(kStagingElements);
   if (background_) thread_ = std::thread([this] { work(); });
@@ -240,7 +234,7 @@ Ticket MpiCommunicator::start_reduce_to_sharers(const at::Tensor& tensor, std::s
 }
 
 Ticket MpiCommunicator::start_reduce_scatter(const at::Tensor& tensor) {
-  const bool in_halves = nodes_ == 2 && size() == 2 && tensor.numel() <= most_between_hosts();
+  const bool in_halves = nodes_ == 2 && size() == 2 && tensor.numel() <= between_hosts_->most();
   return in_halves ? start(tensor, shared_ ? find_shared(tensor) : SharedSum::Tensors(), /*scatter=*/true)
                    : start_all_reduce(tensor);
 }
@@ -332,7 +326,7 @@ void MpiCommunicator::run(const Job& job, Watch& watch) {
   const auto wait = [&] { pause(watch); };
   if (shared_) shared_->sum(job.ticket, job.shared, /*to_first_only=*/nodes_ > 1, wait);
   if (nodes_ == 1) return;
-  if (node_rank_ == 0) reduce_between_hosts(job.tensor, job.scatter, watch);
+  if (node_rank_ == 0) between_hosts_->sum(job.tensor, job.scatter, wait);
   if (!shared_) return;
   if (node_rank_ == 0) {
     shared_->publish_result(job.ticket);
@@ -344,54 +338,6 @@ void MpiCommunicator::run(const Job& job, Watch& watch) {
     const int64_t begin = ends.empty() ? 0 : ends[own - 1], end = ends.empty() ? job.tensor.numel() : ends[own];
     std::copy(job.shared.peers[0] + begin, job.shared.peers[0] + end, job.tensor.data_ptr<float>() + begin);
     shared_->confirm_fetched(job.ticket);
-  }
-}
-
-void MpiCommunicator::reduce_between_hosts(const at::Tensor& tensor, bool scatter, Watch& watch) {
-  float* data = tensor.data_ptr<float>();
-  const int64_t most = most_between_hosts();
-  if (!sent_.defined() || sent_.numel() < std::min(most, tensor.numel()))
-    sent_ = at::empty({std::min(most, tensor.numel())}, at::kFloat);
-  for (int64_t at = 0; at < tensor.numel(); at += most) {
-    const int n = static_cast<int>(std::min(most, tensor.numel() - at));
-    if (nodes_ == 2) {
-      exchange_halves(data + at, n, scatter, watch);
-      continue;
-    }
-    // Not in place: there Open MPI (libnbc, 4 and 5) takes a tree, whose root sends and receives the whole tensor once for each of its levels,
-    // and else, from four hosts on, a ring, where each host sends and receives it twice.
-    std::memcpy(sent_.data_ptr(), data + at, static_cast<size_t>(n) * sizeof(float));
-    MPI_Request request;
-    BERTH_MPI(MPI_Iallreduce(sent_.const_data_ptr(), data + at, n, MPI_FLOAT, MPI_SUM, first_ranks_, &request));
-    complete(std::span(&request, 1), watch);
-  }
-}
-
-// Both links carry a half there and a half back at the same time, where a tree has one carry all and then the other.
-void MpiCommunicator::exchange_halves(float* values, int n, bool scatter, Watch& watch) {
-  constexpr int kTag = 2;
-  int own = 0;
-  BERTH_MPI(MPI_Comm_rank(first_ranks_, &own));
-  const int other = 1 - own, sizes[] = {n / 2, n - n / 2};
-  const ptrdiff_t half = n / 2;
-  float *kept = values + own * half, *given = values + other * half, *received = sent_.mutable_data_ptr<float>();
-  const auto exchange = [&](const float* out, int out_size, float* in, int in_size) {
-    MPI_Request requests[2];
-    BERTH_MPI(MPI_Irecv(in, in_size, MPI_FLOAT, other, kTag, first_ranks_, &requests[0]));
-    BERTH_MPI(MPI_Isend(out, out_size, MPI_FLOAT, other, kTag, first_ranks_, &requests[1]));
-    complete(requests, watch);
-  };
-  exchange(given, sizes[other], received, sizes[own]);
-  for (int i = 0; i < sizes[own]; ++i) kept[i] += received[i];
-  if (!scatter) exchange(kept, sizes[own], given, sizes[other]);
-}
-
-void MpiCommunicator::complete(std::span<MPI_Request> requests, Watch& watch) const {
-  for (;;) {
-    int done = 0;
-    BERTH_MPI(MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE));
-    if (done) return;
-    pause(watch);
   }
 }
 
