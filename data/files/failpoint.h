@@ -14,7 +14,7 @@
 //
 // Points of a file (files.h): read, write (before each piece), sync, close, rename; `io` counts all of them but read; record, before one of a
 // log (record_file.h). Points of a checkpoint, in this order: copy, before what is saved is copied; after-model, after-optimizer, before-manifest, after-manifest, before-rename,
-// after-rename; removal, of an old one, before and after it has lost its name. Of a run: start, before MPI; load, of weights; step, before
+// after-rename; removal, of an old one, before and after it has lost its name. Of a run: start, before MPI; load, of weights; share, where a rank has been given memory that its host's ranks share; step, before
 // which a checkpoint that is being written is waited for, so that a test knows what there is after the kill; forward, before that of a
 // micro-batch; gradient, of its loss (a number); evaluation, before each batch of a rank; finish, before the best model is loaded, before the
 // final one is written, and after it. Of other commands: prepare, where it looks for a stop, and predict, before each group of records.

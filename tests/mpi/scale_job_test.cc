@@ -40,8 +40,7 @@ TEST_F(ScaleJob, MeasuresAndPredicts) {
   EXPECT_GT(measured["touched"].size(), 5u);
   // Both micro-batches' passes, and the last one's backward.
   EXPECT_GT(measured["backward"], measured["step"]["backward"]);
-  EXPECT_LE(measured["forward"].get<double>() + measured["backward"].get<double>(),
-            measured["step"]["before"].get<double>() + measured["step"]["backward"].get<double>() + 1e-3);
+  EXPECT_LE(measured["forward"], measured["step"]["before"]);
   // Three machines, and the measured one also on the ranks it was measured on.
   ASSERT_EQ(predicted.size(), 9u);
   for (const Json& row : predicted) {

@@ -100,6 +100,16 @@ INSTANTIATE_TEST_SUITE_P(Ranks, ResumedJob,
                                          std::tuple(2, "data", "class-weights=negative=1,positive=4"),
                                          std::tuple(3, "data", "weighted-sampling")));
 
+// With frozen embeddings nothing is shared behind the moments that a rank clears.
+TEST_F(TrainJob, ResumesExactlyHoweverLateARankIs) {
+  const std::string options = std::string(kResumable) + "--freeze embeddings";
+  ASSERT_EQ(train("in_time", options, 2).exit_code, 0);
+  EXPECT_TRUE(train("late", options, 2, {{"BERTH_FAILPOINT", "step@8"}}).exit_code != 0 || exit_codes_get_lost());
+  const JobResult last = train("late", options, 2, at_failpoint("share@1+:SLOW", 1, 1));
+  ASSERT_EQ(last.exit_code, 0) << last.err;
+  EXPECT_EQ(differences(all_results(at("late")), all_results(at("in_time"))), std::vector<std::string>());
+}
+
 // Several buckets, none of whose sizes is a multiple of the parts'. A checkpoint does not tell who had the moments.
 TEST_F(TrainJob, SharedMomentsMakeTheSameStepsAndCheckpoints) {
   const std::string options =

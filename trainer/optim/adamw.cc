@@ -99,8 +99,8 @@ AdamW::AdamW(ParameterStore& parameters, AdamWOptions options)
     make(held.average, moments.average);
     moments.average.copy_(bucket.part(bucket.values));
   }
-  // Before rank 0 fills averages for all.
-  if (options_.ema_decay > 0 && parameters_.shares_values()) parameters_.comm().barrier();
+  // Before rank 0 fills them for all: what a rank that is late clears would be lost.
+  if (parameters_.shares_values()) parameters_.comm().barrier();
   const at::Device device = parameters_.buckets().front().values.device();
   if (!device.is_cpu() || optimizer_kernels(device.type()) != nullptr) {
     device_.emplace(parameters_, moments_, groups_, options_);

@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "data/check.h"
+#include "data/files/failpoint.h"
 #include "data/words.h"
 #include "trainer/comm/communicator.h"
 #include "trainer/comm/local_communicator.h"
@@ -201,6 +202,7 @@ at::Tensor MpiCommunicator::allocate_shared(int64_t bytes) {
   check_internal(segment->data() != nullptr, "cannot share ", bytes, " bytes of memory between the ranks of this host");
   std::erase_if(common_, [](const auto& entry) { return entry.second.segment.expired(); });
   common_[segment->data()] = {segment, segment->data() + bytes};
+  data::failpoint("share");
   return at::from_blob(
       segment->data(), {bytes}, [segment](void*) {}, at::kByte);
 }
