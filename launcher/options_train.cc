@@ -150,6 +150,11 @@ void add_logging(Parser& p, TrainCommand& c) {
                 [&l](const std::vector<std::string>& names) { l.report_to = train::parse_report_to(names); })
       ->default_str("jsonl,tensorboard");
   p.add("--logging-dir", l.logging_dir, "of TensorBoard; default: tensorboard/ in the run folder")->type_name("DIR");
+  p.add_named("--trace-steps", "",
+              "write these steps' timeline, what each rank and GPU did when, to trace.json in the run folder, for "
+              "https://ui.perfetto.dev: a step, or as in 10-12",
+              [&l](const std::string& text) { l.trace_steps = train::parse_trace_steps(text); })
+      ->type_name("STEPS");
   p.add("--disable-tqdm", c.disable_tqdm, "no progress bar, plain lines");
   p.add_choice("--on-nan", "stop", {"stop", "skip"}, "what to do at a step that is not finite: stop (exit code 4) or skip it",
                [&c](const std::string& what) {

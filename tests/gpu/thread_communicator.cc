@@ -33,7 +33,7 @@ class ThreadCommunicator final : public comm::Communicator {
   comm::Ticket start_all_reduce(const at::Tensor&) override { fail(ExitCode::kInternal, "host collectives only"); }
   void wait(comm::Ticket) override {}
   void broadcast(const at::Tensor&, int) override { fail(ExitCode::kInternal, "host collectives only"); }
-  void all_gather(const at::Tensor&) override { fail(ExitCode::kInternal, "host collectives only"); }
+  comm::Ticket start_all_gather(const at::Tensor&) override { fail(ExitCode::kInternal, "host collectives only"); }
   void all_reduce_sum(std::span<int64_t> values) override { reduce(values, std::plus<>()); }
   void all_reduce_sum(std::span<double> values) override { reduce(values, std::plus<>()); }
   void all_reduce_max(std::span<int64_t> values) override {

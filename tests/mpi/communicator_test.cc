@@ -94,10 +94,11 @@ TEST_P(CommunicatorTest, PartsAreSummedAndGathered) {
     EXPECT_TRUE(own(tensor).equal(own(expected)));
     at::Tensor gathered = at::full({n}, -1.f);
     own(gathered).copy_(own(tensor));
-    comm->all_gather(gathered);
-    EXPECT_TRUE(gathered.equal(expected));
+    const Ticket gathers = comm->start_all_gather(gathered);
     at::Tensor numbers = at::full({comm->size()}, comm->rank(), at::kDouble);
-    comm->all_gather(numbers);
+    comm->wait(comm->start_all_gather(numbers));
+    comm->wait(gathers);
+    EXPECT_TRUE(gathered.equal(expected));
     EXPECT_TRUE(numbers.equal(at::arange(comm->size(), at::kDouble)));
   }
 }

@@ -13,6 +13,7 @@ struct Case {
   AdamWOptions options;
   bool bf16;
   ParameterStore::Updates updates = ParameterStore::Updates::kOnEachHost;
+  bool background = true;
 };
 void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 
@@ -56,6 +57,7 @@ class SharersTest : public testing::TestWithParam<Case> {
       optimizer.step(optimizer.peaks(), outcome.norms.back(), reducer.touched_rows());
     }
     for (const auto& [name, moment] : optimizer.gathered_state()) outcome.tensors.push_back(moment.clone());
+    store.await_values();
     for (int swap = 0; swap < 2; ++swap) {
       for (const Parameter& parameter : store.parameters()) {
         outcome.tensors.push_back(parameter.value.detach().clone());
@@ -69,7 +71,7 @@ class SharersTest : public testing::TestWithParam<Case> {
 
 TEST_P(SharersTest, HaveTheBitsOfARankAlone) {
   const Case& c = GetParam();
-  const auto comm = comm::make_mpi_communicator({.ranks_per_host = c.ranks_per_host});
+  const auto comm = comm::make_mpi_communicator({.background = c.background, .ranks_per_host = c.ranks_per_host});
   const auto alone = comm::make_local_communicator();
   const Outcome ours = run(*comm, 12, c), wanted = run(*alone, 12, c);
   EXPECT_EQ(ours.norms, wanted.norms);
@@ -106,6 +108,39 @@ TEST_P(SharersTest, StateIsFilledByOneForAll) {
   EXPECT_EQ(optimizer.steps(), 3);
 }
 
+// Without a thread beside it a communicator does nothing before it must: values are there when they are awaited, and no others.
+TEST(AwaitedValuesTest, ComeInForwardOrder) {
+  const auto comm = comm::make_mpi_communicator({.background = false, .ranks_per_host = 1});
+  if (comm->size() == 1) return;
+  ParameterStore store(kSpecs, *comm, 1 << 16, {"frozen"}, ParameterStore::Updates::kAmongAll);
+  store.initialize(kSpecs, 0.02, 11);
+  store.enable_compute_copy(at::kBFloat16);
+  const auto each = [&](const auto& work) {
+    for (size_t b = store.buckets().size(); b-- > 0;)
+      if (store.buckets()[b].is_cut) work(b, store.buckets()[b]);
+  };
+  each([&](size_t b, Bucket& bucket) {
+    bucket.part(bucket.values).fill_(7);
+    store.start_gather(b);
+  });
+  store.end_update();
+  const auto came = [](const Bucket& bucket) {
+    const bool values = bucket.values.eq(7).all().item<bool>();
+    EXPECT_EQ(bucket.compute_values.eq(7).all().item<bool>(), values);
+    return values;
+  };
+  size_t awaited = store.buckets().size();
+  for (const char* name : {"table", "small", "large", "other"}) {
+    const Parameter& parameter = store[name];
+    store.await_values(parameter);
+    const bool is_cut = store.buckets()[static_cast<size_t>(parameter.bucket)].is_cut;
+    EXPECT_EQ(is_cut, parameter.name != "table");
+    if (is_cut) awaited = static_cast<size_t>(parameter.bucket);
+    each([&](size_t b, const Bucket& bucket) { EXPECT_EQ(came(bucket), b >= awaited) << name << ", bucket " << b; });
+  }
+  EXPECT_EQ(awaited, 0U);
+}
+
 const AdamWOptions kDecay{.learning_rate = 1e-2, .weight_decay = 0.01};
 const AdamWOptions kAverages{.learning_rate = 1e-2, .weight_decay = 0.01, .ema_decay = 0.8};
 const AdamWOptions kLamb{.optim = Optim::kLamb, .learning_rate = 1e-2, .weight_decay = 0.01, .ema_decay = 0.8};
@@ -114,6 +149,8 @@ INSTANTIATE_TEST_SUITE_P(Ways, SharersTest,
                                          Case{"OneHostLamb", 0, kLamb, false}, Case{"HostsOfTwo", 2, kAverages, true},
                                          Case{"HostsOfTwoLamb", 2, kLamb, false}, Case{"HostsOfOne", 1, kAverages, false},
                                          Case{"AmongAll", 1, kAverages, true, ParameterStore::Updates::kAmongAll},
+                                         Case{"AmongAllWithoutThread", 1, kAverages, true, ParameterStore::Updates::kAmongAll,
+                                              false},
                                          Case{"AmongAllLamb", 1, kLamb, false, ParameterStore::Updates::kAmongAll}),
                          [](const auto& info) { return info.param.name; });
 

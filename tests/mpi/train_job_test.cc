@@ -3,6 +3,7 @@
 
 #include <fstream>
 
+#include "data/check.h"
 #include "tests/support/run_results.h"
 #include "tests/support/tiny_job.h"
 
@@ -126,6 +127,24 @@ TEST_F(TrainJob, SharedMomentsMakeTheSameStepsAndCheckpoints) {
     ASSERT_EQ(train(run, options + "--zero 0", 1).exit_code, 0) << "goes on alone";
     EXPECT_EQ(nlohmann::json::parse(read_bytes(at(run) + "/provenance.json"))["jobs"].back()["from_step"], 6);
     expect_near(losses(at(run)), losses(at("not_shared")), run + ", then alone");
+  }
+}
+
+TEST_F(TrainJob, TracesStepsOfAllRanks) {
+  const JobResult result = train("traced", "--global-batch-size 12 --max-steps 6 --save-strategy no --trace-steps 3-4", 2);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.err.find("trace.json"), std::string::npos) << result.err;
+  const auto seen = traced_spans(at("traced"));
+  const auto count = [&](int rank, const char* lane, const char* name) {
+    const auto found = seen.find(concat(rank, " ", lane, ": ", name));
+    return found == seen.end() ? 0 : found->second;
+  };
+  for (const int rank : {0, 1}) {
+    for (const char* name : {"read data", "step", "forward", "backward", "optimizer"})
+      EXPECT_EQ(count(rank, "main", name), 2) << rank << name;
+    EXPECT_GE(count(rank, "main", "wait"), 2) << rank;
+    EXPECT_GE(count(rank, "main", "all-reduce of values"), 2) << rank;
+    EXPECT_EQ(count(rank, "communication", "all-reduce of gradients"), 4) << "a dense bucket and a table";
   }
 }
 

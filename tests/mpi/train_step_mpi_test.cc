@@ -54,8 +54,9 @@ struct Trainee {
   std::unique_ptr<AdamW> optimizer;
   std::unique_ptr<TrainStep> train_step;
 
-  Trainee(comm::Communicator& comm, bool on_device, OnNan on_nan = OnNan::kStop)
-      : model(tiny_config(), data::TaskKind::kRegression, comm, /*bucket_bytes=*/1 << 12, {}) {
+  Trainee(comm::Communicator& comm, bool on_device, OnNan on_nan = OnNan::kStop,
+          ParameterStore::Updates updates = ParameterStore::Updates::kOnEachHost)
+      : model(tiny_config(), data::TaskKind::kRegression, comm, /*bucket_bytes=*/1 << 12, {}, updates) {
     options.on_nan = on_nan;
     model.initialize(5);
     std::optional<test::FiberOptimizer> fibers;
@@ -95,6 +96,24 @@ TEST_F(TrainStepRanksTest, DevicesComeToTheHostsResultAndToTheSameBits) {
   check_replicas(device.model.parameters(), *comm_, 3);
   for (const Parameter& parameter : host.model.parameters().parameters())
     EXPECT_TRUE(at::allclose(parameter.value, device.model.parameters()[parameter.name].value, 1e-4, 1e-6)) << parameter.name;
+}
+
+// Of a communicator that does nothing before it must, values that were not awaited are those of the step before.
+TEST_F(TrainStepRanksTest, OtherRanksValuesAreAwaitedWhereTheyAreRead) {
+  const auto lazy = comm::make_mpi_communicator({.background = false, .shared_memory = false});
+  for (const bool on_device : {false, true}) {
+    Trainee whole(*apart_, on_device), cut(*lazy, on_device, OnNan::kStop, ParameterStore::Updates::kAmongAll);
+    EXPECT_GT(cut.model.parameters().buckets().size(), 4U);
+    for (int64_t step = 0; step < 4; ++step) {
+      const StepResult a = whole.step(batches_, step), b = cut.step(batches_, step);
+      EXPECT_NEAR(a.loss, b.loss, 1e-6 * a.loss);
+      EXPECT_NEAR(a.grad_norm, b.grad_norm, 1e-5 * a.grad_norm);
+    }
+    cut.model.parameters().await_values();
+    check_replicas(cut.model.parameters(), *comm_, 4);
+    for (const Parameter& parameter : whole.model.parameters().parameters())
+      EXPECT_TRUE(at::allclose(parameter.value, cut.model.parameters()[parameter.name].value, 1e-4, 1e-6)) << parameter.name;
+  }
 }
 
 // The loss of one rank overflows, and no gradient does: the others learn it with the sum of losses.

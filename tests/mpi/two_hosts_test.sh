@@ -46,7 +46,7 @@ job() {
   [ "$1" = 1 ] || hosts=$hosts,10.77.0.2:$2
   "$here/on_host.sh" "$host" 10.77.0.1 mpirun --mca plm_rsh_agent "'$here/on_host.sh $host'" --host "$hosts" -np $(($1 * $2)) "${@:4}" "$berth" train \
     --model tiny --from-scratch --data demo.h5 --output-dir "$3" --max-steps 60 --save-steps 20 --eval-strategy no --logging-steps 1 \
-    --per-device-train-batch-size 8 --ddp-timeout 5 --disable-tqdm >>"$3.log" 2>&1 || code=$?
+    --per-device-train-batch-size 8 --ddp-timeout 5 --disable-tqdm --trace-steps 10-11 >>"$3.log" 2>&1 || code=$?
   echo $code
 }
 fail() {
@@ -67,6 +67,7 @@ wait_until 30 linked || fail "the hosts do not reach each other"
 [ "$(job 2 1 two)" = 0 ] || fail "two ranks on two hosts"
 grep -q "2 ranks on 2 hosts" two.log || fail "two hosts were taken for one"
 same one two
+grep -q '"name":"all-gather"' two/trace.json || fail "the timeline of two hosts has no all-gather"
 echo "ok: two ranks on two hosts have the bits of one host"
 
 job 2 2 stopped -x BERTH_FAILPOINT=step@5:HOLD -x BERTH_FAILPOINT_HOLD="$folder/go_on_stopped" >code &

@@ -3,6 +3,7 @@
 
 #include "data/check.h"
 #include "tests/standin/standin_job.h"
+#include "tests/support/run_results.h"
 
 namespace berth::test {
 namespace {
@@ -106,6 +107,21 @@ TEST_P(EachOptimizer, StepsAreTheCpus) {
 INSTANTIATE_TEST_SUITE_P(Options, EachOptimizer,
                          testing::Values("--optim lamb", "--ema-decay 0.8",
                                          "--layerwise-lr-decay 0.7 --head-learning-rate 3e-3"));
+
+// Of each rank what its thread enqueued, and what its GPU's streams did.
+TEST_F(StandinJob, TracesTheStreams) {
+  const JobResult result = train("traced", kOptions + ("--data " + at("data.h5")) + " --zero 1 --trace-steps 2-3", 2);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  auto seen = traced_spans(at("traced"));
+  for (const char* rank : {"0", "1"}) {
+    for (const char* lane : {" main: ", " GPU: "})
+      for (const char* name : {"step", "forward", "optimizer"})
+        EXPECT_EQ(seen[std::string(rank) + lane + name], 2) << rank << lane << name;
+    EXPECT_EQ(seen[std::string(rank) + " GPU: backward"], 2) << rank;
+    for (const char* name : {"reduce-scatter of gradients", "all-gather"})
+      EXPECT_GE(seen[std::string(rank) + " GPU, stream 2: " + name], 2) << rank << name;
+  }
+}
 
 nlohmann::json state_of(const std::string& folder) {
   return nlohmann::json::parse(read_bytes(folder + "/trainer_state.json"))["berth"];

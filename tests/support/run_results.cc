@@ -74,6 +74,20 @@ std::string history(const fs::path& checkpoint) {
   return lines(nlohmann::json::parse(read_bytes(checkpoint / "trainer_state.json")).at("log_history"));
 }
 
+std::map<std::string, int> traced_spans(const std::filesystem::path& run) {
+  const nlohmann::json trace = nlohmann::json::parse(read_bytes(run / "trace.json"));
+  std::map<std::pair<int, int>, std::string> lanes;
+  std::map<std::string, int> spans;
+  for (const nlohmann::json& event : trace.at("traceEvents")) {
+    const std::pair<int, int> lane(event.at("pid"), event.at("tid"));
+    if (event.at("name") == "thread_name") lanes[lane] = event.at("args").at("name");
+    if (event.at("name") == "all-reduce of gradients") event.at("args").at("bytes").get<uint32_t>();
+    if (event.at("ph") == "X")
+      ++spans[std::to_string(lane.first) + " " + lanes.at(lane) + ": " + event.at("name").get<std::string>()];
+  }
+  return spans;
+}
+
 std::vector<int64_t> checkpoint_steps(const fs::path& run) {
   std::vector<int64_t> steps;
   for (const auto& entry : fs::directory_iterator(run)) {

@@ -34,6 +34,29 @@ TEST_F(ParameterStoreTest, FillsBucketsFromTheLastParameterAndCutsThemAtTheLimit
   }
 }
 
+TEST_F(ParameterStoreTest, WhatIsReadyLastLiesInASmallBucketIfThereAreSeveral) {
+  constexpr int64_t kMegabyte = 1 << 18;  // elements
+  const std::vector<ParameterSpec> specs = {{.name = "words", .shape = {4, 8}, .kind = GradKind::kRows},
+                                            {.name = "positions", .shape = {4 * kMegabyte}},
+                                            {.name = "frozen", .shape = {8 * kMegabyte}},
+                                            {.name = "query", .shape = {5 * kMegabyte}},
+                                            {.name = "key", .shape = {kMegabyte / 2}},
+                                            {.name = "value", .shape = {kMegabyte}, .beside_previous = true},
+                                            {.name = "output", .shape = {12 * kMegabyte}}};
+  const auto buckets = [&](int64_t megabytes) {
+    ParameterStore store(specs, *comm_, megabytes << 20, {"frozen"});
+    std::vector<std::vector<int>> members;
+    for (const Bucket& bucket : store.buckets())
+      if (!bucket.frozen) members.push_back(bucket.parameters);
+    return members;
+  };
+  using Members = std::vector<std::vector<int>>;
+  EXPECT_EQ(buckets(20), (Members{{6, 5, 4}, {3, 1}, {0}}))
+      << "10 MB are less than positions, query, key and value, of which two stay together";
+  EXPECT_EQ(buckets(12), (Members{{6}, {5, 4}, {3, 1}, {0}}));
+  EXPECT_EQ(buckets(23), (Members{{6, 5, 4, 3, 1}, {0}})) << "all fit into one";
+}
+
 TEST_F(ParameterStoreTest, BackwardAddsIntoTheSlotsAndAnnouncesEachGradientOncePerPass) {
   ParameterStore store(kSpecs, *comm_, 1 << 20);
   store.initialize(kSpecs, 1.0, 7);

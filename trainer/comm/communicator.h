@@ -25,7 +25,7 @@ struct Device;
 
 namespace berth::comm {
 
-// An all-reduce under way. Finished by Communicator::wait().
+// A collective of tensors under way. Finished by Communicator::wait().
 using Ticket = int64_t;
 
 // The ranks whose tensors may be one: those of a host, or where these share no memory or have GPUs, a rank alone.
@@ -67,10 +67,10 @@ class Communicator {
   virtual Ticket start_reduce_to_sharers(const at::Tensor& tensor, [[maybe_unused]] std::span<const int64_t> ends) {
     return start_all_reduce(tensor);
   }
+  // Each rank brings the rank()-th of size() equal parts of a tensor [n], of any dtype, and gets the others.
+  virtual Ticket start_all_gather(const at::Tensor& tensor) = 0;
   virtual void wait(Ticket ticket) = 0;
   virtual void broadcast(const at::Tensor& tensor, int root) = 0;  // any dtype
-  // Each rank brings the rank()-th of size() equal parts of a tensor [n], of any dtype, and gets the others.
-  virtual void all_gather(const at::Tensor& tensor) = 0;
 
   // Host collectives, for small control data; blocking.
   virtual void all_reduce_sum(std::span<int64_t> values) = 0;
@@ -85,8 +85,8 @@ class Communicator {
 
   // Seconds that this rank's thread has spent in wait() and host collectives: for the other ranks, and while sums were made.
   virtual double seconds_waited() const { return 0; }
-  // Seconds in which this rank's part in an all-reduce was under way, beside what its thread did or while it waited.
-  virtual double seconds_reducing() const { return 0; }
+  // Seconds in which sums and gathers of tensors were under way on this rank, but those in which its thread waited for them.
+  virtual double seconds_hidden() const { return 0; }
 
   // What this rank is doing, e.g. "step 120: backward": for the report on a collective that hangs.
   virtual void set_stage(const std::string& stage) = 0;

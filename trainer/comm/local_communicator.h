@@ -23,9 +23,9 @@ class LocalCommunicator : public Communicator {
   at::Tensor allocate(int64_t elements) override { return at::zeros({elements}, at::TensorOptions(device_).dtype(at::kFloat)); }
   at::Tensor allocate_shared(int64_t bytes) override { return allocate_pages(bytes); }
   Ticket start_all_reduce(const at::Tensor&) override { return 0; }
+  Ticket start_all_gather(const at::Tensor&) override { return 0; }
   void wait(Ticket) override {}
   void broadcast(const at::Tensor&, int) override {}
-  void all_gather(const at::Tensor&) override {}
   void all_reduce_sum(std::span<int64_t>) override {}
   void all_reduce_sum(std::span<double>) override {}
   void all_reduce_max(std::span<int64_t>) override {}

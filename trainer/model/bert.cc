@@ -58,6 +58,7 @@ void BertEncoder::check_ids(const DeviceBatch& batch) const {
 at::Tensor BertEncoder::forward(const DeviceBatch& batch, const ForwardContext& context, const TokenRows& read) const {
   check_ids(batch);
   const TokenRows all = all_rows(batch);
+  parameters_.await_values(projection_ ? *projection_->bias : *embeddings_.norm.beta);
   at::Tensor x =
       embed(parameters_, embeddings_,
             {{batch.input_ids, batch.by_word}, {batch.position_ids, batch.by_position}, {batch.token_type_ids, batch.by_type}},
@@ -66,6 +67,7 @@ at::Tensor BertEncoder::forward(const DeviceBatch& batch, const ForwardContext& 
   for (size_t i = 0; i < layers_.size(); ++i) {
     const TokenRows& rows = i + 1 == layers_.size() ? read : all;
     const auto dropout = [&](double p, Purpose purpose) { return context.dropout(p, purpose, static_cast<uint32_t>(i)); };
+    parameters_.await_values(*layers_[i].output_norm.beta);
     x = encode(
         parameters_, x, layers_[i],
         {.segments = {batch.cu_seqlens, batch.sequence_ids, batch.max_seqlen, config_.num_attention_heads, rows.first_of_each},
@@ -75,6 +77,7 @@ at::Tensor BertEncoder::forward(const DeviceBatch& batch, const ForwardContext& 
          .output_dropout = dropout(config_.hidden_dropout_prob, Purpose::kFfnOutputDropout),
          .checkpointing = context.gradient_checkpointing});
   }
+  parameters_.await_values();  // what comes behind reads the others
   return x;
 }
 

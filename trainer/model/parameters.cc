@@ -29,6 +29,8 @@ int64_t element_count(const ParameterSpec& spec) {
   return count;
 }
 
+int64_t slot_bytes(const ParameterSpec& spec) { return round_up(element_count(spec)) * static_cast<int64_t>(sizeof(float)); }
+
 class AnnounceHook final : public torch::autograd::PostAccumulateGradHook {
  public:
   AnnounceHook(const ParameterStore& store, int parameter) : store_(store), parameter_(parameter) {}
@@ -96,15 +98,19 @@ ParameterStore::ParameterStore(const std::vector<ParameterSpec>& specs, comm::Co
 
   std::vector<int> dense, rows, frozen_members;
   int64_t dense_bytes = 0;
+  const int tail = declared_in_last_bucket(specs, bucket_bytes);
+  bool in_tail = false;
   for (int i = static_cast<int>(specs.size()) - 1; i >= 0; --i) {
     if (parameters_[i].frozen) {
       frozen_members.push_back(i);
     } else if (specs[i].kind == GradKind::kRows) {
       rows.push_back(i);
     } else {
-      const int64_t bytes = round_up(element_count(specs[i])) * static_cast<int64_t>(sizeof(float));
+      const int64_t bytes = slot_bytes(specs[i]);
       const bool beside_last = !dense.empty() && specs[dense.back()].beside_previous && dense.back() == i + 1;
-      if (!dense.empty() && !beside_last && dense_bytes + bytes > bucket_bytes) {
+      const bool ends = dense_bytes + bytes > bucket_bytes || (!in_tail && i < tail);
+      in_tail = i < tail;
+      if (!dense.empty() && !beside_last && ends) {
         build_bucket(specs, dense);
         dense.clear();
         dense_bytes = 0;
@@ -116,6 +122,20 @@ ParameterStore::ParameterStore(const std::vector<ParameterSpec>& specs, comm::Co
   if (!dense.empty()) build_bucket(specs, dense);
   for (const int i : rows) build_bucket(specs, {i});
   if (!frozen_members.empty()) build_bucket(specs, frozen_members);
+}
+
+int ParameterStore::declared_in_last_bucket(const std::vector<ParameterSpec>& specs, int64_t bucket_bytes) const {
+  int64_t bytes = 0;
+  size_t tail = 0, end = 0;
+  for (const ParameterSpec& spec : specs) {
+    ++end;
+    if (parameters_[end - 1].frozen || spec.kind == GradKind::kRows) continue;
+    bytes += slot_bytes(spec);
+    if (bytes <= kLastBucketBytes) tail = end;
+  }
+  if (bytes <= bucket_bytes) return 0;
+  while (tail > 0 && tail < specs.size() && specs[tail].beside_previous) --tail;
+  return static_cast<int>(tail);
 }
 
 void ParameterStore::build_bucket(const std::vector<ParameterSpec>& specs, const std::vector<int>& members) {
@@ -288,12 +308,21 @@ void ParameterStore::refresh_compute_copy(Bucket& bucket) const {
   copy.copy_(copy.scalar_type() == compute_type_ ? values : values.to(compute_type_));
 }
 
-void ParameterStore::gather_values() {
-  if (!is_cut()) return;
-  if (updates_ == Updates::kOnEachHost) return comm_.barrier();
-  for (Bucket& bucket : buckets_) {
-    if (!bucket.is_cut) continue;
-    comm_.all_gather(bucket.values);
+void ParameterStore::start_gather(size_t bucket) {
+  if (updates_ == Updates::kAmongAll && buckets_[bucket].is_cut)
+    gathers_.push_back({bucket, comm_.start_all_gather(buckets_[bucket].values)});
+}
+
+void ParameterStore::end_update() {
+  if (updates_ == Updates::kOnEachHost && is_cut()) comm_.barrier();
+}
+
+void ParameterStore::await_values_up_to(int parameter) {
+  const at::NoGradGuard no_grad;
+  for (; !gathers_.empty(); gathers_.pop_front()) {
+    Bucket& bucket = buckets_[gathers_.front().bucket];
+    if (bucket.parameters.back() > parameter) return;  // its slots have parameters in reverse
+    comm_.wait(gathers_.front().ticket);
     refresh_compute_copy(bucket);
   }
 }

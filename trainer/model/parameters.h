@@ -1,13 +1,14 @@
 // The parameters of a model, their gradients and where both live: flat fp32 buckets.
 //
 // Parameters are declared in forward order. Buckets are filled in reverse of that order, because backward finishes the last
-// layers first, and are cut at a size limit; tables of GradKind::kRows follow, then the frozen ones. Values and gradients are two
+// layers first, and are cut at a size limit, the last one at a smaller one; tables of GradKind::kRows follow, then the frozen ones. Values and gradients are two
 // flat tensors per bucket with the same slots, aligned to 64 bytes; the gap between slots stays zero. Each parameter is an
 // autograd leaf that views its slot, and its grad() is a view of the gradient's slot, for good: nothing may replace it.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <span>
 #include <string>
@@ -78,6 +79,9 @@ struct Bucket {
 // such chunks has the same bits however many share.
 constexpr int64_t kChunk = 4096;
 constexpr int64_t kBucketBytes = 25 << 20;  // torch.nn.parallel.DistributedDataParallel's bucket_cap_mb
+// The last one's at most, if there are several, and the first parameter is not larger (in masked LM the words are): nothing hides its sums, and the
+// next forward pass reads its values first.
+constexpr int64_t kLastBucketBytes = 10 << 20;
 
 class ParameterStore {
  public:
@@ -141,8 +145,15 @@ class ParameterStore {
   // afterwards (it does nothing without a copy), or writes Bucket::compute_values itself. Both are collective.
   void enable_compute_copy(at::ScalarType type);
   void refresh_compute_copy();
-  // Each rank has updated its part of what is cut: all get the values of all. Collective.
-  void gather_values();
+  // After an update, collective: each rank has updated its part of the bucket; where all ranks share it, the others' parts come from now on, while
+  // this rank goes on. Called in forward order, from the last bucket of parameters() to the first, which is that in which they come.
+  void start_gather(size_t bucket);
+  // All buckets are updated, and their gathers started.
+  void end_update();
+  // Before values or compute copies are read or written again: those of all parameters that are declared up to `last` have come. The forward
+  // pass awaits what it reads layer by layer; whoever else reads or writes values awaits all.
+  void await_values(const Parameter& last) { await_values_up_to(last.index); }
+  void await_values() { await_values_up_to(static_cast<int>(parameters_.size())); }
   // Each rank brings sums over its parts of what is cut, and gets those over all parts. Where anything is cut, collective: no rank returns before all have called it.
   void sum_over_parts(std::span<double> sums) const;
   // Zeroed [elements] on the parameters' device, where values are shared in the memory of all sharers.
@@ -150,6 +161,9 @@ class ParameterStore {
 
  private:
   void refresh_compute_copy(Bucket& bucket) const;
+  void await_values_up_to(int parameter);
+  // So many parameters from the first one on, whose gradients are the last to be ready, have the last bucket of dense ones; 0: what comes to lie there.
+  int declared_in_last_bucket(const std::vector<ParameterSpec>& specs, int64_t bucket_bytes) const;
   void build_bucket(const std::vector<ParameterSpec>& specs, const std::vector<int>& members);
   // Parts of a bucket of so many elements, for sharers each a multiple of `unit`; how many it has with what parts of equal size need more.
   int64_t cut(Bucket& bucket, int64_t size, int64_t unit) const;
@@ -161,6 +175,11 @@ class ParameterStore {
   std::vector<Bucket> buckets_;
   std::unordered_map<std::string, int> index_;
   mutable std::vector<uint8_t> stale_;  // by parameter; backward, which writes gradients, has the store as const
+  struct Gather {
+    size_t bucket;
+    comm::Ticket ticket;
+  };
+  std::deque<Gather> gathers_;  // under way, in order
   at::ScalarType compute_type_ = at::kFloat;
   std::function<void(int)> grad_ready_callback_;
   at::Tensor anchor_ = at::zeros({1}).set_requires_grad(true);

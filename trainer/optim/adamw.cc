@@ -162,14 +162,17 @@ void AdamW::step(std::span<const double> rates, double norm, std::span<const int
   for (uint8_t group : groups_.of_parameter) of_parameters.push_back(rates[group]);
   if (options_.optim == Optim::kLamb)
     lamb_step(parameters_, moments_, ever_touched_, of_parameters, lamb_factors(options_, steps_, scale), averages_weight());
-  else
-    adamw_step(of_parameters, scale);
-  parameters_.gather_values();
+  for (size_t b = parameters_.buckets().size(); b-- > 0;) {
+    if (options_.optim == Optim::kAdamW && trainable(parameters_.buckets()[b]))
+      adamw_step(parameters_.buckets()[b], of_parameters, scale);
+    parameters_.start_gather(b);
+  }
+  parameters_.end_update();
 }
 
-void AdamW::adamw_step(std::span<const double> rates, double grad_scale) {
-  for (const Parameter& parameter : parameters_.parameters()) {
-    if (parameter.frozen) continue;
+void AdamW::adamw_step(const Bucket& bucket, std::span<const double> rates, double grad_scale) {
+  for (const int index : bucket.parameters) {
+    const Parameter& parameter = parameters_.parameters()[static_cast<size_t>(index)];
     const kernels::AdamWScalars s =
         scalars(options_, parameter.decay, steps_, rates[static_cast<size_t>(parameter.index)], grad_scale);
     for_pieces(parameters_, moments_, ever_touched_, parameter, [&](const Piece& piece) {
@@ -194,7 +197,9 @@ void AdamW::swap_averages() {
     values.copy_(moments_[b].average);
     moments_[b].average.copy_(before);
   }
-  parameters_.gather_values();
+  for (size_t b = moments_.size(); b-- > 0;) parameters_.start_gather(b);
+  parameters_.end_update();
+  parameters_.await_values();
   parameters_.refresh_compute_copy();
 }
 
@@ -212,7 +217,7 @@ AdamW::State AdamW::gathered_state() const {
       if (!moment->defined()) continue;
       const at::Tensor whole = largest.narrow(0, 0, bucket.values.numel());
       bucket.part(whole).copy_(*moment);
-      parameters_.comm().all_gather(whole);
+      parameters_.comm().wait(parameters_.comm().start_all_gather(whole));
       *moment = root ? whole.to(at::kCPU, whole.scalar_type(), /*non_blocking=*/false, /*copy=*/true) : at::Tensor();
     }
   }

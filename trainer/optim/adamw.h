@@ -54,7 +54,8 @@ class AdamW {
   // parameters are cut. Called before each step(): then no rank reads values of the sharers any more.
   double gradient_norm(std::span<const int32_t> touched);
 
-  // One update, values' compute copies with it; gradients are scaled as torch.nn.utils.clip_grad_norm_ does, given their `norm`.
+  // One update, values' compute copies with it; gradients are scaled as torch.nn.utils.clip_grad_norm_ does, given their `norm`. Here and below:
+  // who reads values then awaits them (ParameterStore::await_values()), in case the other ranks' parts are still on their way.
   void step(std::span<const double> rates, double norm, std::span<const int32_t> touched);
 
   // On a device.
@@ -96,9 +97,10 @@ class AdamW {
 
  private:
   State named(const std::vector<Moments>& moments) const;
-  void adamw_step(std::span<const double> rates, double grad_scale);  // rates by parameter
+  void adamw_step(const Bucket& bucket, std::span<const double> rates, double grad_scale);  // rates by parameter
   void begin_to_change() {
     if (const auto wait = std::exchange(before_next_change_, nullptr)) wait();
+    parameters_.await_values();
   }
   float averages_weight() const { return static_cast<float>(1 - options_.ema_decay); }
 

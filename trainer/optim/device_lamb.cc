@@ -46,7 +46,7 @@ void DeviceLamb::update(const std::vector<OptimizerKernels::Bucket>& parts, cons
   }
   const at::Tensor own = sums_.narrow(0, comm.rank(), 1);
   kernels_.lamb_sums(partials_, ranges_, own);
-  if (parameters_.is_cut()) comm.all_gather(sums_.flatten());
+  if (parameters_.is_cut()) comm.wait(comm.start_all_gather(sums_.flatten()));
   for (size_t b = 0; b < parts.size(); ++b)
     if (segments_[b].size(0) > 0)
       kernels_.lamb_update(parts[b], segments_[b], parameters_.buckets()[b].is_cut ? sums_ : own, numbers, plan);

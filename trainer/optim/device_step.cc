@@ -116,16 +116,16 @@ void DeviceStep::start(std::span<const double> rates, const at::Tensor& loss, co
     kernels_.sum_squares(grads, partials_.narrow(0, at, count));
     at += count;
   }
-  if (of_a_rank_ > 0) comm.all_gather(partials_.narrow(0, 0, comm.size() * of_a_rank_));
+  if (of_a_rank_ > 0) comm.wait(comm.start_all_gather(partials_.narrow(0, 0, comm.size() * of_a_rank_)));
   const kernels::AdamWNumbers given = numbers(options_, rates, loss_scale_.defined(), halts);
   kernels_.decide(partials_.narrow(0, 0, partials), loss, given, plan_);
   const std::vector<OptimizerKernels::Bucket> parts = this_ranks_parts();
-  if (lamb_)
-    lamb_->update(parts, given, plan_);
-  else
-    for (const OptimizerKernels::Bucket& part : parts)
-      if (part.values.defined()) kernels_.update(part, given, plan_);
-  parameters_.gather_values();
+  if (lamb_) lamb_->update(parts, given, plan_);
+  for (size_t b = parts.size(); b-- > 0;) {
+    if (!lamb_ && parts[b].values.defined()) kernels_.update(parts[b], given, plan_);
+    parameters_.start_gather(b);
+  }
+  parameters_.end_update();
   Report& report = reports_[static_cast<size_t>(started_++ % kMostStarted)];
   report.scalars.copy_(plan_.narrow(0, 0, kReportWords), /*non_blocking=*/true);
   if (report.done) report.done->record(current_stream());

@@ -95,9 +95,6 @@ Provenance provenance_of(const TrainSetup& setup, const std::string& version, co
                   .from_step = setup.state.global_step}};
 }
 
-namespace {
-
-// Calls `write`, which makes the run's record `name`. False, with a warning, if it throws: the run goes on without.
 bool try_to_record(const std::filesystem::path& name, const std::function<void()>& write) {
   try {
     write();
@@ -107,8 +104,6 @@ bool try_to_record(const std::filesystem::path& name, const std::function<void()
     return false;
   }
 }
-
-}  // namespace
 
 void ProvenanceFile::write() {
   if (!written_) written_ = try_to_record(run_ / "provenance.json", [&] { write_provenance(run_, provenance_); });

@@ -33,6 +33,9 @@ std::vector<std::string> hosts_of_ranks(comm::Communicator& comm);
 Provenance provenance_of(const TrainSetup& setup, const std::string& version, const nlohmann::ordered_json& all_options,
                          std::vector<std::string> hosts, const comm::Communicator& comm);
 
+// Calls `write`, which makes the run's record `name`. False, with a warning, if it throws: the run goes on without.
+bool try_to_record(const std::filesystem::path& name, const std::function<void()>& write);
+
 // Rank 0's provenance.json: where it could not be written, a warning, and the next write() tries again.
 class ProvenanceFile {
  public:

@@ -24,7 +24,7 @@ void supersede_run(const fs::path& run) {
   supersede_after(run, -1);
   for (const char* record :
        {"metrics.jsonl", "tensorboard", "train_results.json", "eval_results.json", "test_results.json", "eval_analysis.json",
-        "test_analysis.json", "all_results.json", "training_results.md", "report.html", "provenance.json"})
+        "test_analysis.json", "all_results.json", "training_results.md", "report.html", "provenance.json", "trace.json"})
     supersede(run / record);
   fs::remove(run / kTrainerStateFile);
 }

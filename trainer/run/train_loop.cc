@@ -17,6 +17,7 @@
 #include "trainer/run/records.h"
 #include "trainer/run/saving.h"
 #include "trainer/run/step_data.h"
+#include "trainer/run/step_trace.h"
 #include "trainer/run/stragglers.h"
 #include "trainer/run/time_limit.h"
 #include "trainer/run/train_setup.h"
@@ -132,18 +133,28 @@ bool TrainLoop::train_to_the_end() {
   if (options_.eval_save.eval_on_start && state_.global_step == 0 && state_.last_eval_step < 0 && !evaluate_now()) return false;
   seconds_.start = std::chrono::duration<double>(Clock::now() - hooks_.begin).count() - seconds_.evaluation - seconds_.checkpoint;
   TrainStep train_step(*setup_.model, *setup_.optimizer, comm_, options_);
+  StepTrace step_trace(options_.logging.trace_steps, options_.output_dir / "trace.json", comm_);
   data::Prefetcher<StepData> prefetcher = read_ahead(options_, setup_, comm_);
   last_step_ = Clock::now();
   while (state_.global_step < state_.horizon.total_steps && !stops_early()) {
     if (data::failpoint_is_set("step")) saving_.settle();
     data::failpoint("step");
     const int64_t step = state_.global_step + train_step.under_way() + 1;
+    step_trace.at_step(step);
     comm_.set_stage(concat("step ", step, ": reading data"));
     train_step.begin_clock();
-    std::optional<StepData> data = prefetcher.next();
+    std::optional<StepData> data;
+    {
+      const trace::Range range("read data");
+      data = prefetcher.next();
+    }
     check_internal(data.has_value(), "no data for step ", step, " of ", state_.horizon.total_steps);
-    if (!take_step(train_step, std::move(*data))) return false;
+    if (!take_step(train_step, std::move(*data))) {
+      step_trace.end();
+      return false;
+    }
   }
+  step_trace.end();
   return true;
 }
 
@@ -156,6 +167,7 @@ bool TrainLoop::take_step(TrainStep& train_step, StepData data) {
   look_at_ranks(train_step);
   if (control.stop) {
     finish_steps(train_step, 0);
+    train_step.await_values();
     return false;
   }
   const int64_t before = state_.global_step + train_step.under_way(), step = before + 1;
@@ -165,6 +177,7 @@ bool TrainLoop::take_step(TrainStep& train_step, StepData data) {
   }
   const bool last = step == state_.horizon.total_steps;
   const bool due = last || control.save || plan_.eval_due(step, o) || plan_.save_due(step, o);
+  if (due) train_step.await_values();
   finish_steps(train_step, due ? 0 : train_step.most_under_way());
   train_step.end_clock();
   if (!due) return true;

@@ -1,6 +1,8 @@
 #include "trainer/run/train_options.h"
 
+#include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <utility>
 
@@ -29,6 +31,20 @@ Zero parse_zero(const std::string& name) {
   if (name == "1") return Zero::kOn;
   check_usage(name == "auto", "--zero ", name, ": berth knows 0, 1 and auto");
   return Zero::kAuto;
+}
+
+TraceSteps parse_trace_steps(const std::string& text) {
+  const auto number = [](std::string_view digits) {
+    int64_t value = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    return error == std::errc() && end == digits.data() + digits.size() ? value : 0;
+  };
+  const std::string_view all = text;
+  const size_t dash = std::min(all.find('-'), all.size());
+  const TraceSteps steps{number(all.substr(0, dash)), number(all.substr(dash == all.size() ? 0 : dash + 1))};
+  check_usage(steps.first > 0 && steps.last >= steps.first && steps.last - steps.first < kMostTraced, "--trace-steps ", text,
+              ": expected a step, or the first and the last of at most ", kMostTraced, ", as in 10-12");
+  return steps;
 }
 
 ReportTo parse_report_to(const std::vector<std::string>& names) {

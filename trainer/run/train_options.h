@@ -45,6 +45,13 @@ enum class OnNan { kStop, kSkip };
 enum class Zero { kOff, kOn, kAuto };
 Zero parse_zero(const std::string& name);  // "0", "1", "auto"; Error(kUsage) listing them
 
+// --trace-steps: from which to which, counted from 1.
+struct TraceSteps {
+  int64_t first = 1, last = 1;
+};
+inline constexpr int64_t kMostTraced = 100;
+TraceSteps parse_trace_steps(const std::string& text);  // "12" or "10-12"; Error(kUsage)
+
 // More than anybody needs; with them products of sizes and numbers of ranks stay far from overflow.
 inline constexpr int64_t kMostBatch = int64_t{1} << 20;   // samples of a micro-batch; micro-batches of a step
 inline constexpr int64_t kMostSteps = 1'000'000'000'000;  // of a run; samples of a step
@@ -105,6 +112,7 @@ struct LoggingOptions {
   bool logging_first_step = false;
   ReportTo report_to;
   std::filesystem::path logging_dir;  // empty: output_dir/tensorboard
+  std::optional<TraceSteps> trace_steps;
 };
 
 struct TrainOptions {

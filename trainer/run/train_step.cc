@@ -39,7 +39,7 @@ TrainStep::TrainStep(ModelInstance& model, AdamW& optimizer, comm::Communicator&
       comm_(comm),
       options_(options),
       reducer_(model.parameters(), comm),
-      reducing_before_(comm.seconds_reducing()) {
+      hidden_before_(comm.seconds_hidden()) {
   if (optimizer_.on_device()) loss_ = comm_.allocate(1);
 }
 
@@ -75,6 +75,7 @@ ControlWord TrainStep::agree(StepData data, ControlWord wish) {
   }
   if (sums[kFailed] > 0) {
     while (under_way() > 0) finish();
+    await_values();
     comm::agree(comm_, [&] {
       if (data.failure) std::rethrow_exception(data.failure);
     });
@@ -127,10 +128,14 @@ void TrainStep::forward_backward(int64_t step, Step& made) {
     };
     with_memory_for(host, advice, [&] {
       comm_.set_stage(concat("step ", step + 1, ": forward"));
+      const double waited = comm_.seconds_waited();
       const at::Tensor share = share_of(micro_batches[i], forward, targets);
       made.losses[static_cast<int64_t>(i)].copy_(share.detach());
       if (last) start_sum_of_losses(made.losses);
       lap(phases_.forward);
+      const double exposed = comm_.seconds_waited() - waited;  // for the other ranks' parameters
+      phases_.forward -= exposed;
+      phases_.reduce += exposed;
       comm_.set_stage(concat("step ", step + 1, ": backward"));
       backward(share);
       lap(phases_.backward);
@@ -154,9 +159,7 @@ void TrainStep::start(int64_t step, std::span<const double> rates) {
   if (comm_.size() > 1 && comm_.device().is_cuda()) made.time.emplace(comm_.device());
   forward_backward(step, made);
   if (made.time) made.time->stop();
-  const double waited = comm_.seconds_waited();
   reducer_.finish();
-  seconds_not_hidden_ += comm_.seconds_waited() - waited;
   lap(phases_.reduce);
   const trace::Range range("optimizer");
   comm_.set_stage(concat("step ", step + 1, ": optimizer"));
@@ -184,6 +187,11 @@ StepResult TrainStep::finish() {
   return finished_->result;
 }
 
+void TrainStep::await_values() {
+  model_.parameters().await_values();
+  lap(phases_.reduce);
+}
+
 void TrainStep::begin_clock() {
   began_ = lap_ = Clock::now();
   waited_before_ = comm_.seconds_waited();
@@ -204,7 +212,7 @@ void TrainStep::lap(double& phase) {
 std::optional<StepSeconds> TrainStep::phases() const {
   if (comm_.device().is_cuda()) return std::nullopt;
   StepSeconds phases = phases_;
-  phases.reduce_overlapped = std::max(0.0, comm_.seconds_reducing() - reducing_before_ - seconds_not_hidden_);
+  phases.reduce_overlapped = comm_.seconds_hidden() - hidden_before_;
   return phases;
 }
 

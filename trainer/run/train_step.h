@@ -67,6 +67,8 @@ class TrainStep {
   int64_t under_way() const { return std::ssize(under_way_); }  // started and not finished
   // Waits for the oldest of them: what came of it.
   StepResult finish();
+  // Between the last step and whatever reads parameters otherwise than the next one, or before no step follows: ParameterStore::await_values().
+  void await_values();
   // Between these two, once around the reading of its data, agree(), start() and finish(), the time of a step is taken: in all, and what
   // this rank needed without waiting for others. With a GPU that is what forward and backward took there, or the data, if that is longer:
   // a host that is ahead of its GPU waits in any call. The next agree() tells the ranks.
@@ -116,8 +118,7 @@ class TrainStep {
   std::vector<OwnPart> parts_of_ranks_;
   std::chrono::steady_clock::time_point began_, lap_;
   StepSeconds phases_;
-  double reducing_before_,
-      seconds_not_hidden_ = 0;               // all-reduces before the first step; waiting for those that backward did not hide
+  double hidden_before_;                     // sums and gathers before the first step
   double waited_before_ = 0;                 // when it began
   double reading_ = 0, device_seconds_ = 0;  // up to agree(); of forward and backward, in the step finished last
   double seconds_ = 0, own_seconds_ = 0;     // of the last step

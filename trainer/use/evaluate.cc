@@ -105,6 +105,7 @@ EvalResult evaluate(const ModelInstance& model, const data::Split& split, comm::
                     const std::function<void(int64_t, int64_t)>& progress) {
   const auto start = std::chrono::steady_clock::now();
   at::NoGradGuard no_grad;
+  model.parameters().await_values();  // several threads read them
   const int64_t samples = options.max_samples < 0 ? split.size() : std::min(split.size(), options.max_samples);
   const auto batches = data::evaluation_batches(split.lengths().subspan(0, static_cast<size_t>(samples)), options.batch_size);
   const int64_t rounds = (static_cast<int64_t>(batches.size()) + comm.size() - 1) / comm.size();

@@ -49,6 +49,7 @@ TEST_F(TinyRun, AProfilerSeesWhatARunDoes) {
   const RunFolder folder(o, *comm_);
   train(o, folder, *comm_, {.stop = [] { return false; }});
   EXPECT_TRUE(open_ranges.empty());
+  EXPECT_EQ(seen["read data"], 3);
   EXPECT_EQ(seen["step"], 3);
   EXPECT_EQ(seen["step/forward"], 6);
   EXPECT_EQ(seen["step/backward"], 6);
@@ -56,7 +57,7 @@ TEST_F(TinyRun, AProfilerSeesWhatARunDoes) {
   EXPECT_EQ(seen["step/optimizer"], 3);
   EXPECT_EQ(seen["evaluate"], 1);
   EXPECT_EQ(seen["save"], 1);
-  EXPECT_EQ(seen.size(), 7u);
+  EXPECT_EQ(seen.size(), 8u);
 }
 
 }  // namespace

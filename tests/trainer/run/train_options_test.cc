@@ -30,6 +30,18 @@ TEST(ReportTo, NamesOfWhatBerthWrites) {
     EXPECT_THROW(parse_report_to(unknown), Error) << unknown.back();
 }
 
+TEST(TraceStepsText, AStepOrTheFirstAndTheLast) {
+  const auto parsed = [](const std::string& text) {
+    const TraceSteps steps = parse_trace_steps(text);
+    return std::pair(steps.first, steps.last);
+  };
+  EXPECT_EQ(parsed("12"), std::pair(int64_t{12}, int64_t{12}));
+  EXPECT_EQ(parsed("10-12"), std::pair(int64_t{10}, int64_t{12}));
+  EXPECT_EQ(parsed("1-100"), std::pair(int64_t{1}, int64_t{100}));
+  for (const char* text : {"", "0", "-3", "3-", "x", "4-3", "1-101", "1-2-3", "1 - 2", "99999999999999999999"})
+    EXPECT_THROW(parse_trace_steps(text), Error) << text;
+}
+
 TEST(ResumeChoice, WordsOfBothWorldsAndFolders) {
   for (const char* word : {"auto", "true", "True"}) EXPECT_EQ(parse_resume(word).from, Resume::From::kNewest) << word;
   for (const char* word : {"none", "false", "False"}) EXPECT_EQ(parse_resume(word).from, Resume::From::kNothing) << word;

@@ -118,6 +118,7 @@ StepTime time_steps(const train::TrainOptions& options, train::TrainSetup& setup
       break;
     }
   }
+  train_step.await_values();
   time.seconds = counted_seconds / static_cast<double>(std::max<int64_t>(1, steps)) * static_cast<double>(asked) /
                  static_cast<double>(horizon.global_batch);
   horizon.global_batch = asked;

@@ -1,6 +1,7 @@
 #include "trainer/comm/mpi/between_hosts.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 
 namespace berth::comm {
@@ -11,7 +12,12 @@ constexpr int64_t kMost = 1 << 23;  // elements at once
 }  // namespace
 
 BetweenHosts::BetweenHosts(MPI_Comm ranks, int hosts, int64_t message_bytes)
-    : ranks_(ranks), hosts_(hosts), most_(std::min(message_bytes / static_cast<int64_t>(sizeof(float)), kMost)) {}
+    : ranks_(ranks),
+      hosts_(hosts),
+      message_bytes_(message_bytes),
+      most_(std::min(message_bytes / static_cast<int64_t>(sizeof(float)), kMost)) {
+  if (ranks_ != MPI_COMM_NULL) BERTH_MPI(MPI_Comm_rank(ranks_, &own_));
+}
 
 void BetweenHosts::sum(const at::Tensor& tensor, bool scatter, const Pause& pause) {
   float* data = tensor.data_ptr<float>();
@@ -34,21 +40,44 @@ void BetweenHosts::sum(const at::Tensor& tensor, bool scatter, const Pause& paus
 
 // Both links carry a half there and a half back at the same time, where a tree has one carry all and then the other.
 void BetweenHosts::exchange_halves(float* values, int n, bool scatter, const Pause& pause) {
-  constexpr int kTag = 2;
-  int own = 0;
-  BERTH_MPI(MPI_Comm_rank(ranks_, &own));
-  const int other = 1 - own, sizes[] = {n / 2, n - n / 2};
+  const int other = 1 - own_, sizes[] = {n / 2, n - n / 2};
   const ptrdiff_t half = n / 2;
-  float *kept = values + own * half, *given = values + other * half, *received = buffer_.mutable_data_ptr<float>();
-  const auto exchange = [&](const float* out, int out_size, float* in, int in_size) {
-    MPI_Request requests[2];
-    BERTH_MPI(MPI_Irecv(in, in_size, MPI_FLOAT, other, kTag, ranks_, &requests[0]));
-    BERTH_MPI(MPI_Isend(out, out_size, MPI_FLOAT, other, kTag, ranks_, &requests[1]));
-    complete(requests, pause);
-  };
-  exchange(given, sizes[other], received, sizes[own]);
-  for (int i = 0; i < sizes[own]; ++i) kept[i] += received[i];
-  if (!scatter) exchange(kept, sizes[own], given, sizes[other]);
+  const auto bytes_of = [&](int host) { return sizes[host] * static_cast<int64_t>(sizeof(float)); };
+  float *kept = values + own_ * half, *given = values + other * half, *received = buffer_.mutable_data_ptr<float>();
+  exchange(given, bytes_of(other), received, bytes_of(own_), pause);
+  for (int i = 0; i < sizes[own_]; ++i) kept[i] += received[i];
+  if (!scatter) exchange(kept, bytes_of(own_), given, bytes_of(other), pause);
+}
+
+// With the other one of two hosts, of messages that are short enough.
+void BetweenHosts::exchange(const void* out, int64_t out_bytes, void* in, int64_t in_bytes, const Pause& pause) const {
+  constexpr int kTag = 2;
+  MPI_Request requests[2];
+  BERTH_MPI(MPI_Irecv(in, static_cast<int>(in_bytes), MPI_BYTE, 1 - own_, kTag, ranks_, &requests[0]));
+  BERTH_MPI(MPI_Isend(out, static_cast<int>(out_bytes), MPI_BYTE, 1 - own_, kTag, ranks_, &requests[1]));
+  complete(requests, pause);
+}
+
+void BetweenHosts::gather(void* data, int64_t bytes_of_a_part, const Pause& pause) {
+  auto* const bytes = static_cast<std::byte*>(data);
+  if (hosts_ > 2 && bytes_of_a_part * hosts_ <= message_bytes_) {
+    MPI_Request request;
+    BERTH_MPI(MPI_Iallgather(MPI_IN_PLACE, 0, MPI_BYTE, data, static_cast<int>(bytes_of_a_part), MPI_BYTE, ranks_, &request));
+    return complete(std::span(&request, 1), pause);
+  }
+  for (int64_t at = 0; at < bytes_of_a_part; at += message_bytes_) {
+    const int64_t n = std::min(message_bytes_, bytes_of_a_part - at);
+    const auto piece_of = [&](int host) { return bytes + host * bytes_of_a_part + at; };
+    if (hosts_ == 2) {
+      exchange(piece_of(own_), n, piece_of(1 - own_), n, pause);
+      continue;
+    }
+    for (int host = 0; host < hosts_; ++host) {
+      MPI_Request request;
+      BERTH_MPI(MPI_Ibcast(piece_of(host), static_cast<int>(n), MPI_BYTE, host, ranks_, &request));
+      complete(std::span(&request, 1), pause);
+    }
+  }
 }
 
 void BetweenHosts::complete(std::span<MPI_Request> requests, const Pause& pause) {

@@ -7,6 +7,8 @@
 //
 // One thread makes the reductions in the order in which they were started, while backward computes. It never spins for long. With
 // several hosts it calls MPI, so without MPI_THREAD_MULTIPLE the reductions are made by wait() instead.
+#include <sched.h>
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -33,12 +35,17 @@
 #include "trainer/comm/shared/shared_memory.h"
 #include "trainer/comm/shared/shared_sum.h"
 #include "trainer/torch.h"
+#include "trainer/trace/range.h"
+#include "trainer/trace/recording.h"
 
 namespace berth::comm {
 namespace {
 
 constexpr int64_t kStagingElements = 1 << 18;
 constexpr auto kLook = std::chrono::milliseconds(100);
+// So long a rank that has nothing else to do waits for other hosts without sleeping: a sleeper takes less off the network at a time.
+constexpr auto kHurry = std::chrono::milliseconds(50);
+using Clock = std::chrono::steady_clock;
 
 struct Cancelled {};
 
@@ -59,14 +66,9 @@ class MpiCommunicator final : public Communicator {
   Ticket start_all_reduce(const at::Tensor& tensor) override { return start_reduce_to_sharers(tensor, {}); }
   Ticket start_reduce_to_sharers(const at::Tensor& tensor, std::span<const int64_t> ends) override;
   Ticket start_reduce_scatter(const at::Tensor& tensor) override;
+  Ticket start_all_gather(const at::Tensor& tensor) override;
   void wait(Ticket ticket) override;
   void broadcast(const at::Tensor& tensor, int root) override;
-
-  void all_gather(const at::Tensor& tensor) override {
-    check_internal(tensor.is_contiguous() && tensor.is_cpu() && tensor.numel() % size() == 0,
-                   "all-gather needs a contiguous CPU tensor, in equal parts");
-    host_.all_gather(tensor.data_ptr(), tensor.nbytes() / static_cast<size_t>(size()));
-  }
 
   void all_reduce_sum(std::span<int64_t> v) override { host_.all_reduce(v.data(), v.size(), MPI_INT64_T, MPI_SUM); }
   void all_reduce_sum(std::span<double> v) override { host_.all_reduce(v.data(), v.size(), MPI_DOUBLE, MPI_SUM); }
@@ -78,7 +80,7 @@ class MpiCommunicator final : public Communicator {
   void barrier() override { host_.barrier(); }
 
   double seconds_waited() const override { return host_.seconds_waited(); }
-  double seconds_reducing() const override { return seconds_reducing_; }
+  double seconds_hidden() const override { return std::max(0.0, seconds_working_ - seconds_exposed_); }
   void set_stage(const std::string& stage) override { host_.roll_call().set_stage(stage); }
   void count_collective(const char* name) override { host_.roll_call().enter(name); }
   [[noreturn]] void report_hang(const std::string& operation) override { host_.report_hang(operation); }
@@ -86,20 +88,27 @@ class MpiCommunicator final : public Communicator {
   std::string description() const override;
 
  private:
+  enum class What {
+    kSum,
+    kSumOfHalves,  // of two ranks each needs its half alone
+    kGather        // each rank is a node
+  };
   struct Job {
     Ticket ticket;
+    What what;
     at::Tensor tensor;
-    SharedSum::Tensors shared;  // with shared memory: `tensor` on all ranks of the host
-    bool scatter = false;       // of two ranks each needs its half alone
+    SharedSum::Tensors shared;  // sums with shared memory: `tensor` on all ranks of the host
   };
+  static const char* name_of(What what) { return what == What::kGather ? "all-gather" : "all-reduce of gradients"; }
 
   // The tensor's counterparts on the host's ranks; no peers if it does not lie in an allocation.
   SharedSum::Tensors find_shared(const at::Tensor& tensor) const;
   // Whether the tensor lies in what allocate_shared() has given.
   bool is_shared(const at::Tensor& tensor) const;
-  Ticket start(const at::Tensor& tensor, SharedSum::Tensors shared, bool scatter = false);
+  Ticket start(const at::Tensor& tensor, SharedSum::Tensors shared, What what = What::kSum);
   void reduce_staged(const at::Tensor& tensor);
   void run(const Job& job, Watch& watch);
+  void sum(const Job& job, const BetweenHosts::Pause& pause, const BetweenHosts::Pause& hurry);
   void pause(Watch& watch) const;
   void work();
 
@@ -122,16 +131,18 @@ class MpiCommunicator final : public Communicator {
   std::map<const std::byte*, Common> common_;  // by address
   at::Tensor staging_;
   std::optional<BetweenHosts> between_hosts_;
-  Ticket started_ = 0;  // reductions
+  Ticket started_ = 0;  // jobs
+  double seconds_exposed_ = 0;
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable wake_;
   std::condition_variable done_;
   std::deque<Job> jobs_;
-  Ticket finished_ = 0;  // reductions
+  Ticket finished_ = 0;  // jobs
   std::exception_ptr error_;
   std::atomic<bool> stop_{false};
-  std::atomic<double> seconds_reducing_{0};
+  std::atomic<Clock::time_point> hurry_until_{};  // the thread beside this one gives way, but does not sleep
+  std::atomic<double> seconds_working_{0};
   std::thread thread_;
 };
 
@@ -237,8 +248,16 @@ Ticket MpiCommunicator::start_reduce_to_sharers(const at::Tensor& tensor, std::s
 
 Ticket MpiCommunicator::start_reduce_scatter(const at::Tensor& tensor) {
   const bool in_halves = nodes_ == 2 && size() == 2 && tensor.numel() <= between_hosts_->most();
-  return in_halves ? start(tensor, shared_ ? find_shared(tensor) : SharedSum::Tensors(), /*scatter=*/true)
+  return in_halves ? start(tensor, shared_ ? find_shared(tensor) : SharedSum::Tensors(), What::kSumOfHalves)
                    : start_all_reduce(tensor);
+}
+
+Ticket MpiCommunicator::start_all_gather(const at::Tensor& tensor) {
+  check_internal(tensor.is_contiguous() && tensor.is_cpu() && tensor.numel() % size() == 0,
+                 "all-gather needs a contiguous CPU tensor, in equal parts");
+  if (nodes_ == size() && size() > 1) return start(tensor, {}, What::kGather);
+  host_.all_gather(tensor.data_ptr(), tensor.nbytes() / static_cast<size_t>(size()));
+  return started_ - 1;
 }
 
 void MpiCommunicator::reduce_staged(const at::Tensor& tensor) {
@@ -252,13 +271,13 @@ void MpiCommunicator::reduce_staged(const at::Tensor& tensor) {
   }
 }
 
-Ticket MpiCommunicator::start(const at::Tensor& tensor, SharedSum::Tensors shared, bool scatter) {
-  host_.roll_call().enter("all-reduce of gradients");
+Ticket MpiCommunicator::start(const at::Tensor& tensor, SharedSum::Tensors shared, What what) {
+  host_.roll_call().enter(name_of(what));
   const Ticket ticket = started_++;
   if (shared_) shared_->announce(ticket);
   {
     const std::lock_guard lock(mutex_);
-    jobs_.push_back({ticket, tensor, std::move(shared), scatter});
+    jobs_.push_back({ticket, what, tensor, std::move(shared)});
   }
   wake_.notify_one();
   return ticket;
@@ -266,31 +285,36 @@ Ticket MpiCommunicator::start(const at::Tensor& tensor, SharedSum::Tensors share
 
 void MpiCommunicator::wait(Ticket ticket) {
   if (size() == 1) return;
-  const char* name = "all-reduce of gradients";
   if (!background_) {
     while (finished_ <= ticket && !jobs_.empty()) {
-      Watch watch(host_, name, /*calls_mpi=*/true, options_.timeout_seconds);
+      Watch watch(host_, name_of(jobs_.front().what), /*calls_mpi=*/true, options_.timeout_seconds);
       run(jobs_.front(), watch);
       jobs_.pop_front();
       ++finished_;
-      seconds_reducing_ += watch.seconds();
       host_.waited(watch.seconds());
     }
     return;
   }
-  Watch watch(host_, name, /*calls_mpi=*/true, options_.timeout_seconds);
+  const trace::Range range("wait");
   std::unique_lock lock(mutex_);
+  const What what = finished_ > ticket ? What::kSum : jobs_[static_cast<size_t>(ticket - finished_)].what;
+  Watch watch(host_, name_of(what), /*calls_mpi=*/true, options_.timeout_seconds);
+  hurry_until_ = Clock::now() + kHurry;
   while (finished_ <= ticket && !error_) {
     done_.wait_for(lock, kLook, [&] { return finished_ > ticket || error_; });
     lock.unlock();
     watch.look();
     lock.lock();
   }
+  hurry_until_ = Clock::time_point();
   if (error_) std::rethrow_exception(error_);
-  host_.waited(watch.seconds());
+  const double seconds = watch.seconds();
+  seconds_exposed_ += seconds;
+  host_.waited(seconds);
 }
 
 void MpiCommunicator::work() {
+  trace::name_thread("communication");
   try {
     std::unique_lock lock(mutex_);
     while (!stop_) {
@@ -305,7 +329,7 @@ void MpiCommunicator::work() {
       lock.unlock();
       Watch watch(host_, "", /*calls_mpi=*/host_.threads(), 0);
       run(job, watch);
-      seconds_reducing_ += watch.seconds();
+      seconds_working_ += watch.seconds();
       lock.lock();
       jobs_.pop_front();
       ++finished_;
@@ -325,16 +349,27 @@ void MpiCommunicator::pause(Watch& watch) const {
 }
 
 void MpiCommunicator::run(const Job& job, Watch& watch) {
+  const trace::Range range(name_of(job.what), static_cast<int64_t>(job.tensor.nbytes()));
   const auto wait = [&] { pause(watch); };
-  if (shared_) shared_->sum(job.ticket, job.shared, /*to_first_only=*/nodes_ > 1, wait);
+  const auto hurry = [&] {
+    if (stop_ || Clock::now() >= hurry_until_.load()) return pause(watch);
+    sched_yield();
+    watch.look();
+  };
+  if (job.what != What::kGather) return sum(job, wait, hurry);
+  between_hosts_->gather(job.tensor.data_ptr(), static_cast<int64_t>(job.tensor.nbytes()) / size(), hurry);
+}
+
+void MpiCommunicator::sum(const Job& job, const BetweenHosts::Pause& pause, const BetweenHosts::Pause& hurry) {
+  if (shared_) shared_->sum(job.ticket, job.shared, /*to_first_only=*/nodes_ > 1, pause);
   if (nodes_ == 1) return;
-  if (node_rank_ == 0) between_hosts_->sum(job.tensor, job.scatter, wait);
+  if (node_rank_ == 0) between_hosts_->sum(job.tensor, job.what == What::kSumOfHalves, hurry);
   if (!shared_) return;
   if (node_rank_ == 0) {
     shared_->publish_result(job.ticket);
-    shared_->await_all_fetched(job.ticket, wait);
+    shared_->await_all_fetched(job.ticket, pause);
   } else {
-    shared_->await_result(job.ticket, wait);
+    shared_->await_result(job.ticket, pause);
     const auto own = static_cast<size_t>(node_rank_);
     const std::vector<int64_t>& ends = job.shared.ends;
     const int64_t begin = ends.empty() ? 0 : ends[own - 1], end = ends.empty() ? job.tensor.numel() : ends[own];

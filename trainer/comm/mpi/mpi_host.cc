@@ -8,6 +8,7 @@
 #include "data/check.h"
 #include "trainer/comm/mpi/mpi_check.h"
 #include "trainer/comm/mpi/watch.h"
+#include "trainer/trace/range.h"
 
 namespace berth::comm {
 namespace {
@@ -60,6 +61,7 @@ MPI_Comm MpiHost::split(int color) {
 }
 
 void MpiHost::complete(MPI_Request request, const char* name) {
+  const trace::Range range(name);
   Watch watch(*this, name, /*calls_mpi=*/true, timeout_seconds_);
   for (;;) {
     int done = 0;

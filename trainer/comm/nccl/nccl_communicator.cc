@@ -29,6 +29,7 @@
 #include "data/check.h"
 #include "trainer/comm/gpu.h"
 #include "trainer/comm/running_time.h"
+#include "trainer/trace/range.h"
 
 namespace berth::comm {
 namespace {
@@ -72,9 +73,9 @@ class NcclCommunicator final : public Communicator {
   at::Tensor allocate_shared(int64_t bytes) override { return host_->allocate_shared(bytes); }
   Ticket start_all_reduce(const at::Tensor& tensor) override;
   Ticket start_reduce_scatter(const at::Tensor& tensor) override;
+  Ticket start_all_gather(const at::Tensor& tensor) override;
   void wait(Ticket ticket) override;
   void broadcast(const at::Tensor& tensor, int root) override;
-  void all_gather(const at::Tensor& tensor) override;
 
   void all_reduce_sum(std::span<int64_t> values) override { host_->all_reduce_sum(values); }
   void all_reduce_sum(std::span<double> values) override { host_->all_reduce_sum(values); }
@@ -185,7 +186,11 @@ Ticket NcclCommunicator::enqueue(const char* name, const at::Tensor& tensor, con
   at::cuda::CUDAEvent ready, done;
   ready.record(c10::cuda::getCurrentCUDAStream(device_.index()));
   ready.block(stream_);
-  call(stream_.stream());
+  {
+    const c10::cuda::CUDAStreamGuard on_stream(stream_);
+    const trace::Range range(name, static_cast<int64_t>(tensor.nbytes()));
+    call(stream_.stream());
+  }
   done.record(stream_);
   const std::lock_guard lock(mutex_);
   jobs_.push_back({started_, name, tensor, std::move(done), running_.elapsed()});
@@ -214,12 +219,12 @@ Ticket NcclCommunicator::start_reduce_scatter(const at::Tensor& tensor) {
   });
 }
 
-void NcclCommunicator::all_gather(const at::Tensor& tensor) {
-  wait(enqueue("all-gather", tensor, [&](cudaStream_t stream) {
+Ticket NcclCommunicator::start_all_gather(const at::Tensor& tensor) {
+  return enqueue("all-gather", tensor, [&](cudaStream_t stream) {
     auto* const data = static_cast<char*>(tensor.data_ptr());
     const int64_t part = part_of(tensor) * tensor.element_size();
     BERTH_NCCL(ncclAllGather(data + rank() * part, data, part, ncclChar, comm_, stream));
-  }));
+  });
 }
 
 void NcclCommunicator::broadcast(const at::Tensor& tensor, int root) {

@@ -99,6 +99,7 @@ void Measuring::take_steps(comm::Communicator& comm, int64_t steps, const std::f
     ends();
   }
   while (train_step.under_way() > 0) train_step.finish();
+  train_step.await_values();
 }
 
 void Measuring::alone(int64_t steps) {
