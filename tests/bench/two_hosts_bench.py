@@ -5,7 +5,7 @@
 
 Also with one bucket for all gradients, which is ready when backward has ended, and whose values the next forward pass needs at once: what overlap
 hides. Prints a line a way: medians of samples a second, of its ratio to one host, and of what a step's phases took, ms; then how the buckets lie in a
-step, by `berth scale`. --timeline draws the last two steps of two further runs, with and without overlap, from `berth train --trace-steps`.
+step, by `berth scale`. --timeline draws two steps of two further runs, with and without overlap, from `berth train --trace-steps`.
 """
 import argparse, json, os, pathlib, statistics, subprocess, tempfile
 
@@ -24,18 +24,23 @@ PHASES = ("forward", "backward", "reduce", "optimizer", "reduce_overlapped")
 
 
 def draw(traces, file):
-    """Two steps of each trace, all ranks and threads, from where rank 0's first one begins."""
+    """Of each trace two steps that take as long as most do, all ranks and threads."""
     import matplotlib
     matplotlib.use("svg")
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "berth", "font.size": 8, "axes.spines.top": False, "axes.spines.right": False})
     from matplotlib import patches, pyplot
+    longest = 0
     figure, every = pyplot.subplots(len(traces), 1, figsize=(9, 1.5 * len(traces)), sharex=True)
     for axes, (name, events) in zip(every, traces.items()):
         spans = [event for event in events if event["ph"] == "X"]
         threads = {(event["pid"], event["tid"]): event["args"]["name"] for event in events if event["name"] == "thread_name"}
         lanes = [(rank, thread) for rank in (0, 1) for thread in ("main", "communication")]
-        begin = min(event["ts"] for event in spans if event["name"] == "step" and event["pid"] == 0)
+        steps = sorted((event["ts"], event["ts"] + event["dur"]) for event in spans if event["name"] == "step" and event["pid"] == 0)
+        pairs = sorted((following[1] - one[0], one[0], following[1]) for one, following in zip(steps, steps[1:]))
+        _, begin, end = pairs[len(pairs) // 2]
         for event in spans:
+            if event["ts"] > end or event["ts"] + event["dur"] < begin:
+                continue
             lane = (event["pid"], threads[event["pid"], event["tid"]])
             if event["name"] in COLOURS and lane in lanes:
                 waits = COLOURS[event["name"]] == COLOURS["wait"]
@@ -43,7 +48,9 @@ def draw(traces, file):
         axes.set_yticks(range(len(lanes)), [f"rank {rank}, {thread}" for rank, thread in lanes])
         axes.invert_yaxis()
         axes.set_title(name, loc="left")
+        longest = max(longest, (end - begin) / 1e3)
     every[-1].set_xlabel("ms")
+    every[-1].set_xlim(-5, longest + 5)
     names = {"all-reduce of values": None, "wait": "waiting"}
     handles = [patches.Patch(color=colour, label=names.get(name, name)) for name, colour in COLOURS.items() if names.get(name, name)]
     figure.legend(handles=handles, frameon=False, ncols=len(handles), loc="upper center", bbox_to_anchor=(0.5, 0.02))
@@ -75,7 +82,7 @@ def main():
             start(hosts, ["train", "--model", pathlib.Path(options.model).resolve(), "--data", pathlib.Path(options.data).resolve(), "--output-dir", run,
                           "--max-steps", str(options.steps), "--per-device-train-batch-size", str(options.batch), "--logging-steps", str(options.steps),
                           "--save-strategy", "no", "--eval-strategy", "no", "--log-level", "warning", *with_options, *more,
-                          *(["--trace-steps", f"{options.steps - 1}-{options.steps}"] if traced else [])])
+                          *(["--trace-steps", f"{max(1, options.steps - 20)}-{options.steps}"] if traced else [])])
             if traced:
                 traces[name] = json.loads((run / "trace.json").read_text())["traceEvents"]
             seconds = json.loads((run / "provenance.json").read_text())["jobs"][-1]["step_seconds"]
