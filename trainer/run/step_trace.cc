@@ -9,7 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include "data/check.h"
 #include "data/files/files.h"
 #include "data/json/json.h"
 #include "trainer/checkpoint/run_owner.h"
