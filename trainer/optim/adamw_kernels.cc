@@ -1,5 +1,9 @@
 #include "trainer/optim/adamw_kernels.h"
 
+#ifdef __x86_64__
+#include <emmintrin.h>
+#endif
+
 #include <bit>
 #include <cmath>
 
@@ -85,14 +89,37 @@ inline __attribute__((always_inline)) uint32_t bits_of_bf16(float x) {
   return std::isnan(x) ? 0x7fc0u : (bits + 0x7fffu + ((bits >> 16) & 1)) >> 16;
 }
 
+// rounded[i] = round(p[i]), past the caches: nobody reads it before the next step, and a cache would read first what is overwritten.
+template <class T, class Round>
+inline __attribute__((always_inline)) void round_all(T* __restrict rounded, const float* __restrict p, int64_t n, Round round) {
+  int64_t i = 0;
+#ifdef __x86_64__
+  constexpr int64_t kBlock = 64;
+  alignas(16) T block[kBlock];
+  if (reinterpret_cast<uintptr_t>(rounded) % 16 == 0) {
+    for (; i + kBlock <= n; i += kBlock) {
+      for (int64_t j = 0; j < kBlock; ++j) block[j] = round(p[i + j]);
+      const auto* from = reinterpret_cast<const __m128i*>(block);
+      auto* to = reinterpret_cast<__m128i*>(rounded + i);
+      for (int64_t j = 0; j < kBlock * static_cast<int64_t>(sizeof(T)) / 16; ++j)
+        _mm_stream_si128(to + j, _mm_load_si128(from + j));
+    }
+    _mm_sfence();
+  }
+#endif
+  for (; i < n; ++i) rounded[i] = round(p[i]);
+}
+
 }  // namespace
 
 BERTH_CLONES void round_to_bf16(uint16_t* __restrict rounded, const float* __restrict p, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) rounded[i] = static_cast<uint16_t>(bits_of_bf16(p[i]));
+  round_all(
+      rounded, p, n, [](float x) __attribute__((always_inline)) { return static_cast<uint16_t>(bits_of_bf16(x)); });
 }
 
 BERTH_CLONES void round_to_bf16(float* __restrict rounded, const float* __restrict p, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) rounded[i] = std::bit_cast<float>(bits_of_bf16(p[i]) << 16);
+  round_all(
+      rounded, p, n, [](float x) __attribute__((always_inline)) { return std::bit_cast<float>(bits_of_bf16(x) << 16); });
 }
 
 BERTH_CLONES void scale(float* p, int64_t n, float factor) {
