@@ -34,8 +34,28 @@ set -u
 # One task of an array has the array's number as its own, by which all tasks are meant.
 job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
 job=${job:-$SLURM_JOB_ID}
+# Signals are passed on to what runs; one that comes before is kept.
+asked=0 interrupted=0 terminated=0 child=
+pass_on() {
+  asked=1 interrupted=1
+  [ -z "$child" ] || kill -USR1 "$child" 2>/dev/null
+}
+trap pass_on USR1 USR2 HUP
+trap 'terminated=1; pass_on' TERM
+# scontrol, up to five times: a controller that is busy, or changes, does not answer. Times as the lines below read them.
+ask() {
+  local answer attempts
+  for attempts in 1 2 3 4 5; do
+    answer=$(SLURM_TIME_FORMAT=standard scontrol "$@" 2>&1) && { echo "$answer"; return; }
+    [[ $answer != *"presently disabled"* && $attempts != 5 ]] || break
+    sleep 2
+  done
+  echo "$answer" >&2
+  return 1
+}
 # Slurm runs a copy of this script; the original tells where berth is.
-script=$(scontrol show job "$job" | sed -nE 's/^ *Command=([^ ]+).*/\1/p' | head -1)
+described=$(ask show job "$job") || { echo "berth: Slurm does not answer: scontrol show job $job" >&2; exit 1; }
+script=$(sed -nE 's/^ *Command=([^ ]+).*/\1/p' <<<"$described" | head -1)
 say() { echo "$(basename "$script"): $*"; }
 counted() { [ "$1" = 1 ] && echo "$1 $2" || echo "$1 $2s"; }
 stop() {
@@ -71,13 +91,6 @@ say "job $job, attempt $attempt: $(counted "$SLURM_NTASKS" rank) on $(counted "$
 # run COMMAND…: in the background, because bash runs traps only between foreground commands; signals are passed on, and the wait
 # is repeated when one has interrupted it. A program that was asked to end before it listened is ended by the signal (128 + its number): it
 # had not begun, so nothing is lost, as with 75.
-asked=0 interrupted=0 terminated=0 child=
-pass_on() {
-  asked=1 interrupted=1
-  [ -z "$child" ] || kill -USR1 "$child" 2>/dev/null
-}
-trap pass_on USR1 USR2 HUP
-trap 'terminated=1; pass_on' TERM
 run() {
   local code
   [ "$asked" = 0 ] || return 75
@@ -91,7 +104,7 @@ run() {
 
 # Steps that are safe, of a sweep those of all trials; nothing before there are any.
 newest_step() {
-  find "$1" -maxdepth 1 -name 'checkpoint-*' 2>/dev/null | sed -nE 's/.*checkpoint-([0-9]+)$/\1/p' | sort -n | tail -1
+  find -H "$1" -maxdepth 1 -name 'checkpoint-*' 2>/dev/null | sed -nE 's/.*checkpoint-([0-9]+)$/\1/p' | sort -n | tail -1
 }
 steps_done() {
   local trial sum= step
@@ -104,7 +117,7 @@ steps_done() {
 }
 
 # berth stops by itself in time for a checkpoint.
-ends=$(scontrol show job "$job" | sed -nE 's/.* EndTime=([0-9T:-]+) .*/\1/p' | head -1)
+ends=$(sed -nE 's/.* EndTime=([0-9]{4}-[0-9-]+T[0-9:]+) .*/\1/p' <<<"$described" | head -1)
 BERTH_END_TIME=$(date -d "${ends:-unknown}" +%s 2>/dev/null) && export BERTH_END_TIME
 
 # Stopped with a good checkpoint: go on in a new attempt, unless the last one and this one brought no progress or the user cancelled.
@@ -121,7 +134,7 @@ requeue() {
     rm -f "$OUTPUT_DIR.stalled"
   fi
   say "stopped at step ${after:-0}: requeueing job $job"
-  scontrol requeue "$job" || stop 75 "Slurm does not requeue this job: the same sbatch goes on from step ${after:-0}"
+  ask requeue "$job" || stop 75 "Slurm does not requeue this job: the same sbatch goes on from step ${after:-0}"
   exit 75
 }
 
@@ -171,7 +184,8 @@ fi
 export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-}
 [ -n "$SRUN_CPUS_PER_TASK" ] || unset SRUN_CPUS_PER_TASK
 if srun --mpi=list 2>&1 | grep -w pmix >/dev/null; then
-  launch=(srun --mpi=pmix --kill-on-bad-exit=1)
+  # Ranks that leave with 75 are no reason to kill one that still closes its files; of a rank that is killed MPI hears, or after a minute srun.
+  launch=(srun --mpi=pmix --kill-on-bad-exit=0 --wait=60)
 else
   say "srun has no PMIx here: mpirun starts the ranks"
   . "$root/launcher/setup/mpi_env.sh"
@@ -179,7 +193,9 @@ else
 fi
 before=$(steps_done)
 restarts=0
-once() { sed -E 's/--overwrite[-_]output[-_]dir( true|=true)?//g' <<<"$TRAIN_OPTIONS"; } # what began afresh is gone on with
+# What this job began afresh is gone on with. (An attempt may have ended before berth began anything.)
+begun() { grep -qs "\"slurm_job_id\": \"$SLURM_JOB_ID\"" "$OUTPUT_DIR/provenance.json" "$OUTPUT_DIR"/trial-*/provenance.json; }
+once() { if begun; then sed -E 's/--overwrite[-_]output[-_]dir( true|=true)?//g' <<<"$TRAIN_OPTIONS"; else echo "$TRAIN_OPTIONS"; fi; }
 [ "$attempt" = 1 ] || TRAIN_OPTIONS=$(once)
 if [ "$CHECK" = 1 ]; then
   [ "$subcommand" = train ] && check=("$OUTPUT_DIR" "$TRAIN_OPTIONS") || check=("$OUTPUT_DIR/trial" "$trial_options")

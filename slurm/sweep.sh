@@ -19,4 +19,9 @@
 
 trial_options=$TRAIN_OPTIONS
 TRAIN_OPTIONS="$TRAIN_OPTIONS $SWEEP_OPTIONS"
-. "$(dirname "$(scontrol show job "$SLURM_JOB_ID" | sed -nE 's/^ *Command=([^ ]+).*/\1/p' | head -1)")/finetune.sh"
+for attempts in 1 2 3 4 5; do # a controller that is busy does not answer
+  script=$(scontrol show job "$SLURM_JOB_ID" | sed -nE 's/^ *Command=([^ ]+).*/\1/p' | head -1)
+  [ -z "$script" ] && [ "$attempts" -lt 5 ] || break
+  sleep 2
+done
+. "$(dirname "${script:?scontrol does not tell where this script is}")/finetune.sh"

@@ -7,6 +7,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/tiny_model.sh"
 begin_cluster_test "$1"
 
+export SLURM_TIME_FORMAT=%H:%M # as some users have it, and sbatch passes on
+
 submit() { sbatch --parsable --job-name="$1" --output=%x.log "$here/../../slurm/${2:-finetune.sh}"; }
 
 export TRAIN_OPTIONS="--from-scratch --max-steps 3000 --logging-steps 20 --per-device-train-batch-size 16"
@@ -17,6 +19,8 @@ expect "its log says how long it takes" grep -q ' step .*, ETA ' whole.log
 expect "and is plain text" sh -c "! LC_ALL=C grep -q '[[:cntrl:]]' whole.log"
 expect "with the ranks of the allocation" grep -q "2 ranks on 1 node " whole.log
 
+mkdir -p scratch
+ln -s "$PWD/scratch" runs/stopped
 job=$(submit stopped)
 expect "a job is under way" wait_until 120 steps_logged stopped
 scancel --signal=USR1 --batch "$job"
@@ -26,14 +30,20 @@ expect "from a checkpoint" grep -Eq 'stopped at step [1-9][0-9]*: requeueing' st
 expect "whose log was kept" grep -q 'attempt 1:' stopped.log
 expect "and the weights are those of the undisturbed job" cmp runs/whole/model.safetensors runs/stopped/model.safetensors
 
-# A berth that is signalled while its libraries are loaded.
-printf '#!/bin/sh\n[ "$1" != train ] || [ -e begun ] || { touch begun; exec sleep 100; }\nexec %s "$@"\n' "$BERTH" >late
+# A berth that is signalled while its libraries are loaded, where a run is to be overwritten and the controller is slow to answer.
+printf '#!/bin/sh\n[ "$1" != train ] || [ "${SLURM_RESTART_COUNT:-0}" != 0 ] || { touch begun; exec sleep 100; }\nexec %s "$@"\n' "$BERTH" >late
 chmod +x late
-job=$(BERTH=$PWD/late TRAIN_OPTIONS="--from-scratch --max-steps 20" submit early)
+mkdir busy
+printf '#!/bin/sh\n[ -e was_busy ] || { touch was_busy; echo "Socket timed out" >&2; exit 1; }\nexec %s "$@"\n' "$(command -v scontrol)" >busy/scontrol
+chmod +x busy/scontrol
+cp -r runs/whole runs/early
+job=$(PATH="$PWD/busy:$PATH" BERTH=$PWD/late TRAIN_OPTIONS="--from-scratch --max-steps 20 --overwrite-output-dir" submit early)
 expect "a job begins" wait_until 120 test -e begun
 scancel --signal=USR1 --batch "$job"
 expect "signalled before it listens, it ends well" ends "$job" COMPLETED
 expect "after one requeue" restarts "$job" 1
+expect "and the run that was there is overwritten" grep -q '"global_step": 20,' runs/early/trainer_state.json
+expect "though the controller was busy" test -e was_busy
 
 job=$(submit asked)
 expect "a job is under way" wait_until 120 steps_logged asked
