@@ -15,6 +15,7 @@
 #include "launcher/device.h"
 #include "launcher/help.h"
 #include "launcher/logging.h"
+#include "launcher/mpi_session.h"
 #include "launcher/options.h"
 #include "launcher/placement.h"
 #include "launcher/signals.h"
@@ -37,13 +38,6 @@ const char* color_of(Level level) {
 
 std::string padded(const std::string& text, size_t width) {
   return text + std::string(width - std::min(width, text.size()), ' ');
-}
-
-// How many processes the launcher says that it has started with this one; 0: it does not.
-int launched() {
-  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"})
-    if (const char* value = std::getenv(name)) return std::atoi(value);
-  return 0;
 }
 
 void add(Findings& findings, Findings more) {
@@ -94,7 +88,7 @@ int run_check(const CheckCommand& command, const CommandLine& line) {
                                                                              .gpu = rank.gpu},
                                                                             rank.comm);
     of_run.gpu_problem = rank.gpu_problem;
-    Findings findings = preflight::check_ranks(ranks, launched(), rank.gpu_problem);
+    Findings findings = preflight::check_ranks(ranks, launched(std::getenv), rank.gpu_problem);
     add(findings, preflight::check_data(options, ranks, rank.comm));
     const Console console(STDOUT_FILENO);
     try {

@@ -5,12 +5,16 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <fstream>
 #include <iterator>
 #include <map>
 #include <sstream>
 
 #include "data/check.h"
 #include "data/words.h"
+#include "launcher/placement.h"
+#include "trainer/comm/agree.h"
+#include "trainer/gpu/gpu_library.h"
 
 namespace berth::launch {
 
@@ -18,6 +22,13 @@ std::string host_name() {
   char host[256] = "";
   gethostname(host, sizeof host - 1);
   return host;
+}
+
+std::string host_id() {
+  std::ifstream in("/proc/sys/kernel/random/boot_id");
+  std::string boot;
+  std::getline(in, boot);
+  return concat(host_name(), "/", boot);
 }
 
 std::vector<int> allowed_cores() {
@@ -42,8 +53,8 @@ int fair_threads(const std::vector<int>& own, const std::vector<std::vector<int>
 }
 
 int choose_threads(comm::Communicator& comm) {
-  const std::string host = host_name();
-  const std::vector<int> own = allowed_cores();
+  const std::string host = host_id();
+  const std::vector<int> own = whole_cores(allowed_cores());
   std::ostringstream line;
   line << host;
   for (const int core : own) line << ' ' << core;
@@ -60,7 +71,13 @@ int choose_threads(comm::Communicator& comm) {
   return threads > 0 ? threads : fair_threads(own, all);
 }
 
-int choose_gpu(const std::string& request, int local_rank, int local_size, const VisibleGpus& gpus) {
+Place place_among(comm::Communicator& comm, const std::string& sees) {
+  const std::vector<std::string> all = comm.all_gather(concat(host_id(), " ", sees));
+  const auto self = all.begin() + comm.rank();
+  return {static_cast<int>(std::count(all.begin(), self, *self)), static_cast<int>(std::count(all.begin(), all.end(), *self))};
+}
+
+int choose_gpu(const std::string& request, Place place, const VisibleGpus& gpus) {
   if (request == "cpu") return -1;
   check_usage(request == "auto" || request == "cuda" || request.starts_with("cuda:"), "--device ", request,
               ": expected auto, cpu, cuda or cuda:N");
@@ -78,10 +95,33 @@ int choose_gpu(const std::string& request, int local_rank, int local_size, const
                 ": the GPUs visible here are cuda:0 to cuda:", gpus.count - 1);
     return std::stoi(number);
   }
-  if (gpus.count == 1) return 0;
-  check_usage(local_size <= gpus.count, local_size, " ranks on this host, but ", counted(gpus.count, "GPU"),
+  check_usage(place.size <= gpus.count, place.size, " ranks on this host, but ", counted(gpus.count, "GPU"),
               ": start at most one rank per GPU");
-  return local_rank;
+  return place.rank;
+}
+
+void check_gpus(comm::Communicator& comm, const std::string& gpu, bool slices) {
+  const std::vector<std::string> lines =
+      comm.all_gather(concat(host_id(), " ", gpu, !gpu.empty() && slices ? gpu::slice_of_gpu() : ""));
+  const auto of_rank = [&](int rank) {
+    const std::string& line = lines[static_cast<size_t>(rank)];
+    return concat("rank ", rank, " on host ", line.substr(0, line.find('/')));
+  };
+  std::map<std::string, int> owners;
+  std::string with, without, problem;
+  for (int rank = 0; rank < comm.size(); ++rank) {
+    const std::string& line = lines[static_cast<size_t>(rank)];
+    const bool has_gpu = !line.ends_with(' ');
+    (has_gpu ? with : without) = of_rank(rank);
+    const auto [owner, is_first] = owners.emplace(line, rank);
+    if (has_gpu && !is_first && problem.empty())
+      problem = concat("rank ", owner->second, " and ", of_rank(rank), " both compute on GPU ", line.substr(line.find(' ') + 1),
+                       ": start at most one rank per GPU");
+  }
+  if (!with.empty() && !without.empty())
+    problem = concat(with, " computes on a GPU, and ", without,
+                     " has none: give each rank one, leave that host out, or compute without (--device cpu)");
+  comm::agree(comm, [&] { check_usage(problem.empty(), problem); });
 }
 
 }  // namespace berth::launch

@@ -66,6 +66,7 @@ int run_ranks(const std::function<int()>& body) {
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   int code = 0;
   try {
+    check_usage(launch_problem(size, std::getenv).empty(), launch_problem(size, std::getenv));
     code = body();
   } catch (const comm::AgreedError& error) {
     if (rank == 0) {
@@ -81,11 +82,23 @@ int run_ranks(const std::function<int()>& body) {
   return code;
 }
 
+int launched(const std::function<const char*(const char*)>& get_env) {
+  // The nearest launcher's first; Slurm's is set by srun alone, not in a batch script.
+  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"})
+    if (const char* value = get_env(name)) return std::atoi(value);
+  return 0;
+}
+
 std::string launch_problem(int mpi_size, const std::function<const char*(const char*)>& get_env) {
-  const char* tasks = get_env("SLURM_STEP_NUM_TASKS");  // set by srun alone, not in a batch script
-  if (mpi_size > 1 || !tasks || std::atoi(tasks) < 2 || !started_alone(get_env)) return "";
-  return concat("srun started ", tasks, " tasks, but MPI sees one rank: this srun does not speak MPI's start-up protocol. Use ",
-                "`srun --mpi=pmix` (`srun --mpi=list` shows what there is) or mpirun inside the allocation");
+  const int started = launched(get_env);
+  if (mpi_size > 1 || started < 2) return "";
+  if (get_env("SLURM_STEP_NUM_TASKS") && !get_env("OMPI_COMM_WORLD_SIZE"))
+    return concat("srun started ", started,
+                  " tasks, but MPI sees one rank: this srun does not speak MPI's start-up protocol. Use ",
+                  "`srun --mpi=pmix` (`srun --mpi=list` shows what there is) or mpirun inside the allocation");
+  return concat(started,
+                " processes were started, but MPI sees one rank: their launcher is not of the MPI that berth was built with. ",
+                "Use that one's mpirun (`berth --version` names it)");
 }
 
 }  // namespace berth::launch

@@ -20,8 +20,11 @@ int run_alone(const std::function<int()>& body);
 // leave in order. The body must have destroyed its communicator when it returns.
 int run_ranks(const std::function<int()>& body);
 
-// What is wrong with how the job was started, as a sentence for the user; empty if nothing: srun without PMI support starts many
-// processes of which each believes it is alone. `get_env` is getenv or a test's.
+// How many processes the launcher says that it has started with this one; 0: it does not.
+int launched(const std::function<const char*(const char*)>& get_env);
+
+// What is wrong with how the job was started, as a sentence for the user; empty if nothing: a launcher that does not speak MPI's protocol of
+// start-up (srun with another PMI, another MPI's mpirun) starts many processes of which each believes it is alone. `get_env` is getenv or a test's.
 std::string launch_problem(int mpi_size, const std::function<const char*(const char*)>& get_env);
 
 }  // namespace berth::launch

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <set>
 #include <sstream>
 
 #include "data/check.h"
@@ -49,6 +50,18 @@ std::vector<int> cores_near(const std::string& pci_address, const std::filesyste
   return parse_cpu_list(text);
 }
 
+std::vector<int> whole_cores(const std::vector<int>& cores, const std::filesystem::path& sysfs) {
+  std::set<int> whole;
+  for (const int core : cores) {
+    std::ifstream in(sysfs / "devices/system/cpu" / concat("cpu", core) / "topology/thread_siblings_list");
+    std::string text;
+    std::getline(in, text);
+    const std::vector<int> siblings = parse_cpu_list(text);
+    whole.insert(siblings.empty() ? core : *std::min_element(siblings.begin(), siblings.end()));
+  }
+  return {whole.begin(), whole.end()};
+}
+
 int cores_of_host() {
   if (const char* of_slurm = std::getenv("SLURM_CPUS_ON_NODE"); of_slurm && std::atoi(of_slurm) > 0) return std::atoi(of_slurm);
   std::ifstream in("/sys/fs/cgroup/cpuset.cpus.effective");
@@ -78,7 +91,8 @@ bool bind_to(const std::vector<int>& cores) {
 std::string place_beside_gpu(comm::Communicator& comm, const std::string& pci_address) {
   // A line a rank: host, its own cores, a bar, those near its GPU.
   std::ostringstream line;
-  line << host_name();
+  const std::string here = host_id();
+  line << here;
   for (const int core : allowed_cores()) line << ' ' << core;
   line << " |";
   for (const int core : cores_near(pci_address)) line << ' ' << core;
@@ -100,7 +114,7 @@ std::string place_beside_gpu(comm::Communicator& comm, const std::string& pci_ad
         into->push_back(std::stoi(word));
     }
     if (!cores.own.empty() && static_cast<long>(cores.own.size()) < wanted) ++few;
-    if (name != host_name()) continue;
+    if (name != here) continue;
     if (r == comm.rank()) self = host.size();
     host.push_back(std::move(cores));
   }

@@ -13,6 +13,10 @@ namespace berth::launch {
 // "0000:65:00.0". Empty where nothing is said of it.
 std::vector<int> cores_near(const std::string& pci_address, const std::filesystem::path& sysfs = "/sys");
 
+// Of threads that share a core (Linux's thread_siblings_list) one, that of the lowest number, whether or not it is among `cores`: products keep a
+// core's arithmetic busy with one. In order.
+std::vector<int> whole_cores(const std::vector<int>& cores, const std::filesystem::path& sysfs = "/sys");
+
 // The cores that this job has of the host, whoever of its ranks may run on which: as Slurm says, or the container's, or all.
 int cores_of_host();
 

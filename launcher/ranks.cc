@@ -2,7 +2,6 @@
 
 #include <cstdlib>
 #include <iostream>
-#include <map>
 
 #include "data/check.h"
 #include "data/files/failpoint.h"
@@ -48,18 +47,11 @@ std::unique_ptr<comm::Communicator> make_group(comm::Communicator& world, const 
   return alone ? comm::make_local_communicator() : comm::make_mpi_group(options, static_cast<int>(world.rank() / ranks));
 }
 
-// Throws AgreedError where two ranks have one GPU, which NCCL refuses in words of its own. A collective call.
-void check_own_gpus(comm::Communicator& comm, const std::string& gpu) {
-  std::map<std::string, int> owners;
-  int rank = 0;
-  std::string shared;
-  for (const std::string& place : comm.all_gather(gpu.empty() ? gpu : concat(gpu, " of ", host_name()))) {
-    const auto [owner, is_first] = owners.emplace(place, rank);
-    if (!place.empty() && !is_first && shared.empty())
-      shared = concat("ranks ", owner->second, " and ", rank, " both compute on GPU ", place);
-    ++rank;
-  }
-  comm::agree(comm, [&] { check_usage(shared.empty(), shared, ": start at most one rank per GPU"); });
+// The GPUs that this process sees, in their order.
+std::string addresses(const gpu::Library* library, int count) {
+  std::string all;
+  for (int gpu = 0; gpu < count; ++gpu) all += library->pci_address(gpu) + " ";
+  return count == 0 ? "" : all + gpu::slice_of_gpu();
 }
 
 // `alone`: there is no MPI. `remark`: on rank 0, what there is to say of the ranks' cores once there is a log.
@@ -80,9 +72,10 @@ Communicators connect(const DeviceOptions& options, int64_t ranks_per_group, boo
   if (library) gpus.count = library->count(gpus.why);
   all.visible_gpus = gpus.count;
   try {
-    comm::agree(*comm, [&] { comm_options.gpu = choose_gpu(options.device, comm->local_rank(), comm->local_size(), gpus); });
+    const Place place = place_among(*comm, addresses(library, gpus.count));
+    comm::agree(*comm, [&] { comm_options.gpu = choose_gpu(options.device, place, gpus); });
     if (comm_options.gpu >= 0) all.gpu = library->pci_address(comm_options.gpu);
-    if (options.tolerant) check_own_gpus(*comm, all.gpu);
+    check_gpus(*comm, all.gpu, /*slices=*/ranks_per_group == 1);
   } catch (const comm::AgreedError& error) {
     if (!options.tolerant) throw;
     comm_options.gpu = -1;

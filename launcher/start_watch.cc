@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "data/check.h"
+#include "launcher/device.h"
 #include "trainer/comm/peer_process.h"
 #include "trainer/comm/running_time.h"
 
@@ -84,12 +85,6 @@ bool is_first_running(const RankPlace& place) {
   for (int r = 0; r < place.local_rank; ++r)
     if (find_peer(place, r).runs()) return false;
   return true;
-}
-
-std::string host_name() {
-  char name[256] = "";
-  gethostname(name, sizeof name - 1);
-  return name;
 }
 
 }  // namespace

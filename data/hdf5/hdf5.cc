@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstdlib>
 #include <mutex>
 
 #include "data/check.h"
+#include "data/files/files.h"
 #include "data/hdf5/version.h"
 
 namespace berth::data::h5 {
@@ -60,7 +63,8 @@ Handle open_attribute(hid_t object, const char* name, H5T_class_t kind) {
 // A link could make us read another file.
 void check_hard(hid_t parent, const char* name) {
   H5L_info_t link;
-  check(H5Lget_info(parent, name, &link, H5P_DEFAULT) >= 0 && link.type == H5L_TYPE_HARD, "'", name, "' is a link to elsewhere");
+  ok(H5Lget_info(parent, name, &link, H5P_DEFAULT), concat("cannot read the link '", name, "'"));
+  check(link.type == H5L_TYPE_HARD, "'", name, "' is a link to elsewhere");
 }
 
 // A filter could make more of a chunk than the file has room for: none but the checksum that berth writes.
@@ -105,6 +109,16 @@ Handle without_locks() {
   return access;
 }
 
+// Whether HDF5's reason is that of a file system that may answer later. Its drivers write "file read failed: …, errno = 5, error message = '…'",
+// or "unable to open file: …".
+bool passes(const std::string& reason) {
+  constexpr std::string_view kRead = "file read failed", kOpen = "unable to open file", kNumber = "errno = ";
+  constexpr std::array kPassing = {EIO, ESTALE, ETIMEDOUT, ENOTCONN, EAGAIN};
+  const size_t at = reason.find(kNumber);
+  if (!(reason.starts_with(kRead) || reason.starts_with(kOpen)) || at == std::string::npos) return false;
+  return std::find(kPassing.begin(), kPassing.end(), std::atoi(reason.c_str() + at + kNumber.size())) != kPassing.end();
+}
+
 }  // namespace
 
 std::string library_version() {
@@ -121,11 +135,13 @@ void fail_with_reason(std::string_view what) {
     return 0;
   };
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_innermost, &reason);
+  const bool for_now = passes(reason);
   constexpr std::string_view kSystem = "error message = '";
   if (const size_t at = reason.find(kSystem); at != std::string::npos) {
     reason.erase(0, at + kSystem.size());
     reason.erase(std::min(reason.find('\''), reason.size()));
   }
+  if (for_now) throw ReadError(ExitCode::kBadInput, concat("cannot be read: ", reason));
   fail(ExitCode::kBadInput, what, reason.empty() ? "" : " (" + reason + ")");
 }
 
@@ -170,12 +186,12 @@ void write_attribute(hid_t object, const char* name, const std::vector<std::stri
 
 bool has_attribute(hid_t object, const char* name) {
   set_up();
-  return H5Aexists(object, name) > 0;
+  return ok(H5Aexists(object, name), concat("cannot look for the attribute '", name, "'")) > 0;
 }
 
 bool has_link(hid_t parent, const char* name) {
   set_up();
-  return H5Lexists(parent, name, H5P_DEFAULT) > 0;
+  return ok(H5Lexists(parent, name, H5P_DEFAULT), concat("cannot look for '", name, "'")) > 0;
 }
 
 Handle open_group(hid_t parent, const char* name) {
@@ -276,8 +292,9 @@ Handle open_dataset(hid_t parent, const char* name, uint64_t file_size, Shape& s
         "' has chunks of more than ", kMaxChunkBytes, " bytes");
   check(dims[1] > 0 && dims[1] <= file_size / size && dims[0] <= file_size / size / dims[1], "the dataset '", name, "' claims ",
         dims[0], " rows of ", dims[1], " values, which the file cannot hold");
-  check(H5Dget_storage_size(dataset) / size >= dims[0] * dims[1], "the dataset '", name, "' claims ", dims[0],
-        " rows, more than are stored");
+  const hsize_t stored = H5Dget_storage_size(dataset);
+  if (stored == 0 && H5Eget_num(H5E_DEFAULT) > 0) fail_with_reason(what);
+  check(stored / size >= dims[0] * dims[1], "the dataset '", name, "' claims ", dims[0], " rows, more than are stored");
   shape = {dims[0], rank == 2 ? dims[1] : 0};
   return dataset;
 }

@@ -14,7 +14,7 @@
 namespace berth::data::h5 {
 
 // Returns `code` (an id, count or status) unless it says failure. Then throws Error(kBadInput): `what` and the innermost reason
-// HDF5 gives.
+// HDF5 gives; data::ReadError (files.h) where the file system did not let it read, which may pass.
 template <class Code>
 Code ok(Code code, std::string_view what);
 [[noreturn]] void fail_with_reason(std::string_view what);

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "data/files/files.h"
 #include "data/hdf5/hdf5.h"
 
 namespace berth::data {
@@ -25,7 +26,7 @@ class ColumnReader {
   std::vector<T> read(uint64_t at, uint64_t rows) const {
     std::vector<T> values(rows * std::max<uint64_t>(1, shape_.width));
     if (cache_.empty())
-      h5::read_rows(dataset_, name_.c_str(), h5::native_type<T>(), at, rows, values.data());
+      retried(kReadWaits, [&] { h5::read_rows(dataset_, name_.c_str(), h5::native_type<T>(), at, rows, values.data()); });
     else
       std::copy_n(cache_.begin() + static_cast<ptrdiff_t>(at * std::max<uint64_t>(1, shape_.width)), values.size(),
                   values.begin());

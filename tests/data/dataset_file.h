@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <numeric>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "data/check.h"
+#include "data/store/dataset.h"
 #include "data/store/writer.h"
 #include "tests/support/temp_dir.h"
 
@@ -29,6 +31,23 @@ std::string error_of(Action&& action) {
     return error.what();
   }
   return "";
+}
+
+inline std::vector<int64_t> all(const Split& split) {
+  std::vector<int64_t> samples(static_cast<size_t>(split.size()));
+  std::iota(samples.begin(), samples.end(), 0);
+  return samples;
+}
+
+// Reads everything there is; tests of damage only ask that this throws an Error or gives the right data.
+inline void read_everything(const std::filesystem::path& path) {
+  const auto dataset = Dataset::open(path);
+  for (const std::string& name : dataset->info().splits) {
+    const auto split = dataset->split(name);
+    Batch batch;
+    split->read(all(*split), batch);
+    split->rows(all(*split));
+  }
 }
 
 // Sample i of a made-up data set: 2 to 9 tokens, pairs at every third, labels of the task's shape.

@@ -22,12 +22,6 @@ using namespace testing;
 
 constexpr int kFolds = 4;
 
-std::vector<int64_t> all(const Split& split) {
-  std::vector<int64_t> samples(static_cast<size_t>(split.size()));
-  std::iota(samples.begin(), samples.end(), 0);
-  return samples;
-}
-
 Batch read_all(const Split& split) {
   Batch batch;
   split.read(all(split), batch);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "data/check.h"
+#include "launcher/placement.h"
 #include "trainer/gpu/gpu_library.h"
 
 namespace berth::launch {
@@ -25,37 +26,56 @@ TEST(ChooseThreads, ObeysTheEnvironment) {
   setenv("OMP_NUM_THREADS", "3", 1);
   EXPECT_EQ(choose_threads(*comm), 3);
   unsetenv("OMP_NUM_THREADS");
-  EXPECT_EQ(choose_threads(*comm), static_cast<int>(allowed_cores().size()));
+  EXPECT_EQ(choose_threads(*comm), static_cast<int>(whole_cores(allowed_cores()).size()));
 }
 
-TEST(ChooseGpu, TakesTheLocalRanksGpuOrTheOnlyOneShown) {
-  EXPECT_EQ(choose_gpu("auto", 0, 2, VisibleGpus{0, "", ""}), -1);
-  EXPECT_EQ(choose_gpu("cpu", 0, 2, VisibleGpus{4, "", ""}), -1);
-  EXPECT_EQ(choose_gpu("auto", 3, 4, VisibleGpus{4, "", ""}), 3);
-  EXPECT_EQ(choose_gpu("cuda", 1, 2, VisibleGpus{4, "", ""}), 1);
-  EXPECT_EQ(choose_gpu("cuda", 3, 4, VisibleGpus{1, "", ""}), 0);  // Slurm shows each task its own GPU
-  EXPECT_EQ(choose_gpu("cuda:2", 0, 1, VisibleGpus{4, "", ""}), 2);
+TEST(PlaceAmong, IsTheOnlyOneAlone) {
+  const Place place = place_among(*comm::make_local_communicator(), "0000:65:00.0 ");
+  EXPECT_EQ(place.rank, 0);
+  EXPECT_EQ(place.size, 1);
+}
+
+TEST(ChooseGpu, TakesThatOfTheRanksPlace) {
+  EXPECT_EQ(choose_gpu("auto", {0, 2}, VisibleGpus{0, "", ""}), -1);
+  EXPECT_EQ(choose_gpu("cpu", {0, 2}, VisibleGpus{4, "", ""}), -1);
+  EXPECT_EQ(choose_gpu("auto", {3, 4}, VisibleGpus{4, "", ""}), 3);
+  EXPECT_EQ(choose_gpu("cuda", {1, 2}, VisibleGpus{4, "", ""}), 1);
+  EXPECT_EQ(choose_gpu("cuda", {0, 1}, VisibleGpus{1, "", ""}), 0);
+  EXPECT_EQ(choose_gpu("cuda:2", {0, 1}, VisibleGpus{4, "", ""}), 2);
 }
 
 TEST(ChooseGpu, SaysWhatIsWrong) {
-  EXPECT_THROW(choose_gpu("cuda", 0, 1, VisibleGpus{0, "", ""}), Error);
-  EXPECT_THROW(choose_gpu("cuda", 0, 3, VisibleGpus{2, "", ""}), Error);
+  EXPECT_THROW(choose_gpu("cuda", {0, 1}, VisibleGpus{0, "", ""}), Error);
+  EXPECT_THROW(choose_gpu("cuda", {0, 3}, VisibleGpus{2, "", ""}), Error);
   for (const char* request : {"cuda:2", "cuda:", "cuda:x", "cuda:-1", "gpu", ""})
-    EXPECT_THROW(choose_gpu(request, 0, 1, VisibleGpus{2, "", ""}), Error);
+    EXPECT_THROW(choose_gpu(request, {0, 1}, VisibleGpus{2, "", ""}), Error);
 }
 
 // Never on the CPU in silence where the job was given GPUs.
 TEST(ChooseGpu, GpusThatCannotBeUsedAreAnError) {
   const VisibleGpus broken{0, "no NVIDIA driver is loaded on this host", "/dev/nvidia0"};
   try {
-    choose_gpu("auto", 0, 1, broken);
+    choose_gpu("auto", {0, 1}, broken);
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::kUsage);
     for (const char* part : {"/dev/nvidia0", "no NVIDIA driver", "--device cpu"})
       EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
   }
-  EXPECT_EQ(choose_gpu("cpu", 0, 1, broken), -1);
+  EXPECT_EQ(choose_gpu("cpu", {0, 1}, broken), -1);
+}
+
+TEST(SliceOfGpu, IsWhatTheJobWasGiven) {
+  for (const char* name : {"CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"}) unsetenv(name);
+  EXPECT_EQ(gpu::slice_of_gpu(), "");
+  setenv("NVIDIA_VISIBLE_DEVICES", "MIG-1", 1);
+  EXPECT_EQ(gpu::slice_of_gpu(), "MIG-1");
+  setenv("CUDA_VISIBLE_DEVICES", "MIG-2", 1);
+  EXPECT_EQ(gpu::slice_of_gpu(), "MIG-2");
+  unsetenv("NVIDIA_VISIBLE_DEVICES");
+  setenv("CUDA_VISIBLE_DEVICES", "0,1", 1);
+  EXPECT_EQ(gpu::slice_of_gpu(), "");
+  unsetenv("CUDA_VISIBLE_DEVICES");
 }
 
 TEST(SignOfGpus, IsWhatTheJobWasGiven) {

@@ -32,6 +32,18 @@ TEST(CoresNear, AreThoseThatSysfsNames) {
   EXPECT_TRUE(cores_near("0000:66:00.0", sysfs.path()).empty());
 }
 
+TEST(WholeCores, AreOneThreadOfEach) {
+  const test::TempDir sysfs;
+  for (const auto& [core, siblings] : {std::pair(0, "0,4"), std::pair(1, "1,5"), std::pair(4, "0,4"), std::pair(5, "1,5")}) {
+    const auto topology = sysfs.path() / ("devices/system/cpu/cpu" + std::to_string(core)) / "topology";
+    std::filesystem::create_directories(topology);
+    std::ofstream(topology / "thread_siblings_list") << siblings << "\n";
+  }
+  EXPECT_EQ(whole_cores({0, 1, 4, 5}, sysfs.path()), (std::vector<int>{0, 1}));
+  EXPECT_EQ(whole_cores({5, 4}, sysfs.path()), (std::vector<int>{0, 1}));
+  EXPECT_EQ(whole_cores({1, 7}, sysfs.path()), (std::vector<int>{1, 7}));  // nothing is said of 7
+}
+
 // Two sockets of 16 cores with two GPUs each, and four ranks that nobody has bound.
 TEST(CoresToKeep, AreNearTheGpu) {
   const RankCores first{cores(0, 31), cores(0, 15)}, second{cores(0, 31), cores(16, 31)};

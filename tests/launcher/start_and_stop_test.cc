@@ -33,12 +33,19 @@ TEST(StartedAlone, IsWhatNoLauncherHasGivenAPlace) {
     EXPECT_FALSE(started_alone(lookup({{name, "0"}}))) << name;
 }
 
-TEST(LaunchProblem, IsSrunWithoutPmi) {
+TEST(LaunchProblem, IsALauncherOfAnotherProtocol) {
   EXPECT_EQ(problem(1, {}), "");
   EXPECT_EQ(problem(4, {{"SLURM_STEP_NUM_TASKS", "4"}}), "");
   EXPECT_EQ(problem(1, {{"SLURM_STEP_NUM_TASKS", "1"}}), "");
   EXPECT_EQ(problem(1, {{"SLURM_NTASKS", "4"}}), "");  // a command in a batch script, without srun
   EXPECT_EQ(problem(1, {{"SLURM_STEP_NUM_TASKS", "2"}, {"OMPI_COMM_WORLD_SIZE", "1"}}), "");
+  EXPECT_EQ(problem(1, {{"OMPI_COMM_WORLD_SIZE", "1"}, {"PMI_SIZE", "2"}}), "");
+  EXPECT_EQ(problem(4, {{"PMI_SIZE", "4"}, {"PMI_RANK", "0"}}), "");
+  // srun's own PMI and an MPI that does not know it; another MPI's mpirun.
+  EXPECT_NE(problem(1, {{"PMI_RANK", "2"}, {"PMI_SIZE", "4"}, {"SLURM_STEP_NUM_TASKS", "4"}}).find("srun started 4 tasks"),
+            std::string::npos);
+  EXPECT_NE(problem(1, {{"PMI_RANK", "2"}, {"PMI_SIZE", "4"}}).find("4 processes were started, but MPI sees one rank"),
+            std::string::npos);
   const std::string found = problem(1, {{"SLURM_STEP_NUM_TASKS", "4"}});
   EXPECT_NE(found.find("srun started 4 tasks"), std::string::npos);
   EXPECT_NE(found.find("--mpi=pmix"), std::string::npos);

@@ -90,8 +90,9 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (device < 0 || device >= device_count()) return failed(cudaErrorInvalidDevice);
   *properties = {};
   snprintf(properties->name, sizeof properties->name, "Stand-in GPU %d", device);
+  const int place = static_cast<int>(setting("STANDIN_FIRST_GPU", 0)) + device;
   properties->uuid.bytes[0] = 42;
-  properties->uuid.bytes[1] = static_cast<char>(device);
+  properties->uuid.bytes[1] = static_cast<char>(place);
   properties->major = 9;
   properties->multiProcessorCount = 4;
   properties->warpSize = 32;
@@ -100,7 +101,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   properties->maxThreadsPerMultiProcessor = 2048;
   properties->sharedMemPerBlock = 48 << 10;
   properties->sharedMemPerBlockOptin = 227 << 10;
-  properties->pciBusID = device + 1;
+  properties->pciBusID = place + 1;
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {

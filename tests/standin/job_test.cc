@@ -12,10 +12,6 @@ namespace fs = std::filesystem;
 
 std::string cpu_program() { return BERTH_BINARY_DIR "/berth"; }
 
-constexpr const char* kOptions =
-    "--global-batch-size 12 --save-strategy no --ignore-mismatched-sizes --max-steps 8 "
-    "--ddp-bucket-cap-mb 0.02 ";  // several buckets, reduced while backward goes on
-
 // Memory that 64 samples do not fit into, and some do: 32 are the products' workspace.
 constexpr const char* kSmallMb = "40";
 
@@ -123,89 +119,6 @@ TEST_F(StandinJob, TracesTheStreams) {
   }
 }
 
-nlohmann::json state_of(const std::string& folder) {
-  return nlohmann::json::parse(read_bytes(folder + "/trainer_state.json"))["berth"];
-}
-
-// A task and an option.
-class ElevenBits : public StandinJob, public testing::WithParamInterface<std::pair<const char*, const char*>> {};
-
-// Rounding to 11 bits moves a loss of the first steps by less than this share of it; bf16's 8 bits move it by up to 2e-3.
-TEST_P(ElevenBits, MoveALossALittle) {
-  constexpr double kTolerance = 3e-4;
-  const auto [task, option] = GetParam();
-  const std::string full = std::string(task) + option + "_fp32", rounded = std::string(task) + option,
-                    options = kOptions + ("--data " + at(std::string(task) + ".h5 "));
-  for (const JobResult& result : {train(full, options, 2), train(rounded, options + option, 2)})
-    ASSERT_EQ(result.exit_code, 0) << result.err;
-  const auto near = losses(at(rounded)), wanted = losses(at(full));
-  ASSERT_EQ(near.size(), wanted.size());
-  EXPECT_NE(near, wanted);
-  for (const auto& [step, loss] : wanted) EXPECT_NEAR(near.at(step), loss, kTolerance * loss) << "step " << step;
-}
-INSTANTIATE_TEST_SUITE_P(Tasks, ElevenBits,
-                         testing::Values(std::pair("data", "--fp16"), std::pair("ner", "--fp16"), std::pair("mlm", "--fp16"),
-                                         std::pair("data", "--tf32")));
-
-// Two samples a step and targets of up to 2.5: times the first scale, 65536, the gradient of the outputs is beyond fp16.
-constexpr const char* kOverflowing =
-    "--fp16 --global-batch-size 2 --ignore-mismatched-sizes --ddp-bucket-cap-mb 0.02 --max-steps 12 --save-steps 5 ";
-
-TEST_F(StandinJob, WhatOverflowsIsSkippedAndTheScaleIsKeptInTheCheckpoint) {
-  const std::string options = kOverflowing + ("--data " + at("regression.h5"));
-  const JobResult whole = train("overflows", options, 2);
-  ASSERT_EQ(whole.exit_code, 0) << whole.err;
-  EXPECT_NE(whole.err.find("step 1 overflowed in fp16 with the loss scale 65536; skipped, the scale is now 32768"),
-            std::string::npos)
-      << whole.err;
-  const auto state = state_of(at("overflows")), early = state_of(at("overflows") + "/checkpoint-5");
-  const int64_t overflowed = state["overflowed_steps"];
-  EXPECT_GE(overflowed, 1);
-  EXPECT_EQ(state["optimizer_steps"], 12 - overflowed);
-  EXPECT_EQ(state["loss_scale"]["scale"], 65536 >> overflowed);
-  EXPECT_LT(early["loss_scale"]["scale"], 65536);
-  EXPECT_EQ(nlohmann::json::parse(read_bytes(at("overflows") + "/train_results.json"))["train_overflowed_steps"], overflowed);
-  for (const auto& [step, loss] : losses(at("overflows"))) EXPECT_TRUE(std::isfinite(loss)) << step;
-
-  EXPECT_NE(train("goes_on", options, 2, {{"BERTH_FAILPOINT", "step@8"}}).exit_code, 0);
-  const JobResult again = train("goes_on", options, 2);
-  ASSERT_EQ(again.exit_code, 0) << again.err;
-  EXPECT_EQ(state_of(at("goes_on"))["loss_scale"], state["loss_scale"]);
-  EXPECT_EQ(losses(at("goes_on")), losses(at("overflows")));
-  for (const char* file : {"/model.safetensors", "/checkpoint-10/optimizer.safetensors"})
-    EXPECT_TRUE(read_bytes(at("goes_on") + file) == read_bytes(at("overflows") + file)) << file;
-}
-
-TEST_F(StandinJob, ARunKeepsItsPrecision) {
-  const std::string options = std::string(kOptions) + "--save-strategy steps --save-steps 1 ";
-  EXPECT_NE(train("precise", options + "--tf32", 1, {{"BERTH_FAILPOINT", "step@3"}}).exit_code, 0);
-  const JobResult other = train("precise", options + "--fp16");
-  EXPECT_EQ(other.exit_code, 2);
-  EXPECT_NE(other.err.find("--fp16 false, now true; --tf32 true, now false"), std::string::npos) << other.err;
-  for (const char* option : {"--fp16", "--tf32"}) {
-    const JobResult on_cpu = train("on_cpu", kOptions + std::string(option) + " --device cpu");
-    EXPECT_EQ(on_cpu.exit_code, 2);
-    EXPECT_NE(on_cpu.err.find(option + std::string(" needs a GPU")), std::string::npos) << on_cpu.err;
-    EXPECT_FALSE(fs::exists(at("on_cpu")));
-  }
-}
-
-TEST_F(StandinJob, EvaluatesAndPredictsInFp16) {
-  const JobResult trained =
-      train("evaluated", std::string(kOptions) + "--fp16 --eval-strategy steps --eval-steps 8 --data " + at("data.h5"), 2);
-  ASSERT_EQ(trained.exit_code, 0) << trained.err;
-  const auto loss_in = [&](const std::string& more) {
-    const JobResult result = run_berth("evaluate --model " + at("evaluated") + " --data " + at("data.h5") + more, 2);
-    EXPECT_EQ(result.exit_code, 0) << result.err;
-    return nlohmann::json::parse(result.out)["eval_loss"].get<double>();
-  };
-  const double full = loss_in(""), half = loss_in(" --fp16");
-  EXPECT_NE(half, full);
-  EXPECT_NEAR(half, full, 1e-3 * full);
-  EXPECT_EQ(nlohmann::json::parse(read_bytes(at("evaluated") + "/eval_results.json"))["eval_loss"], half);
-  EXPECT_EQ(run_berth("predict --fp16 --model " + at("evaluated") + " --text \"ban bas\"").exit_code, 0);
-}
-
 TEST_F(StandinJob, RecordsTheGpuAndTheMostOfItsMemory) {
   const JobResult result = train("recorded", kOptions, 2);
   ASSERT_EQ(result.exit_code, 0) << result.err;
@@ -257,7 +170,7 @@ TEST_F(StandinJob, SharedMomentsGoWithOtherOptions) {
   const auto whole = losses(at("others0")), shared = losses(at("others1"));
   ASSERT_EQ(whole.size(), shared.size());
   for (const auto& [step, loss] : whole) EXPECT_NEAR(shared.at(step), loss, 3e-4 * std::abs(loss)) << "step " << step;
-  const auto before = state_of(at("others0")), after = state_of(at("others1"));
+  const auto before = own_state(at("others0")), after = own_state(at("others1"));
   EXPECT_GE(after["overflowed_steps"], 1);
   for (const char* key : {"overflowed_steps", "optimizer_steps", "loss_scale"}) EXPECT_EQ(after[key], before[key]) << key;
 }
@@ -402,6 +315,43 @@ TEST_F(StandinJob, MoreRanksThanGpusAreRefused) {
   const JobResult result = train("crowded", kOptions, 3, {{"STANDIN_GPUS", "2"}});
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_NE(result.err.find("3 ranks on this host, but 2 GPUs"), std::string::npos) << result.err;
+}
+
+// Which neither NCCL nor MPI would say of it: NCCL connects the ranks in its first call, and none returns from it.
+TEST_F(StandinJob, ANetworkThatDoesNotConnectEndsTheJob) {
+  const JobResult result = train("unconnected", kOptions + std::string("--ddp-timeout 3"), 3, {{"STANDIN_NCCL_STALL", "all:0"}});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_NE(result.err.find("waits in vain for broadcast (NCCL, which connects the ranks for it)"), std::string::npos)
+      << result.err;
+}
+
+TEST_F(StandinJob, ARankWithoutAGpuIsNamed) {
+  const JobResult result = train(
+      "mixed", kOptions, 3, {.first = 1, .last = 1, .of_ranks = "env CUDA_VISIBLE_DEVICES= ", .of_others = "", .of_job = ""});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_NE(result.err.find("computes on a GPU, and rank 1 on host "), std::string::npos) << result.err;
+}
+
+// Two of a host see its first two GPUs, the third one its next ones.
+TEST_F(StandinJob, RanksThatSeeDifferentGpusTakeTheirs) {
+  const auto seeing = [](const char* first) { return concat("env STANDIN_GPUS=2 STANDIN_FIRST_GPU=", first, " "); };
+  const JobResult result =
+      train("bound", kOptions, 3, {.first = 2, .last = 2, .of_ranks = seeing("2"), .of_others = seeing("0"), .of_job = ""});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const JobResult same =
+      train("shared", kOptions, 3, {.first = 2, .last = 2, .of_ranks = seeing("1"), .of_others = seeing("0"), .of_job = ""});
+  EXPECT_EQ(same.exit_code, 2);
+  EXPECT_NE(same.err.find("rank 1 and rank 2 on host "), std::string::npos) << same.err;
+  EXPECT_NE(same.err.find(" both compute on GPU 0000:02:00.0: start at most one rank per GPU"), std::string::npos) << same.err;
+}
+
+TEST_F(StandinJob, TrialsDoNotShareAGpu) {
+  const JobResult result =
+      run_berth("sweep --model " + at("model") + " --data " + at("data.h5") + " --output-dir " + at("crowded_sweep") +
+                    " --search learning-rate=1e-4,1e-3 --eval-strategy epoch --max-steps 2",
+                2, {{"STANDIN_GPUS", "1"}});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_NE(result.err.find("2 ranks on this host, but 1 GPU"), std::string::npos) << result.err;
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 // (fp32) are added in the order of ranks, so all ranks get the same bits. https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/api/
 //
 //   STANDIN_NCCL_DELAY_US=n          each collective takes so much longer
-//   STANDIN_NCCL_STALL=rank:n        the rank's call that starts its n-th collective (from 0) does not return
+//   STANDIN_NCCL_STALL=rank:n        the rank's call that starts its n-th collective (from 0) does not return; all:n, of every rank
 //   STANDIN_NCCL_HANG=rank:n         the call returns, and the collective never ends
 //   STANDIN_NCCL_ERROR=rank:n        it fails, as NCCL reports it: later
 #include <fcntl.h>
@@ -65,7 +65,7 @@ struct ncclComm {
   unsigned char* chunk(int of) const { return reinterpret_cast<unsigned char*>(meeting) + kHeader + of * kChunk; }
   // Returns when all ranks have come, false once this one is aborted.
   bool meet();
-  // The setting `name` is rank:n, of this rank and this collective.
+  // The setting `name` is rank:n, of this rank and this collective, or all:n.
   bool is_set(const char* name, long collective) const;
   // Begins the next collective as the settings want; false if it is to end here.
   bool begin();
@@ -75,8 +75,10 @@ bool ncclComm::is_set(const char* name, long collective) const {
   const char* const value = std::getenv(name);
   int of_rank = -1;
   long n = -1;
-  if (value && sscanf(value, "%d:%ld", &of_rank, &n) != 2) fault(name, "=", value, ": expected rank:collective");
-  return value && of_rank == rank && n == collective;
+  if (!value) return false;
+  if (sscanf(value, "all:%ld", &n) == 1) return n == collective;
+  if (sscanf(value, "%d:%ld", &of_rank, &n) != 2) fault(name, "=", value, ": expected rank:collective, or all:collective");
+  return of_rank == rank && n == collective;
 }
 
 bool ncclComm::meet() {

@@ -15,6 +15,14 @@ inline constexpr const char* kTasks[] = {"data",   "documents", "choices", "next
 // <task>.h5 for each of kTasks, and model/.
 class StandinJob : public TinyJob {
  protected:
+  static constexpr const char* kOptions =
+      "--global-batch-size 12 --save-strategy no --ignore-mismatched-sizes --max-steps 8 "
+      "--ddp-bucket-cap-mb 0.02 ";  // several buckets, reduced while backward goes on
+
+  // Two samples a step and targets of up to 2.5: times the first scale, 65536, the gradient of the outputs is beyond fp16.
+  static constexpr const char* kOverflowing =
+      "--fp16 --global-batch-size 2 --ignore-mismatched-sizes --ddp-bucket-cap-mb 0.02 --max-steps 12 --save-steps 5 ";
+
   static void SetUpTestSuite() {
     ASSERT_NE(std::getenv("BERTH_PROGRAM"), nullptr) << "run by ctest, which says what the GPU program is";
     TinyJob::SetUpTestSuite();

@@ -74,6 +74,10 @@ std::string history(const fs::path& checkpoint) {
   return lines(nlohmann::json::parse(read_bytes(checkpoint / "trainer_state.json")).at("log_history"));
 }
 
+nlohmann::json own_state(const fs::path& folder) {
+  return nlohmann::json::parse(read_bytes(folder / "trainer_state.json"))["berth"];
+}
+
 std::map<std::string, int> traced_spans(const std::filesystem::path& run) {
   const nlohmann::json trace = nlohmann::json::parse(read_bytes(run / "trace.json"));
   std::map<std::pair<int, int>, std::string> lanes;

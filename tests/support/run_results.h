@@ -26,6 +26,8 @@ std::vector<std::string> differences(const RunResults& run, const RunResults& ot
 std::string curve(const std::filesystem::path& run);
 // What a checkpoint remembers of the run's log, a line each.
 std::string history(const std::filesystem::path& checkpoint);
+// What berth alone keeps in the trainer_state.json of a run or checkpoint.
+nlohmann::json own_state(const std::filesystem::path& folder);
 // How many spans trace.json has of each kind: "rank lane: name". Throws where one of sums has no bytes.
 std::map<std::string, int> traced_spans(const std::filesystem::path& run);
 // Of the checkpoint-<step> in a run folder, ascending.

@@ -11,6 +11,7 @@
 #include "trainer/kernels/cpu_kernels.h"
 #include "trainer/model/flops.h"
 #include "trainer/model/heads.h"
+#include "trainer/model/out_of_memory.h"
 
 namespace berth::train {
 namespace {
@@ -314,6 +315,13 @@ TEST(DeviceBatch, HoldsWhatTheHostKnows) {
   EXPECT_EQ(batch.max_seqlen, std::max(host.cu_seqlens[1], host.cu_seqlens[2] - host.cu_seqlens[1]));
   for (const at::Tensor& tensor : {batch.sequence_ids, batch.input_ids, batch.labels, batch.targets})
     EXPECT_EQ(reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) % 64, 0u);
+}
+
+TEST(OutOfMemory, IsWhatTheAllocatorSaysAndWhatItFailsOnOnASliceOfAGpu) {
+  const c10::SourceLocation here{__func__, __FILE__, __LINE__};
+  EXPECT_TRUE(is_out_of_memory(c10::OutOfMemoryError(here, "CUDA out of memory. Tried to allocate 2.00 GiB.")));
+  EXPECT_TRUE(is_out_of_memory(c10::Error(here, "NVML_SUCCESS == r INTERNAL ASSERT FAILED at CUDACachingAllocator.cpp")));
+  EXPECT_FALSE(is_out_of_memory(c10::Error(here, "CUDA error: an illegal memory access was encountered")));
 }
 
 // Counted by hand: a layer has 4 x 64 x 64 + 2 x 64 x 128 = 32768 elements of matrices.

@@ -1,6 +1,7 @@
 #include "trainer/checkpoint/run_owner.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -121,7 +122,12 @@ enum class Verdict { kDead, kAlive, kUnknown };
 
 Verdict judge(const OwnerIdentity& owner, const OwnerIdentity& me) {
   const bool same_processes = owner.host == me.host && owner.boot_id == me.boot_id && owner.pid_namespace == me.pid_namespace;
-  if (same_processes) return start_ticks_of(owner.pid) == owner.start_ticks ? Verdict::kAlive : Verdict::kDead;
+  if (same_processes) {
+    const uint64_t ticks = start_ticks_of(owner.pid);
+    // Another user's process, which /proc may hide (hidepid).
+    if (ticks == 0 && ::kill(static_cast<pid_t>(owner.pid), 0) != 0 && errno == EPERM) return Verdict::kUnknown;
+    return ticks == owner.start_ticks ? Verdict::kAlive : Verdict::kDead;
+  }
   const bool requeued =
       !me.slurm_job_id.empty() && owner.slurm_job_id == me.slurm_job_id && owner.slurm_restarts < me.slurm_restarts;
   return requeued ? Verdict::kDead : Verdict::kUnknown;
@@ -198,6 +204,8 @@ void take(const fs::path& run, const fs::path& written, const fs::path& path, co
           const OwnerOptions& options) {
   constexpr int kMostAttempts = 100;
   for (int i = 0; i < kMostAttempts; ++i) {
+    // Taken after all, where a network file system lost the answer and asked again.
+    if (const auto record = i > 0 ? read_record(path) : std::nullopt; record && record->text == to_text(me)) return;
     const auto stale = stale_record(run, path, me, options);
     if (stale ? take_over(written, path, *stale) : take_free(written, path)) return;
   }

@@ -33,6 +33,9 @@ const Library* load_library(const std::string& version, std::string& why);
 // Where load_library() would find it; empty if nowhere. Loads nothing.
 std::filesystem::path find_library();
 
+// The part of a GPU (MIG) that this process was given, as CUDA_VISIBLE_DEVICES or NVIDIA_VISIBLE_DEVICES name it: "MIG-…"; empty if it is no part.
+std::string slice_of_gpu();
+
 // What numbers and memory depend on, where the environment does not say it: NCCL's rings, whose order of sums does not change with the
 // size of a message (NCCL_ALGO), and memory that grows in place, which lengths that change fragment less (PYTORCH_CUDA_ALLOC_CONF).
 // Not CUBLAS_WORKSPACE_CONFIG: products run on one stream, with a workspace of their own, which is all that the same bits need; and where

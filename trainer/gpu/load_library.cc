@@ -47,11 +47,17 @@ std::filesystem::path find_library() {
   return {};
 }
 
+std::string slice_of_gpu() {
+  for (const char* name : {"CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"})
+    if (environment(name).starts_with("MIG-")) return environment(name);
+  return "";
+}
+
 void set_environment() {
   setenv("NCCL_ALGO", "Ring", 0);
   // libtorch 2.15 asks NVML before it lets memory grow, and calls a null pointer where there is none, as in containers without the driver's
-  // "utility" libraries.
-  if (environment("PYTORCH_ALLOC_CONF").empty() && dlopen("libnvidia-ml.so.1", RTLD_LAZY))
+  // "utility" libraries. Of a slice NVML tells nothing, which is an internal error there.
+  if (environment("PYTORCH_ALLOC_CONF").empty() && slice_of_gpu().empty() && dlopen("libnvidia-ml.so.1", RTLD_LAZY))
     setenv("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True", 0);
 }
 

@@ -1,6 +1,7 @@
 #include "trainer/model/out_of_memory.h"
 
 #include <algorithm>
+#include <string_view>
 
 #include "data/check.h"
 #include "data/words.h"
@@ -21,11 +22,17 @@ std::string allocator_says(const c10::Error& error) {
 
 }  // namespace
 
+bool is_out_of_memory(const c10::Error& error) {
+  return dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
+         std::string_view(error.what_without_backtrace()).find("NVML_SUCCESS ==") != std::string_view::npos;
+}
+
 void with_memory_for(const std::function<std::string()>& what, const std::function<std::string()>& advice,
                      const std::function<void()>& work) {
   try {
     work();
-  } catch (const c10::OutOfMemoryError& error) {
+  } catch (const c10::Error& error) {
+    if (!is_out_of_memory(error)) throw;
     fail(ExitCode::kUsage, "the GPU's memory does not suffice for ", what(), ": ", advice(), ". ", allocator_says(error));
   }
 }

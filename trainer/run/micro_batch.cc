@@ -12,6 +12,7 @@
 #include "trainer/comm/agree.h"
 #include "trainer/model/device_batch.h"
 #include "trainer/model/device_memory.h"
+#include "trainer/model/out_of_memory.h"
 #include "trainer/run/step_data.h"
 
 namespace berth::train {
@@ -86,7 +87,8 @@ std::optional<int64_t> try_micro_batch(const ModelInstance& model, const TrainOp
   try {
     try_pass(model, options, batch, device);
     bytes = device_memory(device).peak - held;
-  } catch (const c10::OutOfMemoryError&) {
+  } catch (const c10::Error& error) {
+    if (!is_out_of_memory(error)) throw;
     bytes.reset();
     clear_gradients(model);
   }

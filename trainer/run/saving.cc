@@ -40,6 +40,16 @@ std::string told(const std::string& error) {
   return error;
 }
 
+// What nobody needs any more and cannot be removed now is no reason to end a run.
+template <class Action>
+void tidy(const Action& remove) {
+  try {
+    remove();
+  } catch (const std::exception& error) {
+    BOOST_LOG_TRIVIAL(warning) << "old checkpoints were left where they are: " << as_error(error).what();
+  }
+}
+
 // The checkpoint that rotation spares.
 std::optional<int64_t> spared(const RunState& state) {
   return state.kept.step > 0 ? std::optional(state.kept.step) : std::nullopt;
@@ -177,6 +187,10 @@ bool Saving::settle() {
   return error.empty();
 }
 
+bool Saving::is_writing() const {
+  return writing_.valid() && writing_.wait_for(std::chrono::seconds(0)) != std::future_status::ready;
+}
+
 double Saving::seconds_since_checkpoint() const { return seconds_since(last_); }
 
 bool Saving::best_is_wanted() {
@@ -263,7 +277,7 @@ void Saving::load_best() {
 void Saving::write_final_model() const {
   folder_.check_still_owner();
   // Of a job that was killed after its last save.
-  rotate_checkpoints(options_.output_dir, options_.eval_save.save_total_limit, spared(setup_.state));
+  tidy([&] { rotate_checkpoints(options_.output_dir, options_.eval_save.save_total_limit, spared(setup_.state)); });
   try {
     write_model(options_.output_dir, weights());
     data::sync_folder(options_.output_dir);
@@ -274,29 +288,33 @@ void Saving::write_final_model() const {
         ExitCode::kInternal, error.what(),
         "; the final model is not complete: start the same command again when this works, it goes on from the newest checkpoint");
   }
-  remove_checkpoints(options_.output_dir, earlier_stops(setup_.state));
-  remove_superseded(options_.output_dir, {setup_.state.started_from, setup_.state.kept.checkpoint});
+  tidy([&] {
+    remove_checkpoints(options_.output_dir, earlier_stops(setup_.state));
+    remove_superseded(options_.output_dir, {setup_.state.started_from, setup_.state.kept.checkpoint});
+  });
 }
 
 std::string Saving::write(const Content& content) const {
   const auto began = Clock::now();
   std::optional<HostTensors> moments;
   if (content.with_moments) moments.emplace(content.moments);
-  std::string error = no_room(options_.output_dir, bytes_of(content.weights) + bytes_of(content.moments));
-  if (!error.empty()) return told(concat(checkpoint_name(content.step), " was not saved: ", error));
+  // Only told: what a file system says is free is not always what may be written (soft quotas).
+  const std::string room = no_room(options_.output_dir, bytes_of(content.weights) + bytes_of(content.moments));
   sync_log(options_);
-  error =
+  const std::string error =
       save_checkpoint(options_.output_dir, {.step = content.step,
                                             .write_model = [&](const fs::path& to) { return write_model(to, content.weights); },
                                             .optimizer = moments ? std::optional(moments->views()) : std::nullopt,
                                             .trainer_state = content.state});
-  if (!error.empty()) return told(error);
+  if (!error.empty()) return told(room.empty() ? error : concat(error, "; ", room));
   write_seconds_ = seconds_since(began);
   BOOST_LOG_TRIVIAL(info) << "saved " << (options_.output_dir / checkpoint_name(content.step)).string()
                           << (content.why.empty() ? "" : concat(" (", content.why, ")")) << " in " << rounded(write_seconds_)
                           << " s, for which training stood still for " << rounded(stood_still_) << " s";
-  remove_checkpoints(options_.output_dir, content.replaced);
-  rotate_checkpoints(options_.output_dir, options_.eval_save.save_total_limit, content.spared);
+  tidy([&] {
+    remove_checkpoints(options_.output_dir, content.replaced);
+    rotate_checkpoints(options_.output_dir, options_.eval_save.save_total_limit, content.spared);
+  });
   return "";
 }
 

@@ -38,6 +38,7 @@ class Saving {
   // Rank 0: what a checkpoint takes of the disk, and how long the last one took from its begin to the disk (0: there was none).
   uint64_t checkpoint_bytes() const;
   double seconds_of_last_write() const { return write_seconds_; }
+  bool is_writing() const;  // rank 0
   // Whether --save-strategy best or --load-best-model-at-end asks for a checkpoint now: it would be the best one there is. A collective
   // call.
   bool best_is_wanted();

@@ -28,11 +28,17 @@ void TimeLimit::saw_step(double seconds) {
 
 void TimeLimit::saw_evaluation(double seconds) { evaluation_ = std::max(seconds, kFading * evaluation_); }
 
-void TimeLimit::saw_save(double seconds) { save_ = seconds; }
+void TimeLimit::saw_save(double seconds) {
+  if (seconds == last_save_) return;
+  save_ = last_save_ == 0 ? seconds : std::max(seconds, kFading * save_);
+  last_save_ = seconds;
+}
 
-double TimeLimit::margin(bool evaluates) const { return kSafety * (step_ + save_ + (evaluates ? evaluation_ : 0)) + kAtLeast; }
+double TimeLimit::margin(Ahead ahead) const {
+  return kSafety * (step_ + (ahead.other_save ? 2 : 1) * save_ + (ahead.evaluation ? evaluation_ : 0)) + kAtLeast;
+}
 
-bool TimeLimit::reached(double now, bool evaluates) const { return end_ && *end_ - now < margin(evaluates); }
+bool TimeLimit::reached(double now, Ahead ahead) const { return end_ && *end_ - now < margin(ahead); }
 
 std::string TimeLimit::forecast(double now, int64_t steps_left) {
   if (!end_ || told_ || steps_ == 0) return "";
@@ -40,10 +46,12 @@ std::string TimeLimit::forecast(double now, int64_t steps_left) {
   if (steps_ < kStepsToTell || now - first_step_ < kSecondsToTell) return "";
   told_ = true;
   const double a_step = (now - first_step_) / static_cast<double>(steps_ - 1);
-  const double left = std::max(0.0, *end_ - now - margin(true)), needed = a_step * static_cast<double>(steps_left);
+  const double left = std::max(0.0, *end_ - now - margin({.evaluation = true})),
+               needed = a_step * static_cast<double>(steps_left);
   if (needed <= left) return "this job has the time to finish";
   const auto in_time = static_cast<int64_t>(left / a_step);
-  const double of_another = std::max(1.0, *end_ - first_step_ - margin(true));  // its start takes as long as this one's
+  const double of_another =
+      std::max(1.0, *end_ - first_step_ - margin({.evaluation = true}));  // its start takes as long as this one's
   const auto jobs = static_cast<int64_t>(std::ceil((needed - left) / of_another));
   return concat("this job has the time for about ", in_time, " of the ", counted(steps_left, "step"), " that are left: about ",
                 counted(jobs, "more job"), " of its length ", jobs == 1 ? "is" : "are", " needed");

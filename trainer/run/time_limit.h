@@ -19,22 +19,26 @@ class TimeLimit {
 
   void saw_step(double seconds);
   void saw_evaluation(double seconds);
-  void saw_save(double seconds);  // from its begin to when it is on disk
+  void saw_save(double seconds);  // of the last one, from its begin to when it is on disk; any number of times
 
-  // Whether another step, and an evaluation if `evaluates`, might leave too little time for a checkpoint: half as much again as the
-  // slowest lately, and a second.
-  bool reached(double now, bool evaluates) const;
+  // What may come before a job's end beside a step and a checkpoint.
+  struct Ahead {
+    bool evaluation = false;
+    bool other_save = false;  // one is being written, which the last one waits for
+  };
+  // Whether another step, and what is ahead, might leave too little time for a checkpoint: half as much again as the slowest lately, and a second.
+  bool reached(double now, Ahead ahead) const;
 
   // Once, when enough steps were seen to say so: whether the job will finish the steps that are left, or how many more of its length
   // are needed. "" before and after.
   std::string forecast(double now, int64_t steps_left);
 
  private:
-  double margin(bool evaluates) const;
+  double margin(Ahead ahead) const;
 
   std::optional<double> end_;
   double first_step_ = 0;
-  double step_ = 0, evaluation_ = 0, save_ = 0;
+  double step_ = 0, evaluation_ = 0, save_ = 0, last_save_ = 0;
   int64_t steps_ = 0;
   bool told_ = false;
 };

@@ -203,7 +203,9 @@ bool TrainLoop::time_is_up(const TrainStep& train_step) {
   const double now = seconds_of(Clock::now());
   if (const std::string told = limit_->forecast(now, state_.horizon.total_steps - state_.global_step); !told.empty())
     BOOST_LOG_TRIVIAL(info) << told;
-  if (!limit_->reached(now, plan_.eval_due(state_.global_step + train_step.under_way() + 1, options_.eval_save))) return false;
+  const int64_t next = state_.global_step + train_step.under_way() + 1;
+  if (!limit_->reached(now, {.evaluation = plan_.eval_due(next, options_.eval_save), .other_save = saving_.is_writing()}))
+    return false;
   BOOST_LOG_TRIVIAL(info) << "the job's time is nearly up: it saves and stops";
   return true;
 }

@@ -11,22 +11,26 @@ TEST(TimeLimitTest, LeavesTimeForAStepAnEvaluationAndACheckpoint) {
   TimeLimit limit(1000, 100'000'000);  // two seconds on a slow disk
   for (int step = 0; step < 5; ++step) limit.saw_step(2);
   limit.saw_evaluation(10);
-  EXPECT_FALSE(limit.reached(992.9, false));
-  EXPECT_TRUE(limit.reached(993.1, false)) << "1.5 * (2 + 2) + 1 seconds";
-  EXPECT_TRUE(limit.reached(978.1, true)) << "1.5 * (2 + 2 + 10) + 1 seconds";
-  EXPECT_FALSE(limit.reached(977.9, true));
+  EXPECT_FALSE(limit.reached(992.9, {}));
+  EXPECT_TRUE(limit.reached(993.1, {})) << "1.5 * (2 + 2) + 1 seconds";
+  EXPECT_TRUE(limit.reached(978.1, {.evaluation = true})) << "1.5 * (2 + 2 + 10) + 1 seconds";
+  EXPECT_FALSE(limit.reached(977.9, {.evaluation = true}));
   limit.saw_save(20);
-  EXPECT_TRUE(limit.reached(966.1, false)) << "1.5 * (2 + 20) + 1 seconds";
-  EXPECT_FALSE(TimeLimit({}, 1 << 30).reached(1e9, true));
+  EXPECT_TRUE(limit.reached(966.1, {})) << "1.5 * (2 + 20) + 1 seconds";
+  EXPECT_TRUE(limit.reached(936.1, {.other_save = true})) << "1.5 * (2 + 2 * 20) + 1 seconds";
+  EXPECT_FALSE(limit.reached(935.9, {.other_save = true}));
+  for (int look = 0; look < 3; ++look) limit.saw_save(10);
+  EXPECT_TRUE(limit.reached(969.1, {})) << "1.5 * (2 + 0.9 * 20) + 1 seconds: shared disks differ from save to save";
+  EXPECT_FALSE(TimeLimit({}, 1 << 30).reached(1e9, {.evaluation = true}));
 }
 
 TEST(TimeLimitTest, ASlowStepIsRemembered) {
   TimeLimit limit(100, 0);
   limit.saw_step(10);
   limit.saw_step(1);
-  EXPECT_TRUE(limit.reached(100 - 1.5 * 9, false)) << "nine tenths of it count for the next one";
+  EXPECT_TRUE(limit.reached(100 - 1.5 * 9, {})) << "nine tenths of it count for the next one";
   for (int step = 0; step < 50; ++step) limit.saw_step(1);
-  EXPECT_FALSE(limit.reached(100 - 1.5 * 9, false));
+  EXPECT_FALSE(limit.reached(100 - 1.5 * 9, {}));
 }
 
 std::string forecast_of(double end, int64_t steps) {

@@ -256,7 +256,9 @@ Ticket MpiCommunicator::start_all_gather(const at::Tensor& tensor) {
   check_internal(tensor.is_contiguous() && tensor.is_cpu() && tensor.numel() % size() == 0,
                  "all-gather needs a contiguous CPU tensor, in equal parts");
   if (nodes_ == size() && size() > 1) return start(tensor, {}, What::kGather);
-  host_.all_gather(tensor.data_ptr(), tensor.nbytes() / static_cast<size_t>(size()));
+  const size_t part = tensor.nbytes() / static_cast<size_t>(size());
+  for (int root = 0; root < size(); ++root)
+    host_.broadcast(static_cast<std::byte*>(tensor.data_ptr()) + static_cast<size_t>(root) * part, part, root);
   return started_ - 1;
 }
 

@@ -91,18 +91,6 @@ void MpiHost::broadcast(void* data, size_t bytes, int root, MPI_Comm comm) {
   }
 }
 
-void MpiHost::all_gather(void* data, size_t bytes_of_a_part) {
-  if (bytes_of_a_part * static_cast<size_t>(size_) > message_bytes_) {
-    for (int root = 0; root < size_; ++root)
-      broadcast(static_cast<char*>(data) + static_cast<size_t>(root) * bytes_of_a_part, bytes_of_a_part, root);
-    return;
-  }
-  roll_call_->enter("all-gather");
-  MPI_Request request;
-  BERTH_MPI(MPI_Iallgather(MPI_IN_PLACE, 0, MPI_BYTE, data, static_cast<int>(bytes_of_a_part), MPI_BYTE, comm_, &request));
-  complete(request, "all-gather");
-}
-
 void MpiHost::broadcast(std::string& bytes, int root) {
   int64_t size = static_cast<int64_t>(bytes.size());
   broadcast(&size, sizeof size, root);

@@ -41,8 +41,6 @@ class MpiHost {
   void broadcast(void* data, size_t bytes, int root) { broadcast(data, bytes, root, comm_); }
   // Among the ranks of `comm`, in which `root` is counted; the others, for which it is MPI_COMM_NULL, make the call, too.
   void broadcast(void* data, size_t bytes, int root, MPI_Comm comm);
-  // Each rank brings the rank()-th of size() parts of so many bytes and gets the others.
-  void all_gather(void* data, size_t bytes_of_a_part);
   void broadcast(std::string& bytes, int root);
   std::vector<std::string> gather(const std::string& bytes, int root);
   void barrier();

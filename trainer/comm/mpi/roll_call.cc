@@ -167,7 +167,7 @@ std::string RollCall::describe(const std::vector<Position>& positions) const {
     }
   }
   if (behind > kMostNamed) text += concat("\n  and ", counted(behind - kMostNamed, "more rank"));
-  if (!behind) text = "\n  all ranks arrived: the network or the MPI library is stuck";
+  if (!behind) text = "\n  all ranks arrived: the network, MPI or NCCL is stuck";
   return text;
 }
 

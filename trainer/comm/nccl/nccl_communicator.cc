@@ -1,8 +1,9 @@
 // Communicator for CUDA tensors over NCCL; host collectives go to the communicator it is given.
 //
 // Reductions run on a stream of their own, ordered by events: they wait for what the caller's stream had computed when they were
-// started, and wait() lets the caller's stream wait for them, so the host never blocks here. A thread looks at what is under way:
-// an error that NCCL reports later, or a reduction that takes longer than the time-out, ends the job.
+// started, and wait() lets the caller's stream wait for them. The host blocks only in a kind of collective's first call, in which NCCL
+// connects the ranks. A thread looks at what is under way: an error that NCCL or CUDA reports later, or a collective that takes longer
+// than the time-out, ends the job.
 //
 // ncclCommDestroy synchronises with the other ranks, which a destructor must not do: as MPI's, NCCL's communicator lasts until
 // the process ends.
@@ -23,6 +24,7 @@
 #include <fstream>
 #include <iostream>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -110,13 +112,13 @@ class NcclCommunicator final : public Communicator {
     RunningTime::Clock::duration start;  // running_ when it was enqueued
   };
 
-  void check_one_gpu_each() const;
   // Elements of a part of the tensor.
   int64_t part_of(const at::Tensor& tensor) const;
   // Calls NCCL through `call(stream)` after what the current stream holds.
   template <class Call>
   Ticket enqueue(const char* name, const at::Tensor& tensor, const Call& call);
   void look_after_jobs();
+  void end_what_hangs();
   void end_on_error();
   void stop_thread();
 
@@ -131,6 +133,11 @@ class NcclCommunicator final : public Communicator {
   ncclComm_t comm_ = nullptr;  // null until NCCL has connected the ranks; then it stays
   std::condition_variable wake_;
   std::deque<Job> jobs_;  // in order; those that are done go from the front
+  struct Entered {
+    const char* name;
+    RunningTime::Clock::duration start;
+  };
+  std::optional<Entered> call_;  // of NCCL, which has not returned yet
   bool stop_ = false;
   std::thread thread_;
 };
@@ -141,7 +148,6 @@ NcclCommunicator::NcclCommunicator(std::unique_ptr<Communicator> host, const Com
       timeout_seconds_(options.timeout_seconds),
       stream_(c10::cuda::getStreamFromPool(/*isHighPriority=*/true, device_.index())) {
   const c10::cuda::CUDAGuard guard(device_);
-  check_one_gpu_each();
   ncclUniqueId id{};
   if (rank() == 0) BERTH_NCCL(ncclGetUniqueId(&id));
   std::string bytes(reinterpret_cast<const char*>(&id), sizeof id);
@@ -167,16 +173,6 @@ void NcclCommunicator::stop_thread() {
   thread_.join();
 }
 
-// NCCL itself only says "invalid usage".
-void NcclCommunicator::check_one_gpu_each() const {
-  const cudaUUID_t uuid = at::cuda::getDeviceProperties(device_.index())->uuid;
-  const auto all = host_->all_gather(std::string(uuid.bytes, sizeof uuid.bytes));
-  for (int r = 0; r < size(); ++r) {
-    check_usage(r == rank() || all[r] != all[rank()], "ranks ", rank(), " and ", r,
-                " have the same GPU: start one rank for each GPU");
-  }
-}
-
 template <class Call>
 Ticket NcclCommunicator::enqueue(const char* name, const at::Tensor& tensor, const Call& call) {
   check_internal(tensor.is_contiguous() && tensor.device() == device_, name, " needs a contiguous tensor on this rank's GPU");
@@ -187,12 +183,23 @@ Ticket NcclCommunicator::enqueue(const char* name, const at::Tensor& tensor, con
   ready.record(c10::cuda::getCurrentCUDAStream(device_.index()));
   ready.block(stream_);
   {
+    const std::lock_guard lock(mutex_);
+    call_ = {name, running_.elapsed()};
+  }
+  {
     const c10::cuda::CUDAStreamGuard on_stream(stream_);
     const trace::Range range(name, static_cast<int64_t>(tensor.nbytes()));
-    call(stream_.stream());
+    try {
+      call(stream_.stream());
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      call_.reset();
+      throw;
+    }
   }
   done.record(stream_);
   const std::lock_guard lock(mutex_);
+  call_.reset();
   jobs_.push_back({started_, name, tensor, std::move(done), running_.elapsed()});
   return started_++;
 }
@@ -242,31 +249,42 @@ void NcclCommunicator::wait(Ticket ticket) {
 }
 
 void NcclCommunicator::look_after_jobs() {
-  const c10::cuda::CUDAGuard guard(device_);
-  const auto hangs = [&](RunningTime::Clock::duration start) {
-    return std::chrono::duration<double>(running_.elapsed() - start).count() > timeout_seconds_;
-  };
   std::unique_lock lock(mutex_);
-  while (!wake_.wait_for(lock, kInterval, [this] { return stop_; })) {
-    running_.look();
-    if (!comm_) {
-      if (hangs({})) host_->report_hang("NCCL to connect the ranks");
-      continue;
+  try {
+    const c10::cuda::CUDAGuard guard(device_);
+    while (!wake_.wait_for(lock, kInterval, [this] { return stop_; })) {
+      running_.look();
+      while (!jobs_.empty() && jobs_.front().done.query()) jobs_.pop_front();
+      end_on_error();
+      end_what_hangs();
     }
-    while (!jobs_.empty() && jobs_.front().done.query()) jobs_.pop_front();
-    end_on_error();
-    if (!jobs_.empty() && hangs(jobs_.front().start)) host_->report_hang(concat(jobs_.front().name, " (NCCL)"));
+  } catch (const c10::Error& error) {  // of CUDA, which a fault of the device gives to whatever is asked
+    std::cerr << concat("berth: rank ", rank(), ", GPU ", device_.index(), ": ", error.what_without_backtrace(), "\n")
+              << std::flush;
+    host_->abort(static_cast<int>(ExitCode::kInternal));
   }
 }
 
+void NcclCommunicator::end_what_hangs() {
+  const auto hangs = [&](RunningTime::Clock::duration start) {
+    return std::chrono::duration<double>(running_.elapsed() - start).count() > timeout_seconds_;
+  };
+  if (!comm_ && hangs({})) host_->report_hang("NCCL to connect the ranks");
+  if (!jobs_.empty() && hangs(jobs_.front().start)) host_->report_hang(concat(jobs_.front().name, " (NCCL)"));
+  // A little later, for ranks whose calls have returned to tell first that this one is behind.
+  if (call_ && hangs(call_->start + std::chrono::seconds(2)))
+    host_->report_hang(concat(call_->name, " (NCCL, which connects the ranks for it)"));
+}
+
 void NcclCommunicator::end_on_error() {
+  if (!comm_) return;
   ncclResult_t state = ncclSuccess;
   const ncclResult_t asked = ncclCommGetAsyncError(comm_, &state);
   if (asked == ncclSuccess && (state == ncclSuccess || state == ncclInProgress)) return;
   std::cerr << concat("berth: NCCL failed on rank ", rank(), ": ", ncclGetErrorString(asked != ncclSuccess ? asked : state), " (",
                       ncclGetLastError(nullptr), "); NCCL_DEBUG=INFO says more\n")
             << std::flush;
-  ncclCommAbort(comm_);
+  // Not ncclCommAbort before: with it kernels that are under way end with half of their sums, on which this rank would go on computing.
   host_->abort(static_cast<int>(ExitCode::kInternal));
 }
 
